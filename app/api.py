@@ -1,0 +1,356 @@
+"""The framework, fitted to the contract in one place.
+
+`Api`, `Blueprint` and `Schema` subclasses: validation is 400, every error is `Error`, an operation
+names its id and scope, and an answer without content does not claim to be JSON.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from functools import wraps
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+import flask_smorest
+import marshmallow as ma
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Flask, Request, Response, current_app, g, request
+from flask_smorest.spec.plugins import FlaskPlugin
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from .errors import (
+    ApiError,
+    InvalidRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    error_body,
+    known_status,
+)
+from .fields import Field, Id, Uuid, describe, summarize
+
+BASE_PATH = "/v1/analysis"
+TRACE_HEADER = "X-Saasus-Trace-Id"
+
+View = Callable[..., Any]
+
+
+class Schema(ma.Schema):
+    """Base of the schemas: fields that the description does not know are ignored (contract B.9)."""
+
+    error_messages = {"type": "must be an object"}
+
+    class Meta:
+        unknown = ma.EXCLUDE
+
+
+class Error(Schema):
+    """What every answer of 400 and above is."""
+
+    type = ma.fields.String(required=True, metadata={"example": "permission_denied"})
+    message = ma.fields.String(required=True, metadata={"example": "the key lacks the scope write"})
+
+
+class Parser(FlaskParser):
+    """Reads the parameters of a request; what is wrong with them is one InvalidRequest."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        if not req.is_json:
+            raise UnsupportedMediaType("Content-Type must be application/json")
+        return parse_json(read_body())
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
+        """Return the parameters that the schema knows.
+
+        A list takes repeated keys, values with commas and both; anything else is given once.
+        """
+        values: dict[str, Any] = {}
+        for name, field in schema.fields.items():
+            given = req.args.getlist(name)
+            if isinstance(field, ma.fields.List):
+                if given:
+                    values[name] = [part for value in given for part in value.split(",")]
+            elif len(given) > 1:
+                raise InvalidRequest(f"{name}: must be given once")
+            elif given:
+                values[name] = given[0]
+        return values
+
+    def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:
+        # webargs puts the messages below the name of the location.
+        messages: dict[str, Any] = error.messages_dict
+        (messages,) = messages.values()
+        raise InvalidRequest(summarize(describe(messages)))
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A group of operations under one tag."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def operation(
+        self, method: str, path: str, operation_id: str, *, scope: str
+    ) -> Callable[[View], View]:
+        """Register a view as an operation that needs a key of a scope."""
+
+        def decorate(view: View) -> View:
+            documented: View = self.doc(operationId=operation_id)(view)
+            for status, reason in _REASONS.items():
+                if status not in _BODY_STATUSES or method in ("POST", "PUT"):
+                    refuse = self.alt_response(status, schema=Error, description=reason)
+                    documented = refuse(documented)
+            documented.scope = scope  # type: ignore[attr-defined]
+            self.route(path, methods=[method])(documented)
+            return documented
+
+        return decorate
+
+    def body(self, schemas: Mapping[str, object]) -> Callable[[View], View]:
+        """Document a body that the view reads itself: schemas by content type."""
+        content = {content_type: {"schema": schema} for content_type, schema in schemas.items()}
+        decorate: Callable[[View], View] = self.doc(
+            requestBody={"required": True, "content": content}
+        )
+        return decorate
+
+    def response(
+        self, status_code: int, schema: type[Schema] | None = None, **options: Any
+    ) -> Callable[[View], View]:
+        """Answer with what the view returns, which has the schema's shape already.
+
+        None is an empty body without a content type (contract A).
+        """
+        document = super().response(status_code, schema, **options)
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def answer(*args: Any, **parameters: Any) -> Response:
+                return make_answer(view(*args, **parameters), status_code)
+
+            documented: View = document(answer)
+            return documented
+
+        return decorate
+
+
+class Api(flask_smorest.Api):
+    """The description and the errors of all operations."""
+
+    ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer with `Error` for whatever was raised: our own words for what Flask raises."""
+        status = known_status(error.code or 500)
+        message = error.description or ""
+        headers: dict[str, str] = {}
+        if isinstance(error, ApiError):
+            headers = error.headers
+        elif status == 404:
+            message = "there is nothing at this path"
+        elif status == 405:
+            allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+            message = f"{request.method} is not allowed here; allowed: {allowed}"
+            headers["Allow"] = allowed
+        elif status == 413:
+            message = f"the body must not be over {current_app.config['MAX_CONTENT_LENGTH']} bytes"
+        elif status == 500:
+            message = "the server failed to answer; its log tells more under this trace id"
+        answer = make_answer(error_body(status, message), status)
+        answer.headers.update(headers)
+        return answer
+
+
+class UserIdConverter(BaseConverter):
+    """A user id in a path, which may hold what was sent as %2F. A bad one is a 400, not a 404."""
+
+    regex = ".*?"
+    part_isolating = False
+
+    def to_python(self, value: str) -> str:
+        try:
+            return Uuid().check(value)
+        except ma.ValidationError as error:
+            raise InvalidRequest(f"user_id: {error.messages[0]}") from None
+
+
+class _Paths(FlaskPlugin):
+    """Shows paths below the base path, as the official description does."""
+
+    @staticmethod
+    def flaskpath2openapi(path: str) -> str:
+        shown: str = FlaskPlugin.flaskpath2openapi(path)
+        return shown.removeprefix(BASE_PATH)
+
+
+class _Converter(OpenAPIConverter):
+    """Shows a field by its own schema, or by a reference to its component."""
+
+    def field2property(self, field: ma.fields.Field[Any]) -> dict[str, Any]:
+        if not isinstance(field, Field):
+            described: dict[str, Any] = super().field2property(field)
+            return described
+        if field.component:
+            return self.reference(type(field))
+        return {**field.schema, **field.metadata}
+
+    @staticmethod
+    def reference(field: type[Field]) -> dict[str, Any]:
+        return {"$ref": f"#/components/schemas/{field.component}"}
+
+
+class _Marshmallow(MarshmallowPlugin):
+    Converter = _Converter
+
+
+_BODY_STATUSES = (413, 415)
+_REASONS = {
+    400: "A parameter or the body is not as described",
+    401: "No valid key came with the request",
+    403: "The key lacks the scope that the operation needs",
+    413: "The body is over the limit",
+    415: "The body's type or encoding is not one that is read",
+    500: "Internal Server Error",
+    503: "The database cannot take this now; ask again after Retry-After seconds",
+}
+
+DESCRIPTION = """\
+Usage analytics of a B2B SaaS, self-hosted: the operations of the SaaSus Analysis API, and `ingest`,
+which feeds them. An independent implementation, not affiliated with the makers of SaaSus Platform.
+
+Beside `Authorization: Bearer TOKEN`, requests signed as `SAASUSSIGV1` are taken, as the official
+clients send them.
+"""
+
+
+def init_app(app: Flask) -> Api:
+    """Set the framework up on an application and return its Api."""
+    app.config.update(
+        API_TITLE="SaaSus Analysis API, self-hosted",
+        API_VERSION="1.0.0",
+        OPENAPI_VERSION="3.0.3",
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    app.url_map.converters["user_id"] = UserIdConverter
+    app.before_request(_begin)
+    app.after_request(_trace)
+    api = Api(
+        app,
+        spec_kwargs={
+            "flask_plugin": _Paths(),
+            "marshmallow_plugin": _Marshmallow(),
+            "info": {"description": DESCRIPTION},
+            "servers": [{"url": BASE_PATH}],
+            "security": [{"Bearer": []}],
+        },
+    )
+    api.spec.components.security_scheme("Bearer", {"type": "http", "scheme": "bearer"})
+    api.register_converter(UserIdConverter, lambda _: _Converter.reference(Uuid))
+    for field in (Uuid(), Id()):
+        api.spec.components.schema(str(field.component), field.schema)
+    return api
+
+
+def package_version() -> str:
+    """Return the version of the installed distribution, or `0` where none is installed."""
+    try:
+        return version("saasus-analysis")
+    except PackageNotFoundError:
+        return "0"
+
+
+def make_answer(content: object, status: int = 200) -> Response:
+    """Return content as compact JSON; None as no content of no type."""
+    if content is None:
+        empty = Response(status=status)
+        del empty.headers["Content-Type"]
+        return empty
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status=status, mimetype="application/json")
+
+
+def make_trace_id(given: str | None) -> str:
+    """Return a request's own trace id if it can stand in a header and a log, else a new one."""
+    if given and re.fullmatch(r"[!-~]{1,128}", given):
+        return given
+    return str(uuid4())
+
+
+def request_target() -> str:
+    """Return the request's path and query exactly as sent, one character a byte."""
+    environ = request.environ
+    target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if target is None:
+        raise RuntimeError("the WSGI server gives neither REQUEST_URI nor RAW_URI")
+    return target
+
+
+def read_body() -> bytes:
+    """Return the request's body, unpacked if it came as gzip.
+
+    Raises PayloadTooLarge if either form is over the limit.
+    """
+    body = request.get_data(cache=True)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding == "gzip":
+        return _gunzip(body, current_app.config["MAX_CONTENT_LENGTH"])
+    raise UnsupportedMediaType("Content-Encoding must be gzip or left out")
+
+
+def parse_json(data: bytes | str, name: str = "the body") -> Any:
+    """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included."""
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        return json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"{name} must be JSON: {error.msg} at {place}") from None
+    except ValueError as error:
+        raise InvalidRequest(f"{name} must be JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequest(f"{name} must be JSON that is not nested that deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _gunzip(packed: bytes, limit: int) -> bytes:
+    """Unpack one gzip member (more than one would cost time that the limit does not bound)."""
+    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        unpacked = member.decompress(packed, limit + 1)
+    except zlib.error:
+        unpacked = b""
+    if len(unpacked) > limit:
+        raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
+    if not member.eof or member.unused_data:
+        raise InvalidRequest("the body must be one whole gzip member, as Content-Encoding says")
+    return unpacked
+
+
+def _begin() -> None:
+    """Give the request a trace id, and refuse a target that is no UTF-8."""
+    g.trace_id = make_trace_id(request.headers.get(TRACE_HEADER))
+    try:
+        unquote_to_bytes(request_target().encode("latin-1")).decode()
+    except UnicodeError:
+        raise InvalidRequest("the path and query must be UTF-8, percent-encoded") from None
+
+
+def _trace(response: Response) -> Response:
+    response.headers[TRACE_HEADER] = g.get("trace_id") or make_trace_id(None)
+    return response

@@ -1,0 +1,103 @@
+"""The guard in front of every view: finds the key of a request and compares scopes.
+
+A view that names no scope and is not marked public is refused to everybody.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask import Flask, current_app, g, request
+
+from ..api import request_target
+from ..config import Settings
+from ..database import current_database
+from ..errors import PermissionDenied, Unauthorized
+from . import keys, signature
+from .keys import Key
+
+View = TypeVar("View", bound=Callable[..., object])
+
+ENVIRONMENT_KEY = Key("environment", frozenset(keys.SCOPES) - {"admin"})
+"""What the key that SAASUS_SAAS_ID and its siblings give may do."""
+
+REFUSED = "a valid key is needed: Authorization: Bearer TOKEN, or a SAASUSSIGV1 signature"
+
+
+def public(view: View) -> View:
+    """Mark a view as one that needs no key."""
+    view.scope = None  # type: ignore[attr-defined]
+    return view
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is this machine's own; what is no IP address is not."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Put the guard in front of an application's views."""
+    app.extensions["environment_key"] = settings
+    app.before_request(_require_key if settings.auth else _require_loopback)
+
+
+def _require_key() -> None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None:
+        return  # no such path or method: Flask tells so next
+    scope = getattr(view, "scope", "admin")
+    if scope is None:
+        return
+    key = _find_key()
+    if key is None:
+        raise Unauthorized(REFUSED)
+    g.key_name = key.name
+    if scope not in key.scopes:
+        raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
+
+
+def _require_loopback() -> None:
+    if not is_loopback(request.remote_addr or ""):
+        raise PermissionDenied("without keys, this server answers clients on its own machine only")
+
+
+def _find_key() -> Key | None:
+    scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return keys.find_bearer_key(current_database(), rest.strip())
+    if scheme == signature.SCHEME:
+        return _find_signer(rest)
+    return None
+
+
+def _find_signer(parameters: str) -> Key | None:
+    given = signature.Credentials.parse(parameters)
+    if given is None:
+        return None
+    database = current_database()
+    key, secret = keys.find_signature_key(database, given.saas_id, given.api_key)
+    settings: Settings = current_app.extensions["environment_key"]
+    if settings.saasus_secret_key and _same(
+        (given.saas_id, given.api_key), (settings.saasus_saas_id, settings.saasus_api_key)
+    ):
+        key, secret = ENVIRONMENT_KEY, settings.saasus_secret_key
+    signed = signature.SignedRequest(
+        method=request.method,
+        host=request.environ.get("HTTP_HOST", ""),
+        target=request_target().encode("latin-1"),
+        body=request.get_data(cache=True),
+    )
+    holds = signature.verify(signed, given, secret, database.clock.now())
+    return key if holds else None
+
+
+def _same(given: tuple[str, ...], expected: tuple[str | None, ...]) -> bool:
+    matches = [
+        hmac.compare_digest(one.encode("utf-8", "replace"), (other or "").encode())
+        for one, other in zip(given, expected, strict=True)
+    ]
+    return all(matches)

@@ -1,0 +1,225 @@
+"""The command `saasus-analysis`."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from . import create_app
+from .api import package_version
+from .auth import keys
+from .config import Settings, load_settings
+from .database import Database
+from .errors import StartError
+from .ingest.apilog import logs_of, read_apilog
+from .ingest.eventbridge import read_eventbridge
+from .ingest.files import Format, UnreadableFile, import_stream
+from .ingest.schemas import event_reader
+from .server import Server
+
+SHOWN_REFUSALS = 20
+DEFAULT_SCOPES = ("read", "write", "ingest")
+
+FORMATS: dict[str, Callable[[Database], Format]] = {
+    "events": lambda database: Format(event_reader(database.clock.now)),
+    "eventbridge": lambda _: Format(read_eventbridge),
+    "apilog": lambda _: Format(read_apilog, path="api_logs.item", inside=logs_of),
+}
+
+
+class Command(click.Group):
+    """Shows what keeps the program from starting as one line, and exits with 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except StartError as error:
+            raise click.ClickException(str(error)) from error
+
+
+database_option = click.option(
+    "--database", type=click.Path(path_type=Path), help="The SQLite file.  [ANALYSIS_DATABASE]"
+)
+
+
+@click.group(cls=Command)
+@click.version_option(package_version(), prog_name="saasus-analysis")
+def main() -> None:
+    """A self-hosted server for the SaaSus Analysis API.
+
+    Settings are options or environment variables; an option wins.
+    """
+
+
+@main.command()
+@click.option("--host", help="The address to listen on.  [ANALYSIS_HOST, 127.0.0.1]")
+@click.option("--port", type=int, help="The port; 0 takes a free one.  [ANALYSIS_PORT, 8000]")
+@database_option
+@click.option("--no-auth", is_flag=True, help="Ask for no key; on a loopback address only.")
+def serve(host: str | None, port: int | None, database: Path | None, no_auth: bool) -> None:
+    """Serve the API until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    auth = False if no_auth else None
+    settings = _settings(host=host, port=port, database=database, auth=auth)
+    app = create_app(_given(host=host, port=port, database=database, auth=auth))
+    with closing(app.extensions["database"]) as opened:
+        server = Server(app, settings)
+        if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
+            token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
+            click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
+        click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+        server.run()
+
+
+@main.group("keys")
+def keys_group() -> None:
+    """Make, list and revoke keys."""
+
+
+@keys_group.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(keys.SCOPES),
+    multiple=True,
+    default=DEFAULT_SCOPES,
+    help="What the key may do; may be given more than once.",
+    show_default=True,
+)
+@click.option("--signature", is_flag=True, help="For a client that signs, as the SDKs do.")
+@click.option("--expires", metavar="DATE|DAYS", help="2027-01-31 (UTC), or 90 for days from now.")
+@database_option
+def create_key(
+    name: str, scopes: tuple[str, ...], signature: bool, expires: str | None, database: Path | None
+) -> None:
+    """Make a key and show it once."""
+    if not name.isprintable() or not 1 <= len(name) <= 64 or " " in name:
+        raise click.BadParameter(
+            "must be 1 to 64 printable characters, no spaces", param_hint="NAME"
+        )
+    with _database(database) as opened:
+        expires_at = _expiry(expires, opened.clock.now()) if expires else None
+        try:
+            if signature:
+                made = keys.create_signature_key(
+                    opened, name=name, scopes=scopes, expires_at=expires_at
+                )
+                for variable, value in made.items():
+                    click.echo(f"{variable}={value}")
+            else:
+                click.echo(
+                    keys.create_bearer_key(opened, name=name, scopes=scopes, expires_at=expires_at)
+                )
+        except keys.NameTaken:
+            raise click.ClickException(f"there is a key named {name}; revoke it first") from None
+    click.echo("This is shown once; keep it safe.", err=True)
+
+
+@keys_group.command("list")
+@database_option
+def list_keys(database: Path | None) -> None:
+    """List the keys, without what is secret."""
+    with _database(database) as opened:
+        now = opened.clock.now()
+        line = "{:<20} {:<10} {:<40} {:<24} {}"
+        click.echo(line.format("NAME", "KIND", "PREFIX OR API KEY", "SCOPES", "STATE"))
+        for key in keys.list_keys(opened):
+            kind = "signature" if key["saas_id"] else "bearer"
+            state = _state(key, now)
+            click.echo(line.format(key["name"], kind, key["prefix"], key["scopes"], state))
+
+
+@keys_group.command("revoke")
+@click.argument("name")
+@database_option
+def revoke_key(name: str, database: Path | None) -> None:
+    """Revoke a key; requests with it are refused from now on."""
+    with _database(database) as opened:
+        if not keys.revoke_key(opened, name):
+            raise click.ClickException(f"there is no key named {name}")
+    click.echo(f"revoked {name}")
+
+
+@main.command("import")
+@click.argument("kind", metavar="events|eventbridge|apilog", type=click.Choice(list(FORMATS)))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
+@database_option
+def import_files(kind: str, files: tuple[Any, ...], database: Path | None) -> None:
+    """Store the records of files; - is standard input.
+
+    NDJSON or JSON of any length. Records that were stored before change nothing, if they have ids.
+    """
+    totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
+    with _database(database) as opened:
+        for stream in files:
+            _import(opened, FORMATS[kind](opened), stream, totals)
+    click.echo(", ".join(f"{count} {what}" for what, count in totals.items()))
+    if totals["refused"]:
+        sys.exit(1)
+
+
+def _import(database: Database, format_: Format, stream: Any, totals: dict[str, int]) -> None:
+    path = Path(stream.name)
+    size = path.stat().st_size if path.is_file() else None
+    with tqdm(total=size, unit="B", unit_scale=True, desc=stream.name, disable=None) as bar:
+        try:
+            for report in import_stream(database, stream, format_, bar.update):
+                for refusal in report.refused:
+                    totals["refused"] += 1
+                    if totals["refused"] <= SHOWN_REFUSALS:
+                        bar.write(f"{stream.name}: record {refusal['index']}: {refusal['message']}")
+                for what in ("accepted", "duplicates", "ignored"):
+                    totals[what] += getattr(report, what)
+        except UnreadableFile as error:
+            stored = ", ".join(f"{count} {what}" for what, count in totals.items())
+            raise click.ClickException(
+                f"{stream.name} is not JSON from some place on: {error} (until there: {stored})"
+            ) from None
+
+
+def _given(**options: object) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _settings(**options: object) -> Settings:
+    return load_settings(_given(**options), os.environ)
+
+
+@contextmanager
+def _database(path: Path | None) -> Iterator[Database]:
+    settings = _settings(database=path)
+    with closing(Database.open(settings)) as database:
+        yield database
+
+
+def _expiry(text: str, now: int) -> int:
+    try:
+        if text.isdecimal() and int(text) > 0:
+            return int((datetime.fromtimestamp(now, UTC) + timedelta(days=int(text))).timestamp())
+        at = int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except (ValueError, OverflowError):
+        at = 0
+    if at <= now:
+        raise click.BadParameter(
+            "must be a date to come, as YYYY-MM-DD, or a number of days", param_hint="--expires"
+        )
+    return at
+
+
+def _state(key: dict[str, Any], now: int) -> str:
+    def day(timestamp: int) -> str:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
+
+    if key["revoked_at"]:
+        return f"revoked {day(key['revoked_at'])}"
+    if key["expires_at"] is None:
+        return "valid"
+    return f"{'expired' if key['expires_at'] <= now else 'valid until'} {day(key['expires_at'])}"

@@ -1,0 +1,183 @@
+"""Every setting: its name, default, unit and meaning.
+
+A setting `time_zone` is given as `create_app(time_zone=…)` or, for a process, as the environment
+variable `ANALYSIS_TIME_ZONE`; a keyword wins. The three `saasus_…` settings are read from the
+variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from .days import Calendar
+from .errors import StartError
+
+PREFIX = "ANALYSIS_"
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("must be the path of a file")
+    return Path(value)
+
+
+def _time_zone(value: object) -> str | None:
+    if value is None:
+        return None
+    return Calendar(str(value)).zone
+
+
+def _switch(value: object) -> bool:
+    known = {True: True, False: False, "on": True, "off": False, "true": True, "false": False}
+    known |= {"1": True, "0": False, "yes": True, "no": False}
+    key = value.lower() if isinstance(value, str) else value
+    if not isinstance(key, bool | str) or key not in known:
+        raise ValueError("must be on or off")
+    return known[key]
+
+
+def _number(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _optional_text(value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value)
+    if not text.isprintable() or not text or text != text.strip() or "," in text:
+        raise ValueError("must be printable text without spaces around it and without commas")
+    return text
+
+
+def _setting(default: Any, parse: Callable[[object], Any], unit: str, meaning: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "unit": unit, "meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one application."""
+
+    database: Path = _setting(
+        Path("analysis.db"), _path, "path", "The SQLite file; made with mode 0600 if it is missing."
+    )
+    time_zone: str | None = _setting(
+        None,
+        _time_zone,
+        "IANA name",
+        "Time zone of days and months. Fixed when the database is made (then UTC unless set); "
+        "a start with another one is refused.",
+    )
+    auth: bool = _setting(
+        True, _switch, "on, off", "Ask for a key. Off: only clients on loopback are answered."
+    )
+    host: str = _setting("127.0.0.1", str, "address", "Where `serve` listens.")
+    port: int = _setting(8000, _number(0, 65535), "port", "Where `serve` listens; 0: any free one.")
+    threads: int = _setting(
+        8, _number(1, 512), "threads", "Requests that `serve` works on at once."
+    )
+    drain_seconds: int = _setting(
+        30, _number(0, 3600), "seconds", "How long `serve` lets requests finish when it is stopped."
+    )
+    max_body: int = _setting(
+        16 * 1024 * 1024,
+        _number(1024, 1024**3),
+        "bytes",
+        "The largest request body, both as sent and unpacked.",
+    )
+    keep_query: bool = _setting(
+        False, _switch, "on, off", "Page statistics: count pages with their query and fragment."
+    )
+    synchronous: str = _setting(
+        "full",
+        _one_of("full", "normal", "off"),
+        "SQLite word",
+        "`full`: what was answered survives a power cut. `normal`: it survives a crash of the "
+        "process. `off`: for throw-away data.",
+    )
+    busy_seconds: int = _setting(
+        5,
+        _number(0, 600),
+        "seconds",
+        "How long a write waits for another process that holds the database; then it is a 503.",
+    )
+    saasus_saas_id: str | None = _setting(
+        None, _optional_text, "text", "SaaS id of a signature key given by the environment."
+    )
+    saasus_api_key: str | None = _setting(
+        None, _optional_text, "text", "API key of that signature key."
+    )
+    saasus_secret_key: str | None = field(
+        default=None,
+        repr=False,
+        metadata={
+            "parse": _optional_text,
+            "unit": "text",
+            "meaning": "Secret key of that signature key.",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        given = (self.saasus_saas_id, self.saasus_api_key, self.saasus_secret_key)
+        if any(given) and not all(given):
+            raise StartError(
+                "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY are set all or none"
+            )
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return name.upper() if name.startswith("saasus_") else PREFIX + name.upper()
+
+
+def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    """Return the settings from keywords and, for those not given, the environment.
+
+    Raises StartError, naming the setting, if one is unknown or its value is not usable.
+    """
+    known = {setting.name: setting for setting in fields(Settings)}
+    variables = {variable(name): name for name in known}
+    for name in given:
+        _refuse_unknown(name, known)
+    for name in environment:
+        if name.startswith(PREFIX):
+            _refuse_unknown(name, variables)
+    values: dict[str, object] = {}
+    for name, setting in known.items():
+        if name in given:
+            source, value = name, given[name]
+        elif variable(name) in environment:
+            source, value = variable(name), environment[variable(name)]
+        else:
+            continue
+        try:
+            values[name] = setting.metadata["parse"](value)
+        except ValueError as error:
+            raise StartError(f"{source}: {error}") from None
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _refuse_unknown(name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+        raise StartError(f"{name} is not a setting; {hint}")

@@ -1,0 +1,231 @@
+"""The SQLite file: connections, transactions, its making and its migrations.
+
+Every write is one `begin immediate` transaction on the one writing connection; reads run beside
+it on connections of their own (WAL), each seeing one state of the data.
+"""
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+from flask import current_app
+
+from .config import Settings
+from .days import Calendar, Clock
+from .errors import ServiceUnavailable, StartError
+
+APPLICATION_ID = 0x5AA5A11A
+"""Marks a SQLite file as ours (`pragma application_id`)."""
+
+MIGRATIONS: tuple[str, ...] = ()
+"""SQL scripts; the first leads from schema version 1 to 2, and so on."""
+
+MINIMUM_SQLITE = (3, 37)
+
+_PASSING = {
+    sqlite3.SQLITE_BUSY: "the database is busy with another process",
+    sqlite3.SQLITE_LOCKED: "the database is locked",
+    sqlite3.SQLITE_FULL: "the disk that holds the database is full",
+    sqlite3.SQLITE_READONLY: "the database cannot be written to",
+    sqlite3.SQLITE_IOERR: "the disk that holds the database reports an error",
+    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+}
+
+
+class Database:
+    """One database file, with the calendar that is fixed in it and the clock of its application.
+
+    Makes the file with mode 0600 if it is missing and migrates it if it is older. Raises StartError
+    if the file is not ours, is newer than this program, or was made for another time zone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        time_zone: str | None = None,
+        synchronous: str = "full",
+        busy_seconds: int = 5,
+        clock: Clock | None = None,
+    ) -> None:
+        if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+            raise StartError(f"SQLite 3.37 or newer is needed, this is {sqlite3.sqlite_version}")
+        self.path = path
+        self.clock = clock or Clock()
+        self._synchronous = synchronous
+        self._busy_seconds = busy_seconds
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._write_lock = Lock()
+        try:
+            _make_private(path)
+            self._writer = self._connect()
+            self.calendar = _prepare(self._writer, path, time_zone)
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(f"the database {path} cannot be used: {error}") from error
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+        """Open the database that the settings name."""
+        return cls(
+            settings.database,
+            time_zone=settings.time_zone,
+            synchronous=settings.synchronous,
+            busy_seconds=settings.busy_seconds,
+            clock=clock,
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees one state of the data.
+
+        Raises ServiceUnavailable where asking again later can help.
+        """
+        with _passing_errors():
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                connection.execute("begin")
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.rollback()
+                self._idle.append(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection that writes; commit at the end, undo everything on an exception.
+
+        Raises ServiceUnavailable where asking again later can help.
+        """
+        with self._write_lock, _passing_errors():
+            connection = self._writer
+            connection.execute("begin immediate")
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                if connection.in_transaction:
+                    connection.rollback()
+
+    def try_write(self) -> None:
+        """Write and undo it. Raises ServiceUnavailable if a write would not work now."""
+        with self.writing() as connection:
+            connection.execute("insert into setting (name, value) values ('try_write', '')")
+            connection.rollback()
+
+    def close(self) -> None:
+        """Close all connections; call it when no request is running."""
+        with self._write_lock:
+            while self._idle:
+                self._idle.pop().close()
+            self._writer.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("pragma foreign_keys = on")
+        connection.execute(f"pragma synchronous = {self._synchronous}")
+        return connection
+
+
+def current_database() -> Database:
+    """Return the database of the application that is handling this request."""
+    database: Database = current_app.extensions["database"]
+    return database
+
+
+@contextmanager
+def _passing_errors() -> Iterator[None]:
+    """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        reason = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if reason is None:
+            raise
+        raise ServiceUnavailable(f"{reason}; nothing was stored") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is missing; leave it readable by its owner alone.
+
+    It holds signing secrets and what people did.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, time_zone: str | None) -> Calendar:
+    """Make or migrate the schema, and return the calendar that the database is fixed to."""
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("begin immediate")
+    try:
+        version = _pragma(connection, "user_version")
+        newest = len(MIGRATIONS) + 1
+        if version == 0 and not connection.execute("select 1 from sqlite_schema").fetchone():
+            _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
+            connection.execute(
+                "insert into setting (name, value) values ('time_zone', ?)", (time_zone or "UTC",)
+            )
+        elif _pragma(connection, "application_id") != APPLICATION_ID:
+            raise StartError(f"{path} is a database of another program")
+        elif version > newest:
+            raise StartError(
+                f"{path} was made by a newer version of this program "
+                f"(schema {version}, known here up to {newest}); nothing was changed"
+            )
+        elif version < newest:
+            _back_up(path, version)
+            for step in MIGRATIONS[version - 1 :]:
+                _run_script(connection, step)
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {newest}")
+        (stored,) = connection.execute(
+            "select value from setting where name = 'time_zone'"
+        ).fetchone()
+        if time_zone not in (None, stored):
+            raise StartError(
+                f"time_zone: the days of {path} are days in {stored}, which cannot be changed "
+                f"to {time_zone}; leave the setting out or use another database"
+            )
+        connection.commit()
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+    return Calendar(stored)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"pragma {name}").fetchone()
+    return int(value)
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside the transaction that is open (`executescript` would commit it)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def _back_up(path: Path, version: int) -> None:
+    """Copy the database as it is before a migration to `NAME.schema-VERSION.backup`."""
+    target = path.with_name(f"{path.name}.schema-{version}.backup")
+    os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)

@@ -1,0 +1,125 @@
+"""Time: the clock, days and months of the deployment's time zone, and how dates are written.
+
+A day is a number: calendar days since 1970-01-01. A month is a number: year * 12 + month - 1.
+Nothing else in the package asks the system for the time.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+MAX_TIMESTAMP = 253402300799
+"""9999-12-31T23:59:59Z in UNIX seconds: the last timestamp of the contract (B.7)."""
+
+DAY_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
+MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_LAST_DAY = date.max.toordinal() - _EPOCH
+_DAY_SECONDS = 86400
+
+
+class Clock:
+    """The time of an application: the system's."""
+
+    def now(self) -> int:
+        """Return the current time in UNIX seconds."""
+        return int(time.time())
+
+
+class Calendar:
+    """The days of one time zone.
+
+    A day begins at the first second whose local date is that day or a later one, and ends where
+    the next begins, so that days follow each other without gap or overlap whatever the zone's
+    clocks do at midnight. Raises ValueError if `zone` is not an IANA time zone.
+    """
+
+    def __init__(self, zone: str) -> None:
+        try:
+            self._zone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{zone!r} is not an IANA time zone such as Asia/Tokyo") from error
+        self.zone = zone
+        self.day_start = lru_cache(maxsize=4096)(self._day_start)
+
+    def day_of(self, timestamp: int) -> int:
+        """Return the day that holds a timestamp; 9999-12-31 holds all after it."""
+        day = min(timestamp // _DAY_SECONDS, _LAST_DAY)
+        while timestamp < self.day_start(day):
+            day -= 1
+        while day < _LAST_DAY and timestamp >= self.day_start(day + 1):
+            day += 1
+        return day
+
+    def _day_start(self, day: int) -> int:
+        """Return the UNIX second at which a day begins."""
+        midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
+        start = int(midnight.timestamp())
+        if self._local_day(start - 1) < day:
+            return start
+        # The clocks skipped this midnight from some time before it: the day began at the skip.
+        before = start - _DAY_SECONDS
+        while start - before > 1:
+            middle = (before + start) // 2
+            if self._local_day(middle) < day:
+                before = middle
+            else:
+                start = middle
+        return start
+
+    def _local_day(self, timestamp: int) -> int:
+        return datetime.fromtimestamp(timestamp, self._zone).toordinal() - _EPOCH
+
+
+def parse_day(text: str) -> int:
+    """Return the day written as YYYY-MM-DD. Raises ValueError if there is no such day."""
+    if not re.fullmatch(DAY_PATTERN, text):
+        raise ValueError("must be a date as YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text).toordinal() - _EPOCH
+    except ValueError:
+        raise ValueError("must be a date that exists") from None
+
+
+def format_day(day: int) -> str:
+    """Return a day as YYYY-MM-DD."""
+    return date.fromordinal(day + _EPOCH).isoformat()
+
+
+def parse_month(text: str) -> int:
+    """Return the month written as YYYY-MM. Raises ValueError if there is no such month."""
+    if not re.fullmatch(MONTH_PATTERN, text) or text.startswith("0000"):
+        raise ValueError("must be a month as YYYY-MM")
+    return int(text[:4]) * 12 + int(text[5:]) - 1
+
+
+def format_month(month: int) -> str:
+    """Return a month as YYYY-MM."""
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def month_of(day: int) -> int:
+    """Return the month that holds a day."""
+    of = date.fromordinal(day + _EPOCH)
+    return of.year * 12 + of.month - 1
+
+
+@dataclass(frozen=True)
+class Period:
+    """A kind of period that users are active in, with how its dates are read and written."""
+
+    monthly: bool
+    parse: Callable[[str], int]
+    format: Callable[[int], str]
+
+
+PERIODS = {
+    "daily": Period(monthly=False, parse=parse_day, format=format_day),
+    "monthly": Period(monthly=True, parse=parse_month, format=format_month),
+}
+"""The periods by the `type` of active users."""

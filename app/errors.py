@@ -1,0 +1,95 @@
+"""The errors that a client can be answered with, each with its status and `type`."""
+
+from http import HTTPStatus
+
+from werkzeug.exceptions import HTTPException
+
+TYPES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "permission_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    429: "too_many_requests",
+    500: "internal_server_error",
+    503: "service_unavailable",
+}
+"""The `type` of an `Error` by HTTP status (contract B.8)."""
+
+
+class StartError(Exception):
+    """The application cannot start as it is set up; the message tells the operator why."""
+
+
+class ApiError(HTTPException):
+    """Base of what the API refuses; answered as `Error` with `TYPES[code]`."""
+
+    code: int
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers: dict[str, str] = {}
+
+
+class InvalidRequest(ApiError):
+    """400: the message names the field and what was expected."""
+
+    code = 400
+
+
+class Unauthorized(ApiError):
+    """401: no key that is valid now came with the request."""
+
+    code = 401
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers["WWW-Authenticate"] = 'Bearer realm="saasus-analysis", SAASUSSIGV1'
+
+
+class PermissionDenied(ApiError):
+    """403: the key is valid, and lacks the scope."""
+
+    code = 403
+
+
+class PayloadTooLarge(ApiError):
+    """413: the body, or what it unpacks to, is over the limit."""
+
+    code = 413
+
+
+class UnsupportedMediaType(ApiError):
+    """415: the body's type or encoding is not one that this operation reads."""
+
+    code = 415
+
+
+class AlwaysFails(ApiError):
+    """500: asked for, so that a client can be tested against it."""
+
+    code = 500
+
+
+class ServiceUnavailable(ApiError):
+    """503: the database cannot take this now; asking again later can help."""
+
+    code = 503
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.headers["Retry-After"] = str(retry_after)
+
+
+def error_body(status: int, message: str) -> dict[str, str]:
+    """Return the `Error` object for an HTTP status."""
+    return {"type": TYPES[status], "message": message}
+
+
+def known_status(status: int) -> int:
+    """Return the status among `TYPES` that stands for any HTTP status of 400 and above."""
+    if status in TYPES:
+        return status
+    return HTTPStatus.BAD_REQUEST if status < 500 else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,0 +1,277 @@
+"""Kinds of value: how each is checked, and how the API description shows it.
+
+A field's `check` takes what JSON (or, `in_query`, the text of a query parameter) holds and
+returns the value, or raises ValidationError with what was expected. marshmallow calls it for single
+values, `RecordList` for long lists.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import ValidationError
+
+from .days import DAY_PATTERN, MAX_TIMESTAMP, PERIODS, parse_day
+
+MAX_ID_LENGTH = 128
+MAX_REFERER_LENGTH = 8192
+MAX_INTEGER = 2**63 - 1
+MAX_MESSAGES = 10
+
+# No control character, line or paragraph separator, and no half of a surrogate pair.
+UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff"
+_unprintable = re.compile(f"[{UNPRINTABLE}]").search
+
+Messages = dict[str | int, Any]
+
+
+class Field(ma.fields.Field[Any]):
+    """Base of the fields: deserializes with `check`."""
+
+    default_error_messages = {"required": "is required", "null": "must not be null"}
+
+    component: str | None = None
+    """The schema component of the API description that stands for this kind of value."""
+
+    def __init__(self, schema: dict[str, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.schema = schema
+
+    def check(self, value: Any) -> Any:
+        """Return the value, or raise ValidationError."""
+        raise NotImplementedError  # pragma: no cover
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> Any:
+        return self.check(value)
+
+
+class Text(Field):
+    """Text of printable characters."""
+
+    def __init__(self, *, least: int = 1, most: int = MAX_ID_LENGTH, **options: Any) -> None:
+        self._least, self._most = least, most
+        schema: dict[str, Any] = {
+            "type": "string",
+            "minLength": least,
+            "maxLength": most,
+            "pattern": f"^[^{UNPRINTABLE}]*$",
+        }
+        super().__init__(schema, **options)
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be text")
+        if not self._least <= len(value) <= self._most:
+            raise ValidationError(f"must be {self._least} to {self._most} characters long")
+        if _unprintable(value):
+            raise ValidationError("must hold printable characters only")
+        return value
+
+
+class Uuid(Text):
+    """An id of a user or tenant: any text of 1 to 128 printable characters (contract B.7)."""
+
+    component = "Uuid"
+
+
+class Referer(Text):
+    """Where a user was: a URL or a path."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(least=0, most=MAX_REFERER_LENGTH, **options)
+
+
+class Integer(Field):
+    """A whole number in a range; a bool, a float or (but in a query) text is none."""
+
+    def __init__(self, *, most: int = MAX_INTEGER, in_query: bool = False, **options: Any) -> None:
+        self._most, self._in_query = most, in_query
+        schema: dict[str, Any] = {
+            "type": "integer",
+            "format": "int64",
+            "minimum": 0,
+            "maximum": most,
+        }
+        super().__init__(schema, **options)
+
+    def check(self, value: Any) -> int:
+        if self._in_query and re.fullmatch(r"-?[0-9]{1,20}", value):
+            value = int(value)
+        if type(value) is not int:
+            raise ValidationError("must be a whole number")
+        if not 0 <= value <= self._most:
+            raise ValidationError(f"must be from 0 to {self._most}")
+        return value
+
+
+class Id(Integer):
+    """The id of an environment."""
+
+    component = "Id"
+
+
+class Timestamp(Integer):
+    """A time in UNIX seconds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(most=MAX_TIMESTAMP, **options)
+
+    def check(self, value: Any) -> int:
+        try:
+            return super().check(value)
+        except ValidationError:
+            if re.fullmatch(r"[0-9]{13}", str(value)):
+                raise ValidationError(
+                    "must be in seconds: 13 digits look like milliseconds"
+                ) from None
+            raise
+
+
+class Choice(Field):
+    """One of a few words."""
+
+    def __init__(self, choices: tuple[str, ...], **options: Any) -> None:
+        self._choices = choices
+        super().__init__({"type": "string", "enum": list(choices)}, **options)
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in self._choices:
+            raise ValidationError(f"must be one of {', '.join(self._choices)}")
+        return value
+
+
+class Flag(Field):
+    """`true` or `false` in a query; loads as a bool."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__({"type": "boolean"}, **options)
+
+    def check(self, value: Any) -> bool:
+        if value not in ("true", "false"):
+            raise ValidationError("must be true or false")
+        return bool(value == "true")
+
+
+class Day(Field):
+    """A date as YYYY-MM-DD; loads as the number of the day."""
+
+    def __init__(self, **options: Any) -> None:
+        schema: dict[str, Any] = {"type": "string", "format": "date", "pattern": DAY_PATTERN}
+        super().__init__(schema, **options)
+
+    def check(self, value: Any) -> int:
+        return _checked(parse_day, value)
+
+
+class PeriodDate(Field):
+    """A date as YYYY-MM-DD or YYYY-MM, whichever fits the `type` beside it; loads as the text."""
+
+    def __init__(self, **options: Any) -> None:
+        pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"
+        super().__init__({"type": "string", "pattern": pattern}, **options)
+
+    def check(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be text")
+        return value
+
+
+def period_number(type_: str, name: str, text: str) -> int:
+    """Return the day or month that a date names. Raises ValidationError for the field `name`."""
+    try:
+        return PERIODS[type_].parse(text)
+    except ValueError as error:
+        raise ValidationError(f"{error}, since type is {type_}", name) from None
+
+
+class RecordList(ma.fields.List[Any]):
+    """A list of objects of one schema, checked without an object for each field.
+
+    Takes the schema's fields only: no hooks, no nested schemas.
+    """
+
+    default_error_messages = Field.default_error_messages | {"invalid": "must be a list"}
+
+    def __init__(self, schema: type[ma.Schema], **options: Any) -> None:
+        super().__init__(ma.fields.Nested(schema), **options)
+        self._load = record_loader(schema)
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        records, errors = [], {}
+        for index, item in enumerate(value):
+            try:
+                records.append(self._load(item))
+            except ValidationError as error:
+                errors[index] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return records
+
+
+def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
+    """Return a function that checks one object by a schema's fields and drops unknown fields.
+
+    Raises ValidationError with the messages by field.
+    """
+    checks = [
+        (name, field.check, field.required)
+        for name, field in schema().fields.items()
+        if isinstance(field, Field)
+    ]
+
+    def load(item: Any) -> dict[str, Any]:
+        if type(item) is not dict:
+            raise ValidationError("must be an object")
+        record: dict[str, Any] = {}
+        errors: Messages = {}
+        for name, check, required in checks:
+            if name in item:
+                try:
+                    record[name] = check(item[name])
+                except ValidationError as error:
+                    errors[name] = error.messages
+            elif required:
+                errors[name] = ["is required"]
+        if errors:
+            raise ValidationError(errors)
+        return record
+
+    return load
+
+
+def describe(messages: Any, path: str = "") -> list[str]:
+    """Return marshmallow's messages as lines such as `histories[3].timestamp: must be …`."""
+    if isinstance(messages, dict):
+        lines = []
+        for name, inner in messages.items():
+            if isinstance(name, int):
+                place = f"{path}[{name}]"
+            elif name == "_schema":
+                place = path
+            else:
+                place = f"{path}.{name}" if path else name
+            lines += describe(inner, place)
+        return lines
+    if isinstance(messages, list):
+        return [line for inner in messages for line in describe(inner, path)]
+    return [f"{path}: {messages}" if path else str(messages)]
+
+
+def summarize(lines: list[str]) -> str:
+    """Return lines as one message, the first few of them if there are many."""
+    shown = lines[:MAX_MESSAGES]
+    if len(lines) > MAX_MESSAGES:
+        shown.append(f"and {len(lines) - MAX_MESSAGES} more")
+    return "; ".join(shown)
+
+
+def _checked(parse: Callable[[str], int], value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValidationError("must be text")
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None

@@ -1,0 +1,40 @@
+"""Pages of the platform's Apilog API (contract A, "Where the numbers come from")."""
+
+from typing import Any
+
+from ..fields import Timestamp, Uuid
+from .calls import Call, as_list, as_object, checked, content_of, succeeded, type_of
+from .events import Event
+
+
+def logs_of(page: object) -> list[Any]:
+    """Return the logs of a page. Raises ValidationError if it is none."""
+    return as_list(as_object(page, "_schema").get("api_logs"), "api_logs")
+
+
+def read_apilog(record: Any) -> Event | None:
+    """Return the event of one log, or None if it is not counted, as most calls are not.
+
+    Raises ValidationError.
+    """
+    record = as_object(record, "_schema")
+    uri = str(record.get("request_uri"))
+    type_ = type_of(record.get("request_method"), uri)
+    if type_ is None or not succeeded(record.get("response_status")):
+        return None
+    call = Call(
+        place="",
+        uri=uri,
+        response_body=record.get("response_body"),
+        referer=record.get("referer"),
+    )
+    log_id = record.get("api_log_id")
+    if log_id:
+        log_id = checked(Uuid(), log_id, "api_log_id")
+    return Event(
+        type=type_,
+        timestamp=checked(Timestamp(), record.get("created_at"), "created_at"),
+        id=("apilog", log_id) if log_id else None,
+        twin=("eventbridge-log", log_id) if log_id else None,
+        **content_of(type_, call),
+    )

@@ -1,0 +1,115 @@
+"""Calls of the platform's Auth API, as its logs tell of them, and the events that they become."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from marshmallow import ValidationError
+
+from ..api import parse_json
+from ..errors import InvalidRequest
+from ..fields import Field, Id, Referer, Uuid
+from .events import Place
+
+TENANT_USERS = re.compile(r"/v1/auth/tenants/([^/]+)/users/?")
+
+TYPES = (
+    ("GET", re.compile(r"/v1/auth/userinfo/?"), "userinfo"),
+    ("POST", re.compile(r"/v1/auth/tenants/?"), "create_tenant"),
+    ("POST", re.compile(r"/v1/auth/users/?"), "create_saas_user"),
+    ("POST", TENANT_USERS, "create_tenant_user"),
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that a log tells of; `place` is where in the record its fields stand."""
+
+    place: str
+    uri: str
+    response_body: object
+    referer: object
+
+
+def type_of(method: object, uri: str) -> str | None:
+    """Return the type of event that a call is, or None if it is not counted."""
+    path = urlsplit(uri).path
+    for wanted, pattern, type_ in TYPES:
+        if method == wanted and pattern.fullmatch(path):
+            return type_
+    return None
+
+
+def succeeded(status: object) -> bool:
+    """Tell whether an HTTP status, a number or its text, says that a call succeeded."""
+    return re.fullmatch(r"2[0-9][0-9]", str(status)) is not None
+
+
+def content_of(type_: str, call: Call) -> dict[str, Any]:
+    """Return the user, places and referer of the event that a call is.
+
+    Raises ValidationError, naming the field, for what cannot be told from the call.
+    """
+    if type_ == "create_tenant_user":
+        match = TENANT_USERS.fullmatch(urlsplit(call.uri).path)
+        if match is None:
+            raise ValidationError("must be /v1/auth/tenants/{tenant_id}/users", f"{call.place}uri")
+        tenant = checked(Uuid(), unquote(match[1]), f"{call.place}uri")
+        return {"places": (Place(tenant),)}
+    if type_ == "create_saas_user":
+        return {}
+    body = f"{call.place}response_body"
+    answer = embedded(call.response_body, body)
+    id_ = checked(Uuid(), answer.get("id"), f"{body}.id")
+    if type_ == "create_tenant":
+        return {"places": (Place(id_),)}
+    referer = call.referer or None
+    if referer is not None:
+        referer = checked(Referer(), referer, f"{call.place}referer")
+    tenants = answer.get("tenants") or []
+    places = tuple(_place(tenant, f"{body}.tenants") for tenant in as_list(tenants, body))
+    return {"user_id": id_, "places": places or (Place(),), "referer": referer}
+
+
+def _place(tenant: object, name: str) -> Place:
+    tenant = as_object(tenant, name)
+    envs = as_list(tenant.get("envs") or [], f"{name}.envs")
+    ids = (as_object(env, f"{name}.envs").get("id") for env in envs)
+    return Place(
+        checked(Uuid(), tenant.get("id"), f"{name}.id"),
+        tuple(checked(Id(), id_, f"{name}.envs.id") for id_ in ids),
+    )
+
+
+def checked(field: Field, value: object, name: str) -> Any:
+    """Return what a field makes of a value. Raises ValidationError for the field `name`."""
+    try:
+        return field.check(value)
+    except ValidationError as error:
+        raise ValidationError(error.messages, name) from None
+
+
+def as_object(value: object, name: str) -> Mapping[str, Any]:
+    """Return a JSON object. Raises ValidationError if the value is none."""
+    if not isinstance(value, dict):
+        raise ValidationError("must be an object", name)
+    return value
+
+
+def as_list(value: object, name: str) -> list[Any]:
+    """Return a JSON list. Raises ValidationError if the value is none."""
+    if not isinstance(value, list):
+        raise ValidationError("must be a list", name)
+    return value
+
+
+def embedded(value: object, name: str) -> Mapping[str, Any]:
+    """Return the object that stands in a field as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except InvalidRequest:
+            raise ValidationError("must be JSON text", name) from None
+    return as_object(value, name)

@@ -1,0 +1,84 @@
+"""What all feeds become: events, and a report of what became of the records."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import ValidationError
+
+from ..dictionary import NO_TENANT
+from ..fields import describe
+
+CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
+TYPES = ("userinfo", *CREATIONS)
+
+EventId = tuple[str, str]
+"""Where an id comes from (`client`, `eventbridge`, `eventbridge-log`, `apilog`), and the id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tenant, and those of its environments that a user was active in."""
+
+    tenant_id: str = NO_TENANT
+    env_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, whichever feed told of it.
+
+    `userinfo` counts as a call and marks the user active in each place, and with a referer adds a
+    history entry; a creation counts in its one place. An event is a duplicate if `id` or `twin`,
+    its id in another feed, is stored already; otherwise `id` and `log_id` are stored.
+    """
+
+    type: str
+    timestamp: int
+    user_id: str | None = None
+    places: tuple[Place, ...] = (Place(),)
+    referer: str | None = None
+    id: EventId | None = None
+    twin: EventId | None = None
+    log_id: EventId | None = None
+
+
+Reader = Callable[[Any], Event | None]
+"""Reads one record of a feed. Returns None for what is not counted; raises ValidationError."""
+
+
+@dataclass
+class Report:
+    """What became of the records of one call or file."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    ignored: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+    def refuse(self, index: int, error: ValidationError) -> None:
+        """Note why the record at an index was refused."""
+        self.refused.append({"index": index, "message": "; ".join(describe(error.messages))})
+
+
+def read_records(
+    records: Iterable[Any], read: Reader, report: Report, first: int = 0
+) -> list[Event]:
+    """Return the events of records; the report says what was ignored or refused.
+
+    A record that could not even be parsed comes as the ValidationError that tells why.
+    """
+    events = []
+    for index, record in enumerate(records, first):
+        try:
+            if isinstance(record, ValidationError):
+                raise record
+            event = read(record)
+        except ValidationError as error:
+            report.refuse(index, error)
+            continue
+        if event is None:
+            report.ignored += 1
+        else:
+            events.append(event)
+    return events

@@ -1,0 +1,133 @@
+"""Importing records from files: NDJSON or JSON of any length, in bounded memory."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, BinaryIO
+
+import ijson
+from marshmallow import ValidationError
+
+from ..api import parse_json
+from ..database import Database
+from ..errors import InvalidRequest
+from .events import Reader, Report, read_records
+from .intake import parse_line
+from .queries import record_events
+
+BATCH = 10_000
+"""Records a transaction: few enough for memory and for others who write, enough for speed."""
+
+MAX_LINE = 64 * 1024 * 1024
+
+
+class UnreadableFile(Exception):
+    """The file is not JSON from some place on; what stood before it is stored."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a feed's records stand in a file.
+
+    Outer objects stand in a JSON list, one a line or one behind the other; `inside` returns the
+    records of one, and `path` is where they stand in it, as ijson writes it.
+    """
+
+    read: Reader
+    path: str = ""
+    inside: Callable[[Any], list[Any]] = lambda record: [record]
+
+
+def import_stream(
+    database: Database, stream: BinaryIO, format_: Format, progress: Callable[[int], object]
+) -> Iterator[Report]:
+    """Store the records of a stream; yield a report for each transaction.
+
+    `progress` is told how many bytes were read. The indexes of refused records count through the
+    stream. Raises UnreadableFile.
+    """
+    metered: BinaryIO = io.BufferedReader(_Metered(stream, progress))
+    records = _records(metered, format_)
+    first = 0
+    while batch := list(islice(records, BATCH)):
+        report = Report()
+        events = read_records(batch, format_.read, report, first)
+        record_events(database, events, report)
+        first += len(batch)
+        yield report
+
+
+def _records(stream: BinaryIO, format_: Format) -> Iterator[Any]:
+    start = next(_lines(stream), b"")
+    if isinstance(start, ValidationError):
+        return iter([start])
+    if not start.lstrip().startswith(b"[") and _is_json(start):
+        return _from_lines(chain([start], _lines(stream)), format_)
+    return _from_json(_Rejoined(start, stream), start.lstrip().startswith(b"["), format_)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes | ValidationError]:
+    """Yield the lines that are not blank; the ValidationError for one that is too long."""
+    while line := stream.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE)
+            yield ValidationError(f"the line must be shorter than {MAX_LINE} bytes")
+        elif line.strip():
+            yield line
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        parse_json(line)
+    except InvalidRequest:
+        return False
+    return True
+
+
+def _from_lines(lines: Iterator[bytes | ValidationError], format_: Format) -> Iterator[Any]:
+    for line in lines:
+        outer = line if isinstance(line, ValidationError) else parse_line(line)
+        if isinstance(outer, ValidationError):
+            yield outer
+            continue
+        try:
+            yield from format_.inside(outer)
+        except ValidationError as error:
+            yield error
+
+
+def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[Any]:
+    path = ".".join(part for part in ("item" if is_list else "", format_.path) if part)
+    try:
+        yield from ijson.items(stream, path, use_float=True, multiple_values=True)
+    except ijson.JSONError as error:
+        raise UnreadableFile(str(error).splitlines()[0]) from None
+
+
+class _Metered(io.RawIOBase):
+    """A stream that tells how many bytes were read from it."""
+
+    def __init__(self, stream: BinaryIO, progress: Callable[[int], object]) -> None:
+        self._stream, self._progress = stream, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._progress(len(data))
+        return len(data)
+
+
+class _Rejoined:
+    """A stream from whose start a line was taken, put together again for ijson."""
+
+    def __init__(self, start: bytes, stream: BinaryIO) -> None:
+        self._start, self._stream = start, stream
+
+    def read(self, size: int) -> bytes:
+        start, self._start = self._start[:size], self._start[size:]
+        return start + self._stream.read(size - len(start))

@@ -1,0 +1,69 @@
+"""Taking in the records of a request: its body, and the answer to it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask import request
+from marshmallow import ValidationError
+
+from ..api import parse_json, read_body
+from ..database import Database
+from ..errors import InvalidRequest, UnsupportedMediaType
+from ..fields import describe, summarize
+from .events import Reader, Report, read_records
+from .queries import record_events
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+Records = list[Any]
+
+
+def take_in(
+    database: Database, records: Records, read: Reader, *, all_or_nothing: bool
+) -> dict[str, Any]:
+    """Store the records that are good, in one transaction, and report on all of them.
+
+    Shape: `IngestReport`. Raises InvalidRequest, with nothing stored, if records were refused and
+    either none was good or it is `all_or_nothing`.
+    """
+    report = Report()
+    events = read_records(records, read, report)
+    if report.refused and (all_or_nothing or not (events or report.ignored)):
+        lines = [f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused]
+        raise InvalidRequest(f"nothing was stored: {summarize(lines)}")
+    record_events(database, events, report)
+    return asdict(report)
+
+
+def one_or_list() -> Records:
+    """Return the records of a JSON body: a list, or one alone."""
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(f"Content-Type must be {JSON}")
+    body = parse_json(read_body())
+    return body if isinstance(body, list) else [body]
+
+
+def one_or_list_or_lines() -> Records:
+    """Return the records of a JSON or NDJSON body."""
+    if request.mimetype == NDJSON:
+        return [parse_line(line) for line in read_body().split(b"\n") if line.strip()]
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(f"Content-Type must be {JSON} or {NDJSON}")
+    return one_or_list()
+
+
+def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
+    """Return the records that stand inside of others, such as pages."""
+    try:
+        return [record for outer in records for record in inside(outer)]
+    except ValidationError as error:
+        raise InvalidRequest(summarize(describe(error.messages))) from None
+
+
+def parse_line(line: bytes) -> Any:
+    """Return the record on a line, or the ValidationError that tells why there is none."""
+    try:
+        return parse_json(line, "the line")
+    except InvalidRequest as error:
+        return ValidationError(str(error.description))

@@ -1,0 +1,46 @@
+"""The operations of the tag `ingest`."""
+
+from typing import Any
+
+from ..api import Blueprint
+from ..database import current_database
+from . import schemas
+from .apilog import logs_of, read_apilog
+from .eventbridge import read_eventbridge
+from .intake import JSON, NDJSON, flat, one_or_list, one_or_list_or_lines, take_in
+
+blueprint = Blueprint("ingest", __name__, description="Feeding the server")
+
+
+@blueprint.operation("POST", "/ingest/events", "IngestEvents", scope="ingest")
+@blueprint.arguments(schemas.IngestQuery, location="query")
+@blueprint.body(
+    {
+        JSON: schemas.one_or_many(schemas.Event),
+        NDJSON: {"type": "string", "description": "An Event as JSON on each line"},
+    }
+)
+@blueprint.response(200, schemas.IngestReport)
+def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
+    """Take in events: one, a list, or one a line"""
+    database = current_database()
+    read = schemas.event_reader(database.clock.now)
+    return take_in(database, one_or_list_or_lines(), read, **query)
+
+
+@blueprint.operation("POST", "/ingest/eventbridge", "IngestEventBridge", scope="ingest")
+@blueprint.arguments(schemas.IngestQuery, location="query")
+@blueprint.body({JSON: schemas.one_or_many(schemas.EventBridgeEvent)})
+@blueprint.response(200, schemas.IngestReport)
+def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
+    """Take in EventBridge events of the platform: one or a list"""
+    return take_in(current_database(), one_or_list(), read_eventbridge, **query)
+
+
+@blueprint.operation("POST", "/ingest/apilog", "IngestApilog", scope="ingest")
+@blueprint.arguments(schemas.IngestQuery, location="query")
+@blueprint.body({JSON: schemas.one_or_many(schemas.ApilogPage)})
+@blueprint.response(200, schemas.IngestReport)
+def ingest_apilog(query: dict[str, Any]) -> dict[str, Any]:
+    """Take in pages of the platform's Apilog API: one or a list"""
+    return take_in(current_database(), flat(one_or_list(), logs_of), read_apilog, **query)

@@ -1,0 +1,92 @@
+"""The shapes of the tag `ingest`, and the reader of our own events."""
+
+from collections.abc import Callable
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from ..api import Schema
+from ..dictionary import NO_TENANT
+from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid, record_loader
+from . import events
+from .events import Place, Reader
+
+NEEDS = {
+    "userinfo": ("user_id",),
+    "create_tenant": ("tenant_id",),
+    "create_saas_user": ("user_id",),
+    "create_tenant_user": ("user_id", "tenant_id"),
+}
+
+
+class Event(Schema):
+    type = Choice(events.TYPES, required=True)
+    timestamp = Timestamp(metadata={"description": "Without it: now"})
+    user_id = Uuid(metadata={"description": "Needed by all but create_tenant"})
+    tenant_id = Uuid(metadata={"description": "Needed by create_tenant and create_tenant_user"})
+    env_id = Id()
+    referer = Referer()
+    id = Text(metadata={"description": "The second event of an id changes nothing"})
+
+
+class EventBridgeEvent(Schema):
+    id = Text(metadata={"description": "Delivered again, it changes nothing"})
+    time = fields.String(metadata={"format": "date-time"})
+    detail = fields.Nested(lambda: EventBridgeDetail(), required=True)
+
+
+class EventBridgeDetail(Schema):
+    event_type = fields.String(required=True)
+    event = fields.String(metadata={"description": "The log of the call as JSON text"})
+    trace_id = fields.String()
+
+
+class ApilogPage(Schema):
+    api_logs = fields.List(fields.Dict(), required=True)
+    cursor = fields.String()
+
+
+class IngestQuery(Schema):
+    all_or_nothing = Flag(
+        load_default=False, metadata={"description": "Store nothing if anything is refused"}
+    )
+
+
+class Refusal(Schema):
+    index = Integer(required=True, metadata={"description": "Position of the record, from 0"})
+    message = fields.String(required=True)
+
+
+class IngestReport(Schema):
+    accepted = Integer(required=True, metadata={"description": "Records that were stored"})
+    duplicates = Integer(required=True, metadata={"description": "Records that were known"})
+    ignored = Integer(required=True, metadata={"description": "Records that are not counted"})
+    refused = fields.List(fields.Nested(Refusal), required=True)
+
+
+def one_or_many(schema: type[Schema]) -> dict[str, Any]:
+    """Return the description of a body that is an object or a list of such objects."""
+    return {"oneOf": [schema, {"type": "array", "items": schema}]}
+
+
+def event_reader(now: Callable[[], int]) -> Reader:
+    """Return the reader of our own events; `now` gives the timestamp of one that has none."""
+    load = record_loader(Event)
+
+    def read(record: Any) -> events.Event:
+        event = load(record)
+        type_ = event["type"]
+        for name in NEEDS[type_]:
+            if name not in event:
+                raise ValidationError(f"is required where type is {type_}", name)
+        tenant = NO_TENANT if type_ == "create_saas_user" else event.get("tenant_id", NO_TENANT)
+        return events.Event(
+            type=type_,
+            timestamp=event["timestamp"] if "timestamp" in event else now(),
+            user_id=event.get("user_id"),
+            places=(Place(tenant, (event["env_id"],) if "env_id" in event else ()),),
+            referer=event.get("referer"),
+            id=("client", event["id"]) if "id" in event else None,
+        )
+
+    return read

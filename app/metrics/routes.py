@@ -1,0 +1,36 @@
+"""The operations of the tag `metrics`."""
+
+from typing import Any
+
+from flask import current_app
+
+from ..api import Blueprint
+from ..database import current_database
+from . import queries, schemas
+
+blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
+
+
+@blueprint.operation("GET", "/metrics/aggregated", "GetAggregatedMetrics", scope="read")
+@blueprint.arguments(schemas.GetAggregatedMetricsQuery, location="query")
+@blueprint.response(200, schemas.AggregatedMetrics)
+def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
+    """Get the tenants, SaaS users or tenant users created by day"""
+    return queries.get_aggregated_metrics(current_database(), **query)
+
+
+@blueprint.operation("GET", "/metrics/page-statistics", "GetPageStatistics", scope="read")
+@blueprint.arguments(schemas.GetPageStatisticsQuery, location="query")
+@blueprint.response(200, schemas.PageStatistics)
+def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
+    """Get views and unique users by page"""
+    keep_query = current_app.extensions["settings"].keep_query
+    return queries.get_page_statistics(current_database(), **query, keep_query=keep_query)
+
+
+@blueprint.operation("GET", "/userinfo/aggregated", "GetAggregatedUserInfo", scope="read")
+@blueprint.arguments(schemas.RangeQuery, location="query")
+@blueprint.response(200, schemas.AggregatedUserInfoMetrics)
+def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
+    """Get the calls of GetUserInfo by day and tenant"""
+    return queries.get_aggregated_user_info(current_database(), **query)

@@ -1,0 +1,72 @@
+"""The shapes of the tag `metrics`, named as in the API description."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from ..api import Schema
+from ..fields import Choice, Day, Integer, Text, Timestamp
+
+CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
+
+
+class RangeQuery(Schema):
+    start_date = Day(required=True, metadata={"description": "First day, inclusive"})
+    end_date = Day(required=True, metadata={"description": "Last day, inclusive"})
+    tenant_ids = fields.List(Text(), metadata={"description": "Count these tenants only"})
+
+    @validates_schema
+    def order(self, data: dict[str, Any], **_: object) -> None:
+        if data["start_date"] > data["end_date"]:
+            raise ValidationError("must not be after end_date", "start_date")
+
+
+class GetAggregatedMetricsQuery(RangeQuery):
+    metrics_type = Choice(CREATIONS, required=True)
+
+
+class DailyMetric(Schema):
+    date = Day(required=True)
+    count = Integer(required=True)
+    details = fields.Dict(keys=fields.String(), values=Integer())
+
+
+class AggregatedMetrics(Schema):
+    metrics = fields.List(fields.Nested(DailyMetric), required=True)
+
+
+class DailyUserInfoMetric(Schema):
+    date = Day(required=True)
+    details = fields.Dict(keys=fields.String(), values=Integer(), required=True)
+
+
+class AggregatedUserInfoMetrics(Schema):
+    metrics = fields.List(fields.Nested(DailyUserInfoMetric), required=True)
+
+
+class GetPageStatisticsQuery(Schema):
+    start_timestamp = Timestamp(
+        in_query=True, required=True, metadata={"description": "First second, inclusive"}
+    )
+    end_timestamp = Timestamp(
+        in_query=True, required=True, metadata={"description": "Last second, inclusive"}
+    )
+
+    @validates_schema
+    def order(self, data: dict[str, Any], **_: object) -> None:
+        if data["start_timestamp"] > data["end_timestamp"]:
+            raise ValidationError("must not be after end_timestamp", "start_timestamp")
+
+
+class PageStatistic(Schema):
+    page_url = Text(least=0, required=True)
+    total_views = Integer(required=True)
+    unique_users = Integer(required=True)
+
+
+class PageStatistics(Schema):
+    start_date = Timestamp(required=True)
+    end_date = Timestamp(required=True)
+    total_page_views = Integer(required=True)
+    total_unique_users = Integer(required=True)
+    page_statistics = fields.List(fields.Nested(PageStatistic), required=True)

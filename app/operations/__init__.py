@@ -1,0 +1,12 @@
+"""What operating the server needs: health, readiness, and an error to test clients with."""
+
+from flask import Flask
+
+from ..api import BASE_PATH, Api
+from .routes import blueprint, health
+
+
+def init_app(app: Flask, api: Api) -> None:
+    """Register the operation of the tag `error`, and the health checks."""
+    api.register_blueprint(blueprint, url_prefix=BASE_PATH)
+    app.register_blueprint(health)

@@ -1,0 +1,37 @@
+"""The operation of the tag `error`, and the health checks, which need no key."""
+
+from typing import NoReturn
+
+import flask
+from flask import Response
+
+from ..api import Blueprint, make_answer
+from ..auth import public
+from ..database import current_database
+from ..errors import AlwaysFails
+
+blueprint = Blueprint("error", __name__, description="Errors to test clients with")
+health = flask.Blueprint("health", __name__)
+
+
+@blueprint.operation(
+    "GET", "/errors/internal-server-error", "ReturnInternalServerError", scope="read"
+)
+def return_internal_server_error() -> NoReturn:
+    """Answer with an internal server error"""
+    raise AlwaysFails("this operation always fails, so that clients can be tested against it")
+
+
+@health.get("/healthz")
+@public
+def healthz() -> Response:
+    """Tell that the process is up."""
+    return make_answer({"status": "ok"})
+
+
+@health.get("/readyz")
+@public
+def readyz() -> Response:
+    """Tell that a write to the database would work; 503 if not."""
+    current_database().try_write()
+    return make_answer({"status": "ok"})

@@ -1,0 +1,42 @@
+"""The operations of the tag `userAnalysis`."""
+
+from typing import Any
+
+from ..api import Blueprint
+from ..database import current_database
+from . import queries, schemas
+
+blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analysis")
+
+
+@blueprint.operation("PUT", "/user-behavior-day", "UpdateUserBehaviorHistoriesByDay", scope="write")
+@blueprint.arguments(schemas.UpdateUserBehaviorHistoriesByDayParam)
+@blueprint.response(200)
+def update_user_behavior_histories_by_day(body: dict[str, Any]) -> None:
+    """Replace a user's behaviour histories of one day"""
+    queries.update_user_behavior_histories_by_day(current_database(), **body)
+
+
+@blueprint.operation(
+    "GET", "/users/<user_id:user_id>/behavior-histories", "GetUserBehaviorHistories", scope="read"
+)
+@blueprint.response(200, schemas.UserBehaviorHistories)
+def get_user_behavior_histories(user_id: str) -> dict[str, Any]:
+    """Get a user's behaviour histories of the last month"""
+    return queries.get_user_behavior_histories(current_database(), user_id)
+
+
+@blueprint.operation("GET", "/active-users", "GetActiveUsers", scope="read")
+@blueprint.arguments(schemas.GetActiveUsersQuery, location="query")
+@blueprint.response(200, schemas.ActiveUsers)
+def get_active_users(query: dict[str, Any]) -> dict[str, Any]:
+    """Get daily or monthly active users"""
+    return queries.get_active_users(current_database(), **query)
+
+
+@blueprint.operation("PUT", "/active-users", "UpdateActiveUsers", scope="write")
+@blueprint.arguments(schemas.UpdateActiveUsersParam)
+@blueprint.response(200)
+def update_active_users(body: dict[str, Any]) -> None:
+    """Set the number of active users of a day or month"""
+    queries.update_active_users(current_database(), **body)

@@ -1,0 +1,108 @@
+-- The schema of one saasus-analysis database: the documentation of the data.
+--
+-- Conventions: a "day" is the number of calendar days since 1970-01-01 in the deployment's time
+-- zone, a "month" is year * 12 + month - 1; a "timestamp" and every "…_at" is in UNIX seconds.
+-- Ids of the outside world stand once, in a dictionary table; facts carry the small integers.
+
+-- What is fixed when the database is made. time_zone: IANA name.
+create table setting (
+  name  text not null primary key,
+  value text not null
+) strict, without rowid;
+
+-- Dictionaries ------------------------------------------------------------------------------
+
+create table user (
+  id   integer primary key,
+  name text not null unique            -- user_id of the API, 1 to 128 characters
+) strict;
+
+create table tenant (
+  id   integer primary key,
+  name text not null unique            -- tenant_id of the API, 1 to 128 characters
+) strict;
+
+create table page (
+  id  integer primary key,
+  url text not null unique             -- a referer without its query and fragment
+) strict;
+
+create table referer (
+  id      integer primary key,
+  url     text not null unique,        -- exactly as it was sent
+  page_id integer not null references page (id)
+) strict;
+
+create index referer_page on referer (page_id);
+
+-- Facts -------------------------------------------------------------------------------------
+
+-- One row for each entry of a user's behaviour history. Clustered by day and user: the user's
+-- day is replaced in place, and a range of time is a range of the key.
+create table behavior (
+  day        integer not null,
+  user_id    integer not null references user (id),
+  seq        integer not null,         -- position among the entries of that user and day
+  timestamp  integer not null check (timestamp >= 0),
+  referer_id integer not null references referer (id),
+  primary key (day, user_id, seq)
+) strict, without rowid;
+
+-- API calls counted by type, day and tenant.
+create table call_count (
+  type      text    not null
+    check (type in ('userinfo', 'create_tenant', 'create_saas_user', 'create_tenant_user')),
+  day       integer not null,
+  tenant_id integer not null references tenant (id),
+  count     integer not null check (count > 0),
+  primary key (type, day, tenant_id)
+) strict, without rowid;
+
+-- Who was active: one row for each user in a day or month, tenant and environment.
+create table active_user (
+  monthly   integer not null check (monthly in (0, 1)),
+  period    integer not null,          -- month if monthly, else day
+  tenant_id integer not null references tenant (id),
+  env_id    integer not null check (env_id >= 0),
+  user_id   integer not null references user (id),
+  primary key (monthly, period, tenant_id, env_id, user_id)
+) strict, without rowid;
+
+-- How many were active. `computed` is the number of rows in active_user, kept in the same
+-- transaction; `put` is what a client has set, and wins where it is there.
+create table active_users (
+  monthly   integer not null check (monthly in (0, 1)),
+  period    integer not null,          -- month if monthly, else day
+  tenant_id integer not null references tenant (id),
+  env_id    integer not null check (env_id >= 0),
+  computed  integer not null default 0 check (computed >= 0),
+  put       integer check (put >= 0),
+  primary key (monthly, period, tenant_id, env_id)
+) strict, without rowid;
+
+-- Which events are known already, so that a second delivery changes nothing.
+create table event_id (
+  source text    not null,             -- client, eventbridge, eventbridge-log, apilog
+  id     text    not null,
+  day    integer not null,             -- of the event
+  primary key (source, id)
+) strict, without rowid;
+
+-- Keys --------------------------------------------------------------------------------------
+
+create table key (
+  id         integer primary key,
+  name       text not null,
+  prefix     text not null unique,     -- bearer: the token's public first part; signature: API key
+  token_hash blob,                     -- bearer: SHA-256 of the token
+  saas_id    text,                     -- signature
+  secret     text,                     -- signature: in clear, since an HMAC cannot be checked otherwise
+  scopes     text not null,            -- words with a space between them
+  created_at integer not null,
+  expires_at integer,                  -- null: never
+  revoked_at integer,                  -- null: not revoked
+  check ((token_hash is null) = (saas_id is not null)),
+  check (secret is null or saas_id is not null)
+) strict;
+
+create unique index key_name on key (name) where revoked_at is null;

@@ -1,0 +1,121 @@
+"""The parts that tests are made of: an application on a real SQLite file, and a real server."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+from app.auth import keys
+from app.config import PREFIX
+from app.database import Database
+from app.days import Clock
+
+ROOT = Path(__file__).parent.parent
+NOW = 1_779_157_378  # 2026-05-19T02:22:58Z
+
+
+class SetClock(Clock):
+    """A clock that stands where a test sets it."""
+
+    def __init__(self, timestamp: int = NOW) -> None:
+        self.timestamp = timestamp
+
+    def now(self) -> int:
+        return self.timestamp
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith((PREFIX, "SAASUS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Settings of `app`; a test module or class may override this fixture."""
+    return {}
+
+
+@pytest.fixture
+def app(tmp_path: Path, clock: SetClock, settings: dict[str, Any]) -> Iterator[Flask]:
+    made = create_app({"database": tmp_path / "analysis.db"} | settings, clock=clock)
+    yield made
+    made.extensions["database"].close()
+
+
+@pytest.fixture
+def database(app: Flask) -> Database:
+    opened: Database = app.extensions["database"]
+    return opened
+
+
+@pytest.fixture
+def client(app: Flask, database: Database) -> FlaskClient:
+    """A client whose key has every scope."""
+    token = keys.create_bearer_key(database, name="test", scopes=keys.SCOPES)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
+
+
+@dataclass
+class RunningServer:
+    """A `serve` process: its URL, its first key, and the process."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[str]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command `saasus-analysis` of this checkout to its end."""
+    command = [sys.executable, "-m", "app", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
+
+
+@contextmanager
+def serving(*arguments: str | Path, stderr: Any = subprocess.DEVNULL) -> Iterator[RunningServer]:
+    """Run `serve` of this checkout on a free port, and end it afterwards."""
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", *map(str, arguments)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            token = ""
+            for line in process.stdout:
+                words = line.split()
+                if line.startswith("Key made"):
+                    token = words[-1]
+                elif line.startswith("Listening"):
+                    yield RunningServer(words[2], token, process)
+                    break
+            else:
+                pytest.fail("serve ended before it listened")
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    with serving("--database", tmp_path / "served.db") as running:
+        yield running
