@@ -32,7 +32,7 @@ from .errors import (
     error_body,
     known_status,
 )
-from .fields import Field, Id, Uuid, describe, summarize
+from .fields import Field, Id, Uuid, describe_messages, summarize
 
 BASE_PATH = "/v1/analysis"
 TRACE_HEADER = "X-Saasus-Trace-Id"
@@ -87,7 +87,7 @@ class Parser(FlaskParser):
         # webargs puts the messages below the name of the location.
         messages: dict[str, Any] = error.messages_dict
         (messages,) = messages.values()
-        raise InvalidRequest(summarize(describe(messages)))
+        raise InvalidRequest(summarize(describe_messages(messages)))
 
 
 class Blueprint(flask_smorest.Blueprint):

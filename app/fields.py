@@ -242,8 +242,15 @@ def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
     return load
 
 
-def describe(messages: Any, path: str = "") -> list[str]:
-    """Return marshmallow's messages as lines such as `histories[3].timestamp: must be …`."""
+def describe(error: ValidationError) -> list[str]:
+    """Return what is wrong as lines such as `histories[3].timestamp: must be …`."""
+    return describe_messages(
+        error.messages if error.field_name == "_schema" else {error.field_name: error.messages}
+    )
+
+
+def describe_messages(messages: Any, path: str = "") -> list[str]:
+    """Return marshmallow's messages as lines."""
     if isinstance(messages, dict):
         lines = []
         for name, inner in messages.items():
@@ -253,10 +260,10 @@ def describe(messages: Any, path: str = "") -> list[str]:
                 place = path
             else:
                 place = f"{path}.{name}" if path else name
-            lines += describe(inner, place)
+            lines += describe_messages(inner, place)
         return lines
     if isinstance(messages, list):
-        return [line for inner in messages for line in describe(inner, path)]
+        return [line for inner in messages for line in describe_messages(inner, path)]
     return [f"{path}: {messages}" if path else str(messages)]
 
 

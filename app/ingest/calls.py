@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from marshmallow import ValidationError
 
@@ -35,7 +35,7 @@ class Call:
 
 def type_of(method: object, uri: str) -> str | None:
     """Return the type of event that a call is, or None if it is not counted."""
-    path = urlsplit(uri).path
+    path = _path(uri)
     for wanted, pattern, type_ in TYPES:
         if method == wanted and pattern.fullmatch(path):
             return type_
@@ -53,7 +53,7 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
     Raises ValidationError, naming the field, for what cannot be told from the call.
     """
     if type_ == "create_tenant_user":
-        match = TENANT_USERS.fullmatch(urlsplit(call.uri).path)
+        match = TENANT_USERS.fullmatch(_path(call.uri))
         if match is None:
             raise ValidationError("must be /v1/auth/tenants/{tenant_id}/users", f"{call.place}uri")
         tenant = checked(Uuid(), unquote(match[1]), f"{call.place}uri")
@@ -69,8 +69,13 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
     if referer is not None:
         referer = checked(Referer(), referer, f"{call.place}referer")
     tenants = answer.get("tenants") or []
-    places = tuple(_place(tenant, f"{body}.tenants") for tenant in as_list(tenants, body))
+    places = tuple(_place(tenant, f"{body}.tenants") for tenant in as_list(tenants, f"{body}.tenants"))
     return {"user_id": id_, "places": places or (Place(),), "referer": referer}
+
+
+def _path(uri: str) -> str:
+    """Return the path of a URI that may or may not begin with a scheme and host."""
+    return re.sub(r"^https?://[^/?#]*", "", re.split(r"[?#]", uri, maxsplit=1)[0])
 
 
 def _place(tenant: object, name: str) -> Place:

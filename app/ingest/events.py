@@ -58,7 +58,7 @@ class Report:
 
     def refuse(self, index: int, error: ValidationError) -> None:
         """Note why the record at an index was refused."""
-        self.refused.append({"index": index, "message": "; ".join(describe(error.messages))})
+        self.refused.append({"index": index, "message": "; ".join(describe(error))})
 
 
 def read_records(

@@ -60,6 +60,8 @@ def import_stream(
 
 def _records(stream: BinaryIO, format_: Format) -> Iterator[Any]:
     start = next(_lines(stream), b"")
+    if not start:
+        return iter(())
     if isinstance(start, ValidationError):
         return iter([start])
     if not start.lstrip().startswith(b"[") and _is_json(start):

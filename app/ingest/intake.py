@@ -58,7 +58,7 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
     try:
         return [record for outer in records for record in inside(outer)]
     except ValidationError as error:
-        raise InvalidRequest(summarize(describe(error.messages))) from None
+        raise InvalidRequest(summarize(describe(error))) from None
 
 
 def parse_line(line: bytes) -> Any:

@@ -1,0 +1,216 @@
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.auth import keys
+from app.database import Database
+
+from ..conftest import SetClock, run
+
+DAY = 86400
+OPERATIONS = [
+    ("PUT", "/user-behavior-day", "write"),
+    ("GET", "/users/u/behavior-histories", "read"),
+    ("GET", "/active-users", "read"),
+    ("PUT", "/active-users", "write"),
+    ("GET", "/metrics/aggregated", "read"),
+    ("GET", "/metrics/page-statistics", "read"),
+    ("GET", "/userinfo/aggregated", "read"),
+    ("GET", "/errors/internal-server-error", "read"),
+    ("POST", "/ingest/events", "ingest"),
+    ("POST", "/ingest/eventbridge", "ingest"),
+    ("POST", "/ingest/apilog", "ingest"),
+]
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("scope", keys.SCOPES)
+@pytest.mark.parametrize(("method", "path", "needed"), OPERATIONS)
+def test_an_operation_takes_its_scope_and_no_other(
+    anonymous: FlaskClient, database: Database, method: str, path: str, needed: str, scope: str
+) -> None:
+    token = keys.create_bearer_key(database, name="k", scopes=(scope,))
+    answer = anonymous.open(f"/v1/analysis{path}", method=method, headers=bearer(token))
+    if scope == needed:
+        assert answer.status_code not in (401, 403)
+    else:
+        assert answer.status_code == 403
+        assert answer.get_json()["type"] == "permission_denied"
+        assert needed in answer.get_json()["message"]
+
+
+def test_every_route_is_public_on_purpose_or_listed_above(app: Flask) -> None:
+    listed = {
+        (method, f"/v1/analysis{path}".replace("/u/", "/<user_id:user_id>/"))
+        for method, path, _ in OPERATIONS
+    }
+    listed |= {("POST", f"/ingest/{feed}") for feed in ("events", "eventbridge", "apilog")}
+    public = {"/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
+    for rule in app.url_map.iter_rules():
+        scope = getattr(app.view_functions[rule.endpoint], "scope", "none named")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            if scope is None:
+                assert rule.rule in public
+            else:
+                assert (method, rule.rule) in listed
+
+
+def test_a_view_that_names_no_scope_is_refused(app: Flask, client: FlaskClient) -> None:
+    app.add_url_rule("/forgotten", view_func=lambda: "secret", endpoint="forgotten")
+    assert app.test_client().get("/forgotten").status_code == 401
+
+
+def refusal(client: FlaskClient, header: str | None) -> tuple[int, str, str | None]:
+    headers = {} if header is None else {"Authorization": header}
+    answer = client.get("/v1/analysis/active-users", headers=headers)
+    return answer.status_code, answer.text, answer.headers.get("WWW-Authenticate")
+
+
+def test_nothing_tells_whether_a_key_exists(
+    anonymous: FlaskClient, database: Database, clock: SetClock
+) -> None:
+    token = keys.create_bearer_key(database, name="k", scopes=("read",))
+    expired = keys.create_bearer_key(
+        database, name="e", scopes=("read",), expires_at=clock.now() + 1
+    )
+    revoked = keys.create_bearer_key(database, name="r", scopes=("read",))
+    keys.revoke_key(database, "r")
+    clock.timestamp += 1
+    refused = {
+        refusal(anonymous, header)
+        for header in (
+            None,
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer x",
+            f"Bearer {token[:-1]}",
+            f"Bearer {token[:12]}",
+            f"Bearer {token}x",
+            f"Bearer {expired}",
+            f"Bearer {revoked}",
+            f"Basic {token}",
+            token,
+            "Bearer é☃".encode().decode("latin-1"),
+            "SAASUSSIGV1 Sig=0, SaaSID=a, APIKey=b",
+        )
+    }
+    assert len(refused) == 1
+    ((status, text, challenge),) = refused
+    assert status == 401
+    assert '"type":"unauthorized"' in text
+    assert challenge == 'Bearer realm="saasus-analysis", SAASUSSIGV1'
+
+
+def test_a_key_holds_until_the_second_it_expires(
+    anonymous: FlaskClient, database: Database, clock: SetClock
+) -> None:
+    token = keys.create_bearer_key(
+        database, name="k", scopes=("read",), expires_at=clock.now() + DAY
+    )
+    clock.timestamp += DAY - 1
+    assert anonymous.get("/v1/analysis/active-users", headers=bearer(token)).status_code == 400
+    clock.timestamp += 1
+    assert anonymous.get("/v1/analysis/active-users", headers=bearer(token)).status_code == 401
+
+
+def test_a_token_is_random_and_stored_as_its_hash_alone(database: Database) -> None:
+    tokens = {keys.create_bearer_key(database, name=f"k{n}", scopes=("read",)) for n in range(20)}
+    assert len(tokens) == 20
+    for token in tokens:
+        assert re.fullmatch(r"saa_[0-9a-f]{8}_[\w-]{43}", token)
+        for file in database.path.parent.iterdir():
+            assert token.encode() not in file.read_bytes()
+
+
+def test_the_scheme_of_a_token_is_read_in_any_case(
+    anonymous: FlaskClient, database: Database
+) -> None:
+    token = keys.create_bearer_key(database, name="k", scopes=("read",))
+    header = {"Authorization": f"bearer  {token} "}
+    assert anonymous.get("/v1/analysis/active-users", headers=header).status_code == 400
+
+
+def test_paths_that_are_not_there_need_no_key(anonymous: FlaskClient) -> None:
+    assert anonymous.get("/v1/analysis/nothing").status_code == 404
+    assert anonymous.post("/v1/analysis/active-users").status_code == 405
+
+
+class TestWithoutKeys:
+    @pytest.fixture
+    def settings(self) -> dict[str, object]:
+        return {"auth": False}
+
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [("127.0.0.1", 400), ("127.9.9.9", 400), ("::1", 400), ("10.0.0.1", 403), ("", 403)],
+    )
+    def test_only_clients_on_loopback_are_answered(
+        self, anonymous: FlaskClient, address: str, expected: int
+    ) -> None:
+        answer = anonymous.get("/v1/analysis/active-users", environ_base={"REMOTE_ADDR": address})
+        assert answer.status_code == expected
+
+
+def test_the_command_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
+    at = ("--database", tmp_path / "a.db")
+    made = run("keys", "create", "reporting", "--scope", "read", "--expires", "30", *at)
+    token = made.stdout.strip()
+    assert token.startswith("saa_")
+    signing = run("keys", "create", "sdk", "--signature", *at)
+    secret = signing.stdout.split("SAASUS_SECRET_KEY=")[1].strip()
+    listed = run("keys", "list", *at).stdout
+    assert re.search(rf"reporting +bearer +{token[:12]} +read +valid until ", listed)
+    assert re.search(r"sdk +signature +api_\w+ +read write ingest +valid\n", listed)
+    assert token not in listed
+    assert secret not in listed
+    assert run("keys", "revoke", "sdk", *at).stdout == "revoked sdk\n"
+    assert re.search(r"sdk .*revoked 20", run("keys", "list", *at).stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("create", "taken"), "there is a key named taken"),
+        (("create", ""), "1 to 64 printable characters"),
+        (("create", "a\nb"), "1 to 64 printable characters"),
+        (("create", "x" * 65), "1 to 64 printable characters"),
+        (("create", "k", "--scope", "root"), "'root' is not one of"),
+        (("create", "k", "--expires", "2020-01-01"), "must be a date to come"),
+        (("create", "k", "--expires", "2030-02-30"), "must be a date to come"),
+        (("create", "k", "--expires", "0"), "must be a date to come"),
+        (("create", "k", "--expires", "9" * 30), "must be a date to come"),
+        (("revoke", "nobody"), "there is no key named nobody"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    at = ("--database", tmp_path / "a.db")
+    run("keys", "create", "taken", *at)
+    before = run("keys", "list", *at).stdout
+    refused = run("keys", *arguments, *at)
+    assert refused.returncode != 0
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert run("keys", "list", *at).stdout == before
+
+
+def test_a_name_can_be_used_again_when_its_key_is_revoked(database: Database) -> None:
+    keys.create_bearer_key(database, name="k", scopes=("read",))
+    with pytest.raises(keys.NameTaken):
+        keys.create_signature_key(database, name="k", scopes=("read",))
+    assert keys.revoke_key(database, "k")
+    assert not keys.revoke_key(database, "k")
+    keys.create_bearer_key(database, name="k", scopes=("read",))

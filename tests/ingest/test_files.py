@@ -1,0 +1,160 @@
+import io
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.database import Database
+from app.ingest.eventbridge import read_eventbridge
+from app.ingest.files import Format, import_stream
+
+from ..conftest import ROOT, run
+from .records import api_log, eventbridge, page
+
+GOOD = {"type": "create_tenant", "tenant_id": "t"}
+
+
+def totals(output: str) -> list[int]:
+    """Return accepted, duplicates, ignored and refused from the command's last line."""
+    return [int(part.split()[0]) for part in output.splitlines()[-1].split(", ")]
+
+
+def lines(*records: Any) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("events", lines(GOOD, GOOD), [2, 0, 0, 0]),
+        ("events", json.dumps([GOOD, GOOD]), [2, 0, 0, 0]),
+        ("events", json.dumps([GOOD, GOOD], indent=2), [2, 0, 0, 0]),
+        ("events", "\n\n  [\n" + json.dumps(GOOD) + "]\n\n", [1, 0, 0, 0]),
+        ("events", json.dumps(GOOD, indent=2), [1, 0, 0, 0]),
+        ("events", json.dumps(GOOD, indent=2) * 3, [3, 0, 0, 0]),
+        ("events", "\ufeff" + lines(GOOD), [1, 0, 0, 0]),
+        ("events", lines(GOOD) + "nonsense\n\n" + lines(GOOD), [2, 0, 0, 1]),
+        ("events", lines(GOOD | {"id": "1"}, GOOD | {"id": "1"}), [1, 1, 0, 0]),
+        ("events", "", [0, 0, 0, 0]),
+        ("events", lines(GOOD, {"type": "userinfo"}, 5), [1, 0, 0, 2]),
+        ("eventbridge", lines(eventbridge("create_tenant"), eventbridge("x")), [1, 0, 1, 0]),
+        ("eventbridge", json.dumps(eventbridge("create_tenant"), indent=1), [1, 0, 0, 0]),
+        ("apilog", json.dumps(page(api_log(), api_log(id="2"))), [2, 0, 0, 0]),
+        ("apilog", json.dumps(page(api_log(), api_log("PUT")), indent=1), [1, 0, 1, 0]),
+        ("apilog", lines(page(api_log()), 7, page(api_log(id="2"))), [2, 0, 0, 1]),
+        ("apilog", json.dumps([page(api_log()), page(api_log(id="2"))]), [2, 0, 0, 0]),
+    ],
+)
+def test_files_are_read_in_whatever_way_their_records_stand(
+    tmp_path: Path, kind: str, content: str, expected: list[int]
+) -> None:
+    file = tmp_path / "records"
+    file.write_text(content)
+    done = run("import", kind, file, "--database", tmp_path / "a.db")
+    assert totals(done.stdout) == expected
+    assert done.returncode == (1 if expected[3] else 0)
+
+
+def test_standard_input_and_several_files_add_up(tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text(lines(GOOD | {"id": "1"}, GOOD | {"id": "2"}))
+    done = run(
+        *("import", "events", file, "-", file, "--database", tmp_path / "a.db"),
+        input=lines(GOOD | {"id": "2"}, GOOD | {"id": "3"}),
+    )
+    assert totals(done.stdout) == [3, 3, 0, 0]
+
+
+def test_refused_records_are_shown_by_file_and_place(tmp_path: Path) -> None:
+    file = tmp_path / "bad.ndjson"
+    file.write_text(lines(GOOD, *[{"type": "userinfo"}] * 50))
+    done = run("import", "events", file, "--database", tmp_path / "a.db")
+    assert f"{file}: record 1: user_id: is required where type is userinfo" in done.stdout
+    assert f"{file}: record 20: " in done.stdout
+    assert f"{file}: record 21: " not in done.stdout
+    assert totals(done.stdout) == [1, 0, 0, 50]
+
+
+@pytest.mark.parametrize("content", ['[{"type"', '[{"type": NaN}]', "[1, 2", '{\n"type"\n'])
+def test_a_file_that_is_no_json_ends_with_a_message(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(content)
+    done = run("import", "events", file, "--database", tmp_path / "a.db")
+    assert done.returncode == 1
+    assert "bad.json is not JSON from some place on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    done = run("import", "events", tmp_path / "none", "--database", tmp_path / "a.db")
+    assert done.returncode == 2
+    assert "none" in done.stderr
+
+
+def test_what_was_read_before_the_end_of_a_pipe_is_stored(tmp_path: Path) -> None:
+    command = ["import", "events", "-", "--database", str(tmp_path / "a.db")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *command],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        output, _ = process.communicate(lines(*[GOOD] * 25_000) + '{"type": "cre')
+    assert totals(output) == [25_000, 0, 0, 1]
+
+
+class Endless(io.RawIOBase):
+    """A stream that is made while it is read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += piece
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_memory_is_bounded_whatever_the_length(database: Database, as_list: bool) -> None:
+    record = json.dumps(eventbridge("ignored", padding="x" * 500)).encode()
+    separator, ends = (b",", (b"[", b"]")) if as_list else (b"\n", (b"", b""))
+
+    def pieces() -> Iterator[bytes]:
+        yield ends[0] + record
+        for _ in range(59_999):
+            yield separator + record
+        yield ends[1]
+
+    tracemalloc.start()
+    stream: Any = Endless(pieces())
+    ignored = sum(
+        report.ignored
+        for report in import_stream(database, stream, Format(read_eventbridge), lambda _: None)
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ignored == 60_000
+    assert peak < 60_000 * len(record)
+
+
+def test_a_line_without_end_is_refused_and_the_next_is_read(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.ingest.files.MAX_LINE", 200)
+    content = b"x" * 1000 + b"\n" + b"5\n"
+    reports = list(
+        import_stream(database, io.BytesIO(content), Format(read_eventbridge), lambda _: None)
+    )
+    messages = [refusal["message"] for refusal in reports[0].refused]
+    assert messages == ["the line must be shorter than 200 bytes", "must be an object"]
