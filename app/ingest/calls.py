@@ -69,7 +69,9 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
     if referer is not None:
         referer = checked(Referer(), referer, f"{call.place}referer")
     tenants = answer.get("tenants") or []
-    places = tuple(_place(tenant, f"{body}.tenants") for tenant in as_list(tenants, f"{body}.tenants"))
+    places = tuple(
+        _place(tenant, f"{body}.tenants") for tenant in as_list(tenants, f"{body}.tenants")
+    )
     return {"user_id": id_, "places": places or (Place(),), "referer": referer}
 
 

@@ -1,6 +1,7 @@
 """Importing records from files: NDJSON or JSON of any length, in bounded memory."""
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,7 +20,8 @@ from .queries import record_events
 BATCH = 10_000
 """Records a transaction: few enough for memory and for others who write, enough for speed."""
 
-MAX_LINE = 64 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes; more on one line are read as JSON only where the file is not NDJSON."""
 
 
 class UnreadableFile(Exception):
@@ -59,14 +61,14 @@ def import_stream(
 
 
 def _records(stream: BinaryIO, format_: Format) -> Iterator[Any]:
-    start = next(_lines(stream), b"")
+    start = b""
+    while not start.strip() and (line := stream.readline(MAX_LINE)):
+        start = line.removeprefix(BOM_UTF8).lstrip()
     if not start:
         return iter(())
-    if isinstance(start, ValidationError):
-        return iter([start])
-    if not start.lstrip().startswith(b"[") and _is_json(start):
-        return _from_lines(chain([start], _lines(stream)), format_)
-    return _from_json(_Rejoined(start, stream), start.lstrip().startswith(b"["), format_)
+    if start.startswith(b"[") or not _is_json(start):
+        return _from_json(_Rejoined(start, stream), start.startswith(b"["), format_)
+    return _from_lines(chain([start], _lines(stream)), format_)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes | ValidationError]:

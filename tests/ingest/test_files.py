@@ -152,9 +152,13 @@ def test_a_line_without_end_is_refused_and_the_next_is_read(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.ingest.files.MAX_LINE", 200)
-    content = b"x" * 1000 + b"\n" + b"5\n"
+    content = b"5\n" + b"x" * 1000 + b"\n\n" + b"6\n"
     reports = list(
         import_stream(database, io.BytesIO(content), Format(read_eventbridge), lambda _: None)
     )
     messages = [refusal["message"] for refusal in reports[0].refused]
-    assert messages == ["the line must be shorter than 200 bytes", "must be an object"]
+    assert messages == [
+        "must be an object",
+        "the line must be shorter than 200 bytes",
+        "must be an object",
+    ]
