@@ -69,9 +69,11 @@ class Server:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._drain_seconds = settings.drain_seconds
         self._stopping = False
+        self._sockets: dict[int, Any] = {}
         self._socket = _listen(settings.host, settings.port, loopback_only=not settings.auth)
         self._server = create_server(
             app,
+            map=self._sockets,
             sockets=[self._socket],
             threads=settings.threads,
             ident=None,
@@ -90,18 +92,23 @@ class Server:
                 self._poll()
             self._server.del_channel()
             self._socket.close()
-            deadline = time.monotonic() + self._drain_seconds
-            while self._close_idle() and time.monotonic() < deadline:
+            since = time.monotonic()
+            while self._close_idle() and time.monotonic() - since < self._drain_seconds:
                 self._poll()
             self._server.task_dispatcher.shutdown(timeout=POLL_SECONDS)
 
     def stop(self) -> None:
-        """Let `run` come to its end; may be called from a signal handler or another thread."""
+        """Let `run` come to its end; asked twice, without waiting for requests under way.
+
+        May be called from a signal handler or another thread.
+        """
+        if self._stopping:
+            self._drain_seconds = 0
         self._stopping = True
         self._server.pull_trigger()
 
     def _poll(self) -> None:
-        wasyncore.loop(timeout=POLL_SECONDS, map=self._server._map, count=1)
+        wasyncore.loop(timeout=POLL_SECONDS, map=self._sockets, count=1)
 
     def _close_idle(self) -> bool:
         """Close the connections that wait for nothing, and tell whether any are left."""

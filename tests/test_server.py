@@ -125,6 +125,19 @@ def test_the_drain_ends_where_a_client_never_finishes(
             assert server.process.wait(timeout=10) == 0
 
 
+def test_a_second_signal_ends_the_drain(tmp_path: Path) -> None:
+    with serving("--database", tmp_path / "a.db") as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)) as half:
+            half.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.process.wait(timeout=1)
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(timeout=5) == 0
+
+
 def test_what_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
     at = ("--database", tmp_path / "a.db")
     with serving(*at) as server, connect(server) as connection:

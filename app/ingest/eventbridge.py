@@ -24,7 +24,7 @@ def read_eventbridge(record: Any) -> Event | None:
     if type_ not in CREATIONS:
         return None
     log = embedded(detail.get("event"), "detail.event")
-    if not succeeded(log.get("http_status")):
+    if not succeeded(log.get("http_status", 200)):
         return None
     call = Call(
         place="detail.event.",
