@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -64,8 +64,10 @@ class Database:
         self._write_lock = Lock()
         try:
             _make_private(path)
-            self._writer = self._connect()
-            self.calendar = _prepare(self._writer, path, time_zone)
+            with ExitStack() as on_failure:
+                self._writer = on_failure.enter_context(closing(self._connect()))
+                self.calendar = _prepare(self._writer, path, time_zone)
+                on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the database {path} cannot be used: {error}") from error
 

@@ -1,0 +1,106 @@
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import create_app
+from app.config import Settings, load_settings, variable
+from app.errors import StartError
+
+SIGNATURE_KEY = {"saasus_saas_id": "saas", "saasus_api_key": "api", "saasus_secret_key": "hush"}
+GOOD: list[tuple[str, str, Any]] = [
+    ("database", "/tmp/x.db", Path("/tmp/x.db")),
+    ("time_zone", "Asia/Tokyo", "Asia/Tokyo"),
+    ("auth", "off", False),
+    ("auth", "True", True),
+    ("host", "::1", "::1"),
+    ("port", "0", 0),
+    ("port", "65535", 65535),
+    ("threads", "1", 1),
+    ("drain_seconds", "0", 0),
+    ("max_body", "1024", 1024),
+    ("keep_query", "1", True),
+    ("synchronous", "normal", "normal"),
+    ("busy_seconds", "0", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_setting_comes_from_the_environment_or_a_keyword(
+    name: str, text: str, value: Any
+) -> None:
+    assert getattr(load_settings({}, {variable(name): text}), name) == value
+    assert getattr(load_settings({name: value}, {}), name) == value
+
+
+def test_every_setting_is_tried_above() -> None:
+    tried = {name for name, _, _ in GOOD} | SIGNATURE_KEY.keys()
+    assert tried == {setting.name for setting in fields(Settings)}
+
+
+def test_a_keyword_wins_over_the_environment() -> None:
+    assert load_settings({"port": 1}, {"ANALYSIS_PORT": "2"}).port == 1
+
+
+def test_other_variables_of_the_environment_are_not_looked_at() -> None:
+    assert load_settings({}, {"PORT": "x", "SAASUS_BASE_URL": "y"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "message"),
+    [
+        ({"databse": "x"}, {}, "databse is not a setting; did you mean database?"),
+        ({}, {"ANALYSIS_PROT": "1"}, "ANALYSIS_PROT is not a setting; did you mean ANALYSIS_PORT?"),
+        ({"qqq": 1}, {}, "qqq is not a setting; known are auth, "),
+        ({}, {"ANALYSIS_PORT": "x"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
+        ({}, {"ANALYSIS_PORT": "65536"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
+        ({"port": True}, {}, "port: must be a whole number"),
+        ({"port": 1.0}, {}, "port: must be a whole number"),
+        ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
+        ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),
+        ({"auth": 1}, {}, "auth: must be on or off"),
+        ({}, {"ANALYSIS_DATABASE": ""}, "ANALYSIS_DATABASE: must be the path of a file"),
+        ({"database": 5}, {}, "database: must be the path of a file"),
+        ({}, {"ANALYSIS_TIME_ZONE": "Mars/Base"}, "ANALYSIS_TIME_ZONE: 'Mars/Base' is not an IANA"),
+        ({"time_zone": "../etc/passwd"}, {}, "time_zone: '../etc/passwd' is not an IANA"),
+        ({"time_zone": ""}, {}, "time_zone: '' is not an IANA"),
+        ({"synchronous": "extra; drop"}, {}, "synchronous: must be one of full, normal, off"),
+        (
+            {"saasus_api_key": "a,b"} | SIGNATURE_KEY | {"saasus_api_key": "a,b"},
+            {},
+            "saasus_api_key:",
+        ),
+        ({}, {"SAASUS_SECRET_KEY": ""}, "SAASUS_SECRET_KEY: must be printable text"),
+        ({}, {"SAASUS_API_KEY": "a"}, "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY are"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(
+    given: dict[str, object], environment: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StartError) as refused:
+        load_settings(given, environment)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_secret_is_not_in_what_settings_show() -> None:
+    assert "hush" not in repr(load_settings(SIGNATURE_KEY, {}))
+
+
+def test_create_app_takes_settings_in_either_way_and_flask_s_own(tmp_path: Path) -> None:
+    app = create_app({"DATABASE": tmp_path / "a.db", "TESTING": True}, max_body=2048)
+    assert app.testing
+    assert app.extensions["settings"].max_body == 2048
+    assert (tmp_path / "a.db").exists()
+    app.extensions["database"].close()
+
+
+def test_create_app_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYSIS_DATABASE", str(tmp_path / "b.db"))
+    create_app().extensions["database"].close()
+    assert (tmp_path / "b.db").exists()
+
+
+def test_create_app_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="databse is not a setting"):
+        create_app({"DATABSE": tmp_path / "a.db"})

@@ -1,0 +1,67 @@
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from app.cli import main
+from app.config import Settings, variable
+
+from .conftest import ROOT
+
+DOCUMENTS = {
+    str(file.relative_to(ROOT)): file.read_text()
+    for file in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+EVERYTHING = "\n".join(DOCUMENTS.values())
+
+
+def shown(default: Any) -> str:
+    if default is None:
+        return "none"
+    return (
+        {True: "on", False: "off"}.get(default, str(default))
+        if isinstance(default, bool)
+        else str(default)
+    )
+
+
+def test_the_table_of_settings_is_complete_and_right() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", DOCUMENTS["docs/settings.md"], re.M)
+    expected = {variable(setting.name): shown(setting.default) for setting in fields(Settings)}
+    assert dict(rows) == expected | {"ANALYSIS_TIME_ZONE": "UTC"}
+
+
+def commands(group: click.Group, path: str) -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += commands(command, f"{path} {name}")
+        else:
+            found.append((f"{path} {name}", command))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), commands(main, "saasus-analysis"), ids=lambda value: str(value)
+)
+def test_every_command_and_option_is_documented(name: str, command: click.Command) -> None:
+    assert name in EVERYTHING
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert f"`{parameter.opts[0]}" in EVERYTHING or f" {parameter.opts[0]}" in EVERYTHING
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", DOCUMENTS[document]):
+        assert (ROOT / Path(document).parent / target).exists(), target
+
+
+def test_the_readme_names_the_two_commands_that_ci_and_users_run() -> None:
+    readme = DOCUMENTS["README.md"]
+    assert "saasus-analysis serve\n" in readme
+    assert "pip install -q -e '.[test]' && .venv/bin/pytest\n" in readme
+    assert "not affiliated with the makers of SaaSus Platform" in readme
