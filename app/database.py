@@ -64,8 +64,9 @@ class Database:
         self._write_lock = Lock()
         try:
             _make_private(path)
+            self._writer = self._connect()
             with ExitStack() as on_failure:
-                self._writer = on_failure.enter_context(closing(self._connect()))
+                on_failure.enter_context(closing(self._writer))
                 self.calendar = _prepare(self._writer, path, time_zone)
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
@@ -137,8 +138,12 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("pragma foreign_keys = on")
-        connection.execute(f"pragma synchronous = {self._synchronous}")
+        try:
+            connection.execute("pragma foreign_keys = on")
+            connection.execute(f"pragma synchronous = {self._synchronous}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
 
