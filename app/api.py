@@ -171,7 +171,7 @@ class Api(flask_smorest.Api):
 class UserIdConverter(BaseConverter):
     """A user id in a path, which may hold what was sent as %2F. A bad one is a 400, not a 404."""
 
-    regex = ".*?"
+    regex = r"[\s\S]*?"
     part_isolating = False
 
     def to_python(self, value: str) -> str:

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 MAX_TIMESTAMP = 253402300799
 """9999-12-31T23:59:59Z in UNIX seconds: the last timestamp of the contract (B.7)."""
 
-DAY_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
-MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal() - _EPOCH
@@ -78,7 +77,7 @@ class Calendar:
 
 def parse_day(text: str) -> int:
     """Return the day written as YYYY-MM-DD. Raises ValueError if there is no such day."""
-    if not re.fullmatch(DAY_PATTERN, text):
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         raise ValueError("must be a date as YYYY-MM-DD")
     try:
         return date.fromisoformat(text).toordinal() - _EPOCH
@@ -93,7 +92,7 @@ def format_day(day: int) -> str:
 
 def parse_month(text: str) -> int:
     """Return the month written as YYYY-MM. Raises ValueError if there is no such month."""
-    if not re.fullmatch(MONTH_PATTERN, text) or text.startswith("0000"):
+    if not re.fullmatch(MONTH_PATTERN, text):
         raise ValueError("must be a month as YYYY-MM")
     return int(text[:4]) * 12 + int(text[5:]) - 1
 

@@ -12,16 +12,19 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from .days import DAY_PATTERN, MAX_TIMESTAMP, PERIODS, parse_day
+from .days import MAX_TIMESTAMP, MONTH_PATTERN, PERIODS, parse_day
 
 MAX_ID_LENGTH = 128
 MAX_REFERER_LENGTH = 8192
 MAX_INTEGER = 2**63 - 1
 MAX_MESSAGES = 10
 
-# No control character, line or paragraph separator, and no half of a surrogate pair.
-UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff"
-_unprintable = re.compile(f"[{UNPRINTABLE}]").search
+# Control characters, line and paragraph separators.
+UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+# And halves of surrogate pairs, which the regular expressions of a description cannot name.
+_unprintable = re.compile(f"[{UNPRINTABLE}\\ud800-\\udfff]").search
+
+DAY_SCHEMA = {"type": "string", "format": "date"}
 
 Messages = dict[str | int, Any]
 
@@ -157,8 +160,7 @@ class Day(Field):
     """A date as YYYY-MM-DD; loads as the number of the day."""
 
     def __init__(self, **options: Any) -> None:
-        schema: dict[str, Any] = {"type": "string", "format": "date", "pattern": DAY_PATTERN}
-        super().__init__(schema, **options)
+        super().__init__(DAY_SCHEMA, **options)
 
     def check(self, value: Any) -> int:
         return _checked(parse_day, value)
@@ -168,8 +170,8 @@ class PeriodDate(Field):
     """A date as YYYY-MM-DD or YYYY-MM, whichever fits the `type` beside it; loads as the text."""
 
     def __init__(self, **options: Any) -> None:
-        pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"
-        super().__init__({"type": "string", "pattern": pattern}, **options)
+        month = {"type": "string", "pattern": MONTH_PATTERN}
+        super().__init__({"type": "string", "anyOf": [month, DAY_SCHEMA]}, **options)
 
     def check(self, value: Any) -> str:
         if not isinstance(value, str):

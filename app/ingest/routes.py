@@ -16,7 +16,7 @@ blueprint = Blueprint("ingest", __name__, description="Feeding the server")
 @blueprint.arguments(schemas.IngestQuery, location="query")
 @blueprint.body(
     {
-        JSON: schemas.one_or_many(schemas.Event),
+        JSON: schemas.one_or_many(schemas.event_schema()),
         NDJSON: {"type": "string", "description": "An Event as JSON on each line"},
     }
 )

@@ -29,21 +29,23 @@ class Event(Schema):
     id = Text(metadata={"description": "The second event of an id changes nothing"})
 
 
-class EventBridgeEvent(Schema):
-    id = Text(metadata={"description": "Delivered again, it changes nothing"})
-    time = fields.String(metadata={"format": "date-time"})
-    detail = fields.Nested(lambda: EventBridgeDetail(), required=True)
-
-
 class EventBridgeDetail(Schema):
+    """What is looked at only where the type is counted has no type here."""
+
     event_type = fields.String(required=True)
-    event = fields.String(metadata={"description": "The log of the call as JSON text"})
-    trace_id = fields.String()
+    event = fields.Raw(metadata={"description": "The log of the call, as JSON text"})
+    trace_id = fields.Raw()
+
+
+class EventBridgeEvent(Schema):
+    id = fields.Raw(metadata={"description": "Delivered again, it changes nothing"})
+    time = fields.Raw(metadata={"description": "As 2026-05-19T02:22:58Z"})
+    detail = fields.Nested(EventBridgeDetail, required=True)
 
 
 class ApilogPage(Schema):
     api_logs = fields.List(fields.Dict(), required=True)
-    cursor = fields.String()
+    cursor = fields.Raw()
 
 
 class IngestQuery(Schema):
@@ -64,7 +66,16 @@ class IngestReport(Schema):
     refused = fields.List(fields.Nested(Refusal), required=True)
 
 
-def one_or_many(schema: type[Schema]) -> dict[str, Any]:
+def event_schema() -> dict[str, Any]:
+    """Return the description of an event, with what each type needs."""
+    variants = [
+        {"properties": {"type": {"enum": [type_]}}, "required": ["type", *needed]}
+        for type_, needed in NEEDS.items()
+    ]
+    return {"allOf": [Event, {"oneOf": variants}]}
+
+
+def one_or_many(schema: object) -> dict[str, Any]:
     """Return the description of a body that is an object or a list of such objects."""
     return {"oneOf": [schema, {"type": "array", "items": schema}]}
 

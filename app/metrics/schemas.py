@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 
 from ..api import Schema
-from ..fields import Choice, Day, Integer, Text, Timestamp
+from ..fields import Choice, Day, Integer, Referer, Text, Timestamp
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 
@@ -59,7 +59,7 @@ class GetPageStatisticsQuery(Schema):
 
 
 class PageStatistic(Schema):
-    page_url = Text(least=0, required=True)
+    page_url = Referer(required=True)
     total_views = Integer(required=True)
     unique_users = Integer(required=True)
 
