@@ -92,4 +92,6 @@ def known_status(status: int) -> int:
     """Return the status among `TYPES` that stands for any HTTP status of 400 and above."""
     if status in TYPES:
         return status
-    return HTTPStatus.BAD_REQUEST if status < 500 else HTTPStatus.INTERNAL_SERVER_ERROR
+    # 501 is what waitress says to a transfer coding that it does not know.
+    asked_wrong = status < 500 or status == HTTPStatus.NOT_IMPLEMENTED
+    return HTTPStatus.BAD_REQUEST if asked_wrong else HTTPStatus.INTERNAL_SERVER_ERROR
