@@ -56,7 +56,9 @@ class Calendar:
         return day
 
     def _day_start(self, day: int) -> int:
-        """Return the UNIX second at which a day begins."""
+        """Return the UNIX second at which a day begins; after the last day, time ends."""
+        if day > _LAST_DAY:
+            return MAX_TIMESTAMP + 1
         midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
         start = int(midnight.timestamp())
         if self._local_day(start - 1) < day:
