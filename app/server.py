@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
@@ -26,7 +27,9 @@ logger = logging.getLogger("saasus_analysis.server")
 MESSAGES = {
     400: "the request is not valid HTTP",
     413: "the body must not be over {max_body} bytes",
+    431: "the request line and headers must be shorter than {max_header} bytes",
     500: "the server failed to answer; its log tells more",
+    501: "Transfer-Encoding must be chunked or left out",
 }
 """What is said where waitress refuses a request before the application sees it."""
 
@@ -38,8 +41,12 @@ class _ErrorTask(ErrorTask):
 
     def execute(self) -> None:
         adjustments = self.channel.adj
-        status = known_status(self.request.error.code)
-        message = MESSAGES[status].format(max_body=adjustments.max_request_body_size - 1)
+        code = self.request.error.code
+        status = known_status(code)
+        message = MESSAGES.get(code, MESSAGES[status]).format(
+            max_body=adjustments.max_request_body_size - 1,
+            max_header=adjustments.max_request_header_size,
+        )
         trace_id = make_trace_id(None)
         body = json.dumps(error_body(status, message)).encode()
         self.status = f"{status} {self.request.error.reason}"
@@ -50,7 +57,18 @@ class _ErrorTask(ErrorTask):
         self.write(body)
 
 
+class _Parser(HTTPRequestParser):
+    """Refuses a Content-Length of thousands of digits, which `int` does not read."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError:
+            raise ParsingError("Content-Length is invalid") from None
+
+
 class _Channel(HTTPChannel):
+    parser_class = _Parser
     error_task_class = _ErrorTask
 
     @property

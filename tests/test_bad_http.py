@@ -1,0 +1,144 @@
+"""What is refused before the application sees it, on a real socket."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from .conftest import RunningServer, serving
+from .refusals import ACTIVE_BODY, BASE, OBJECT, check_error, short
+
+LIMIT = 2048
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server with a small limit for bodies."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ANALYSIS_MAX_BODY", str(LIMIT))
+        with serving("--database", tmp_path_factory.mktemp("limited") / "a.db") as running:
+            yield running
+
+
+def talk(server: RunningServer, data: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send bytes to a server and return its one answer with its body."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(data)
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            return answer, answer.read()
+
+
+def raw_put(server: RunningServer, *headers: str, body: bytes = b"") -> bytes:
+    head = [
+        f"PUT {BASE}/active-users HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {server.token}",
+        "Content-Type: application/json",
+        *headers,
+    ]
+    return "\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def refused_on_a_socket(
+    server: RunningServer, data: bytes, *words: str, status: int = 400
+) -> http.client.HTTPResponse:
+    answer, body = talk(server, data)
+    assert answer.status == status, body
+    assert answer.getheader("X-Saasus-Trace-Id")
+    assert answer.getheader("Content-Length") == str(len(body))
+    check_error(status, answer.getheader("Content-Type"), body, *words)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /healthz HTTP/1.1 and more\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/x\r\nHost: x\r\n\r\n",
+        b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nSpace : x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n: no name\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\nY: b\r\n\r\n",
+    ],
+    ids=short,
+)
+def test_what_is_no_http_is_refused(limited: RunningServer, data: bytes) -> None:
+    refused_on_a_socket(limited, data, "not valid HTTP")
+
+
+@pytest.mark.parametrize(
+    "length",
+    ["x", "-1", "+2", "1.5", "2, 2", "0x2", "", "2\r\nContent-Length: 3", "9" * 5000],
+    ids=short,
+)
+def test_a_bad_content_length_is_refused(limited: RunningServer, length: str) -> None:
+    data = raw_put(limited, f"Content-Length: {length}", body=b"{}")
+    refused_on_a_socket(limited, data)
+
+
+@pytest.mark.parametrize(
+    "body", [b"zz\r\n{}\r\n0\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}xx0\r\n\r\n"]
+)
+def test_bad_chunks_are_refused(limited: RunningServer, body: bytes) -> None:
+    data = raw_put(limited, "Transfer-Encoding: chunked", body=body)
+    refused_on_a_socket(limited, data)
+
+
+def test_an_unknown_transfer_encoding_is_the_client_s_fault(limited: RunningServer) -> None:
+    data = raw_put(limited, "Transfer-Encoding: gzip", body=b"{}")
+    refused_on_a_socket(limited, data, "Transfer-Encoding must be chunked")
+
+
+def test_headers_that_are_too_large_are_named(limited: RunningServer) -> None:
+    data = raw_put(limited, f"X-Long: {'x' * 300_000}", "Content-Length: 2", body=b"{}")
+    refused_on_a_socket(limited, data, "headers must be shorter than")
+
+
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+def test_a_body_over_the_limit_of_a_server_is_refused(limited: RunningServer) -> None:
+    body = json.dumps(ACTIVE_BODY).encode()
+    body += b" " * (LIMIT + 1 - len(body))
+    for data in (
+        raw_put(limited, f"Content-Length: {len(body)}", body=body),
+        raw_put(limited, f"Content-Length: {10**15}"),
+        raw_put(limited, "Transfer-Encoding: chunked", body=chunked(body)),
+    ):
+        words = f"the body must not be over {LIMIT} bytes"
+        refused_on_a_socket(limited, data, words, status=413)
+
+
+def test_a_body_at_the_limit_of_a_server_is_read(limited: RunningServer) -> None:
+    body = b"5" + b" " * (LIMIT - 1)
+    refused_on_a_socket(limited, raw_put(limited, f"Content-Length: {LIMIT}", body=body), OBJECT)
+
+
+def test_a_body_in_chunks_is_read(limited: RunningServer) -> None:
+    body = chunked(b"5", b" " * 1000)
+    refused_on_a_socket(limited, raw_put(limited, "Transfer-Encoding: chunked", body=body), OBJECT)
+
+
+def test_bytes_in_a_target_that_are_no_utf_8_are_refused(limited: RunningServer) -> None:
+    for target in (b"/v1/analysis/users/\xff/behavior-histories", b"/healthz?\xff"):
+        data = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+        refused_on_a_socket(limited, data)
+
+
+def test_a_wrong_method_and_path_are_refused_on_a_socket_too(limited: RunningServer) -> None:
+    head = f" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {limited.token}\r\n\r\n".encode()
+    refused_on_a_socket(limited, b"GET /nothing" + head, status=404)
+    refused_on_a_socket(limited, b"OPTIONS *" + head, status=404)
+    answer = refused_on_a_socket(limited, b"OPTIONS /v1/analysis/active-users" + head, status=405)
+    assert answer.getheader("Allow") == "GET, HEAD, PUT"
