@@ -813,13 +813,13 @@ def test_the_operation_that_always_fails_answers_with_an_error(guarded: FlaskCli
 
 
 def test_a_bug_is_an_error_that_tells_nothing_of_it(
-    guarded: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    guarded: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr("app.user_analysis.queries.get_active_users", fail)
-    monkeypatch.setitem(guarded.application.config, "PROPAGATE_EXCEPTIONS", False)
-    answer = guarded.get(f"{BASE}/active-users", query_string=READS["/active-users"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("app.user_analysis.queries.get_active_users", fail)
+        answer = guarded.get(f"{BASE}/active-users", query_string=READS["/active-users"])
     assert "inside" not in refused(answer, "trace id", status=500)
     assert "the inside" in caplog.text
