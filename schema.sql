@@ -4,7 +4,8 @@
 -- zone, a "month" is year * 12 + month - 1; a "timestamp" and every "…_at" is in UNIX seconds.
 -- Ids of the outside world stand once, in a dictionary table; facts carry the small integers.
 
--- What is fixed when the database is made. time_zone: IANA name.
+-- What is fixed when the database is made. time_zone: IANA name. keep_query, collapse_ids: on or
+-- off, how a referer's page is told; `summaries rebuild` changes them.
 create table setting (
   name  text not null primary key,
   value text not null
@@ -86,6 +87,28 @@ create table event_id (
   id     text    not null,
   day    integer not null,             -- of the event
   primary key (source, id)
+) strict, without rowid;
+
+-- Page summaries ----------------------------------------------------------------------------
+
+-- Made from `behavior` and droppable at any time. A span of level n is 4^n hours long and begins
+-- span * 4^n hours after 1970-01-01T00:00Z. See app/summaries.py.
+create table page_summary (
+  level    integer not null check (level between 0 and 5),
+  span     integer not null,
+  views    blob    not null,           -- page ids (4 bytes each), then their views (8), little-endian
+  visitors blob    not null,           -- Roaring bitmap (64 bits) of page id * 2^32 + user id
+  users    blob    not null,           -- Roaring bitmap of user ids
+  checksum integer not null,           -- CRC-32 of all of the above
+  primary key (level, span)
+) strict;
+
+-- Spans that are being summarized; a write in one takes it out, so that the summary is not stored.
+create table page_sealing (
+  level integer not null,
+  span  integer not null,
+  token integer not null,              -- of the one who is at it
+  primary key (level, span)
 ) strict, without rowid;
 
 -- Keys --------------------------------------------------------------------------------------

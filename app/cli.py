@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from . import create_app
+from . import create_app, summaries
 from .api import package_version
 from .auth import keys
 from .config import Settings, load_settings
 from .database import Database
+from .dictionary import PageRule, read_page_rule
 from .errors import StartError
 from .ingest.apilog import logs_of, read_apilog
 from .ingest.eventbridge import read_eventbridge
@@ -25,6 +27,7 @@ from .ingest.schemas import event_reader
 from .server import Server
 
 SHOWN_REFUSALS = 20
+SWITCH = click.Choice(["on", "off"])
 DEFAULT_SCOPES = ("read", "write", "ingest")
 
 FORMATS: dict[str, Callable[[Database], Format]] = {
@@ -164,6 +167,65 @@ def import_files(kind: str, files: tuple[Any, ...], database: Path | None) -> No
     click.echo(", ".join(f"{count} {what}" for what, count in totals.items()))
     if totals["refused"]:
         sys.exit(1)
+
+
+@main.group("summaries")
+def summaries_group() -> None:
+    """Check, rebuild or drop the page summaries that make page statistics fast."""
+
+
+@summaries_group.command("check")
+@database_option
+def check_summaries(database: Path | None) -> None:
+    """Compare every summary with the rows; list those that are wrong and exit with 1."""
+    wrong = 0
+    with _database(database) as opened:
+        for level, span, reason in summaries.check(opened, _bar("checked")):
+            hours = 4**level
+            begin = datetime.fromtimestamp(span * hours * 3600, UTC)
+            tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
+            wrong += 1
+    if wrong:
+        raise click.ClickException(
+            f"{wrong} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
+        )
+    click.echo("all summaries are right")
+
+
+@summaries_group.command("rebuild")
+@click.option("--keep-query", type=SWITCH, help="From now on, pages with their query?")
+@click.option("--collapse-ids", type=SWITCH, help="From now on, numbers and UUIDs as {id}?")
+@database_option
+def rebuild_summaries(
+    keep_query: str | None, collapse_ids: str | None, database: Path | None
+) -> None:
+    """Make all summaries anew, and the pages by other settings if some are given."""
+    wanted = _settings(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
+    with closing(Database.open(replace(wanted, keep_query=None, collapse_ids=None))) as opened:
+        summaries.rebuild(opened, _rule(opened, wanted), _bar("sealed"))
+
+
+@summaries_group.command("drop")
+@database_option
+def drop_summaries(database: Path | None) -> None:
+    """Drop all summaries; questions make those that they need again."""
+    with _database(database) as opened, opened.writing() as connection:
+        summaries.drop_all(connection)
+
+
+def _rule(database: Database, wanted: Settings) -> PageRule:
+    """Return the page rule of a database, changed where settings are given."""
+    with database.reading() as connection:
+        rule = read_page_rule(connection)
+    if wanted.keep_query is not None:
+        rule = replace(rule, keep_query=wanted.keep_query)
+    if wanted.collapse_ids is not None:
+        rule = replace(rule, collapse_ids=wanted.collapse_ids)
+    return rule
+
+
+def _bar(what: str) -> Callable[[list[Any]], Iterable[Any]]:
+    return lambda spans: tqdm(spans, desc=what, unit="span", disable=None)
 
 
 def _import(database: Database, format_: Format, stream: Any, totals: dict[str, int]) -> None:

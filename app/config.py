@@ -38,6 +38,10 @@ def _switch(value: object) -> bool:
     return known[key]
 
 
+def _optional_switch(value: object) -> bool | None:
+    return None if value is None else _switch(value)
+
+
 def _number(least: int, most: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
         try:
@@ -104,8 +108,19 @@ class Settings:
         "bytes",
         "The largest request body, both as sent and unpacked.",
     )
-    keep_query: bool = _setting(
-        False, _switch, "on, off", "Page statistics: count pages with their query and fragment."
+    keep_query: bool | None = _setting(
+        None,
+        _optional_switch,
+        "on, off",
+        "Page statistics: count pages with their query and fragment. Fixed when the database is "
+        "made (then off unless set); `summaries rebuild` changes it.",
+    )
+    collapse_ids: bool | None = _setting(
+        None,
+        _optional_switch,
+        "on, off",
+        "Page statistics: a UUID or a number as a segment of a path counts as `{id}`. Fixed like "
+        "`keep_query`.",
     )
     synchronous: str = _setting(
         "full",

@@ -7,7 +7,7 @@ it on connections of their own (WAL), each seeing one state of the data.
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -23,8 +23,32 @@ from .errors import ServiceUnavailable, StartError
 APPLICATION_ID = 0x5AA5A11A
 """Marks a SQLite file as ours (`pragma application_id`)."""
 
-MIGRATIONS: tuple[str, ...] = ()
+MIGRATIONS: tuple[str, ...] = (
+    """
+    insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
+    create table page_summary (
+      level    integer not null check (level between 0 and 5),
+      span     integer not null,
+      views    blob    not null,
+      visitors blob    not null,
+      users    blob    not null,
+      checksum integer not null,
+      primary key (level, span)
+    ) strict;
+    create table page_sealing (
+      level integer not null,
+      span  integer not null,
+      token integer not null,
+      primary key (level, span)
+    ) strict, without rowid;
+    """,
+)
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
+
+FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
+"""The settings that are fixed when the database is made, with what they are if not given."""
+
+SWITCHED = {None: None, True: "on", False: "off"}
 
 MINIMUM_SQLITE = (3, 37)
 
@@ -50,6 +74,8 @@ class Database:
         path: Path,
         *,
         time_zone: str | None = None,
+        keep_query: bool | None = None,
+        collapse_ids: bool | None = None,
         synchronous: str = "full",
         busy_seconds: int = 5,
         clock: Clock | None = None,
@@ -62,12 +88,20 @@ class Database:
         self._busy_seconds = busy_seconds
         self._idle: deque[sqlite3.Connection] = deque()
         self._write_lock = Lock()
+        self.sealing = Lock()
+        """Held by the thread that makes page summaries."""
+        wanted = {
+            "time_zone": time_zone,
+            "keep_query": SWITCHED[keep_query],
+            "collapse_ids": SWITCHED[collapse_ids],
+        }
         try:
             _make_private(path)
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
-                self.calendar = _prepare(self._writer, path, time_zone)
+                fixed = _prepare(self._writer, path, wanted)
+                self.calendar = Calendar(fixed["time_zone"])
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the database {path} cannot be used: {error}") from error
@@ -78,6 +112,8 @@ class Database:
         return cls(
             settings.database,
             time_zone=settings.time_zone,
+            keep_query=settings.keep_query,
+            collapse_ids=settings.collapse_ids,
             synchronous=settings.synchronous,
             busy_seconds=settings.busy_seconds,
             clock=clock,
@@ -175,8 +211,10 @@ def _make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, time_zone: str | None) -> Calendar:
-    """Make or migrate the schema, and return the calendar that the database is fixed to."""
+def _prepare(
+    connection: sqlite3.Connection, path: Path, wanted: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Make or migrate the schema, and return the settings that are fixed in the database."""
     connection.execute("pragma journal_mode = wal")
     connection.execute("begin immediate")
     try:
@@ -184,9 +222,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, time_zone: str | None) 
         newest = len(MIGRATIONS) + 1
         if version == 0 and not connection.execute("select 1 from sqlite_schema").fetchone():
             _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
-            connection.execute(
-                "insert into setting (name, value) values ('time_zone', ?)", (time_zone or "UTC",)
-            )
+            fixed = [(name, wanted[name] or default) for name, default in FIXED.items()]
+            connection.executemany("insert into setting (name, value) values (?, ?)", fixed)
         elif _pragma(connection, "application_id") != APPLICATION_ID:
             raise StartError(f"{path} is a database of another program")
         elif version > newest:
@@ -200,19 +237,18 @@ def _prepare(connection: sqlite3.Connection, path: Path, time_zone: str | None) 
                 _run_script(connection, step)
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
         connection.execute(f"pragma user_version = {newest}")
-        (stored,) = connection.execute(
-            "select value from setting where name = 'time_zone'"
-        ).fetchone()
-        if time_zone not in (None, stored):
-            raise StartError(
-                f"time_zone: the days of {path} are days in {stored}, which cannot be changed "
-                f"to {time_zone}; leave the setting out or use another database"
-            )
+        stored = dict(connection.execute("select name, value from setting"))
+        for name, value in wanted.items():
+            if value not in (None, stored[name]):
+                raise StartError(
+                    f"{name}: {path} was made with {stored[name]}, which a start does not change "
+                    f"to {value}; leave the setting out, or see `summaries rebuild --help`"
+                )
         connection.commit()
     finally:
         if connection.in_transaction:
             connection.rollback()
-    return Calendar(stored)
+    return stored
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -88,12 +88,14 @@ class Referer(Text):
 class Integer(Field):
     """A whole number in a range; a bool, a float or (but in a query) text is none."""
 
-    def __init__(self, *, most: int = MAX_INTEGER, in_query: bool = False, **options: Any) -> None:
-        self._most, self._in_query = most, in_query
+    def __init__(
+        self, *, least: int = 0, most: int = MAX_INTEGER, in_query: bool = False, **options: Any
+    ) -> None:
+        self._least, self._most, self._in_query = least, most, in_query
         schema: dict[str, Any] = {
             "type": "integer",
             "format": "int64",
-            "minimum": 0,
+            "minimum": least,
             "maximum": most,
         }
         super().__init__(schema, **options)
@@ -103,8 +105,8 @@ class Integer(Field):
             value = int(value)
         if type(value) is not int:
             raise ValidationError("must be a whole number")
-        if not 0 <= value <= self._most:
-            raise ValidationError(f"must be from 0 to {self._most}")
+        if not self._least <= value <= self._most:
+            raise ValidationError(f"must be from {self._least} to {self._most}")
         return value
 
 

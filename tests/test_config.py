@@ -21,6 +21,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("drain_seconds", "0", 0),
     ("max_body", "1024", 1024),
     ("keep_query", "1", True),
+    ("collapse_ids", "off", False),
     ("synchronous", "normal", "normal"),
     ("busy_seconds", "0", 0),
 ]

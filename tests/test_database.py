@@ -1,3 +1,4 @@
+import re
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from app.database import APPLICATION_ID, Database
+from app.database import APPLICATION_ID, MIGRATIONS, Database
 from app.errors import ServiceUnavailable, StartError
 
 from .conftest import ROOT, SetClock
+
+NEWEST = len(MIGRATIONS) + 1
 
 ADD = "insert into tenant (name) values (?)"
 COUNT = "select count(*) from tenant"
@@ -59,6 +62,16 @@ def schema(path: Path) -> list[tuple[str, ...]]:
         return connection.execute("select type, name, sql from sqlite_schema").fetchall()
 
 
+def without_comments(path: Path) -> list[list[str]]:
+    """Return the schema in words, each object as soon as it can be made."""
+    return sorted(re.sub(r"--.*", "", str(row[2])).split() for row in schema(path))
+
+
+def fetched(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
 def pragma(path: Path, name: str) -> int:
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute(f"pragma {name}").fetchone()[0])
@@ -93,7 +106,7 @@ def test_the_schema_is_what_schema_sql_says(
         plain.executescript((ROOT / "schema.sql").read_text())
     assert schema(path) == schema(tmp_path / "plain.db")
     assert pragma(path, "application_id") == APPLICATION_ID
-    assert pragma(path, "user_version") == 1
+    assert pragma(path, "user_version") == NEWEST
 
 
 def test_it_is_durable_and_checks_references(opened: Callable[..., Database]) -> None:
@@ -119,14 +132,14 @@ class TestMigration:
             "create table one (a integer) strict;\ninsert into one values (1);",
             "alter table one add column b integer not null default 2;",
         )
-        monkeypatch.setattr("app.database.MIGRATIONS", steps)
+        monkeypatch.setattr("app.database.MIGRATIONS", MIGRATIONS + steps)
         database = opened()
         with database.reading() as connection:
             assert connection.execute("select a, b from one").fetchall() == [(1, 2)]
         assert (count(database), database.calendar.zone) == (1, "Asia/Tokyo")
-        assert pragma(path, "user_version") == 3
-        backup = path.with_name("a.db.schema-1.backup")
-        assert (pragma(backup, "user_version"), mode(backup)) == (1, "0o600")
+        assert pragma(path, "user_version") == NEWEST + 2
+        backup = path.with_name(f"a.db.schema-{NEWEST}.backup")
+        assert (pragma(backup, "user_version"), mode(backup)) == (NEWEST, "0o600")
         with closing(sqlite3.connect(backup)) as copy:
             assert copy.execute(COUNT).fetchone() == (1,)
 
@@ -135,18 +148,36 @@ class TestMigration:
     ) -> None:
         before = schema(path)
         steps = ("create table one (a integer) strict;", "insert into absent values (1);")
-        monkeypatch.setattr("app.database.MIGRATIONS", steps)
+        monkeypatch.setattr("app.database.MIGRATIONS", MIGRATIONS + steps)
         with pytest.raises(StartError, match="no such table: absent"):
             opened()
-        assert (schema(path), pragma(path, "user_version")) == (before, 1)
+        assert (schema(path), pragma(path, "user_version")) == (before, NEWEST)
         monkeypatch.undo()
         assert count(opened()) == 1
+
+    def test_a_database_of_version_1_becomes_like_a_new_one(
+        self, opened: Callable[..., Database], path: Path, tmp_path: Path
+    ) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(
+                """
+                drop table page_summary;
+                drop table page_sealing;
+                delete from setting where name <> 'time_zone';
+                pragma user_version = 1;
+                """
+            )
+        assert (count(opened()), pragma(path, "user_version")) == (1, NEWEST)
+        with closing(Database(tmp_path / "new.db", time_zone="Asia/Tokyo")):
+            for sql in ("select * from setting order by name", "pragma user_version"):
+                assert fetched(path, sql) == fetched(tmp_path / "new.db", sql)
+            assert without_comments(path) == without_comments(tmp_path / "new.db")
 
     def test_a_newer_version_is_refused_and_not_touched(
         self, opened: Callable[..., Database], path: Path
     ) -> None:
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("pragma user_version = 2")
+            connection.execute(f"pragma user_version = {NEWEST + 1}")
         before = path.read_bytes()
         with pytest.raises(StartError, match="newer version of this program"):
             opened()
@@ -155,7 +186,7 @@ class TestMigration:
     def test_another_time_zone_is_refused_and_none_keeps_it(
         self, opened: Callable[..., Database]
     ) -> None:
-        with pytest.raises(StartError, match="are days in Asia/Tokyo, which cannot be changed"):
+        with pytest.raises(StartError, match="was made with Asia/Tokyo, which a start does"):
             opened("UTC")
         assert opened("Asia/Tokyo").calendar.zone == "Asia/Tokyo"
         assert opened().calendar.zone == "Asia/Tokyo"

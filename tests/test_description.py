@@ -69,6 +69,7 @@ OPERATIONS: dict[str, tuple[str, str, str, dict[str, tuple[str, bool, Any]], Any
         {
             "start_timestamp": ("query", True, "integer"),
             "end_timestamp": ("query", True, "integer"),
+            "limit": ("query", False, "integer"),  # ours
         },
         None,
         "PageStatistics",

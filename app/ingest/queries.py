@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from .. import summaries
 from ..database import Database
 from ..days import month_of
 from ..dictionary import Dictionary
@@ -95,6 +96,8 @@ class _Batch:
         self._connection.executemany(
             ADD_ACTIVE, [(*key, count) for key, count in new.items() if count]
         )
+        added = (entry for entries in self._behaviors.values() for entry in entries)
+        summaries.drop(self._connection, (entry["timestamp"] for entry in added))
         for (day, user), entries in self._behaviors.items():
             append_behaviors(self._connection, self._names, day=day, user=user, histories=entries)
 

@@ -1,10 +1,14 @@
 """The data of the tag `metrics`."""
 
 import json
+import sqlite3
+from collections import Counter
+from heapq import nlargest
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from .. import summaries
 from ..database import Database
 from ..days import format_day
 
@@ -18,24 +22,10 @@ where call_count.type = :type
 order by call_count.day, tenant.name
 """
 
-SELECT_TOTALS = """
-select count(*), count(distinct user_id)
-from behavior
-where day between :start_day and :end_day
-  and timestamp between :start and :end
-"""
-
-SELECT_PAGES = """
-select case when :keep_query then referer.url else page.url end as url,
-       count(*) as views,
-       count(distinct behavior.user_id)
-from behavior
-join referer on referer.id = behavior.referer_id
-join page on page.id = referer.page_id
-where behavior.day between :start_day and :end_day
-  and behavior.timestamp between :start and :end
-group by case when :keep_query then referer.id else page.id end
-order by views desc, url
+SELECT_URLS = """
+select id, url
+from page
+where id in (select value from json_each(:pages))
 """
 
 
@@ -71,33 +61,41 @@ def get_aggregated_user_info(
 
 
 def get_page_statistics(
-    database: Database, *, start_timestamp: int, end_timestamp: int, keep_query: bool
+    database: Database, *, start_timestamp: int, end_timestamp: int, limit: int | None = None
 ) -> dict[str, Any]:
     """Return views and distinct users by page from one second to another (contract B.6).
 
-    Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly.
+    Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly. With a limit,
+    only the most viewed pages are shown; the totals still cover all.
     """
-    calendar = database.calendar
-    parameters = {
-        "start": start_timestamp,
-        "end": end_timestamp,
-        "start_day": calendar.day_of(start_timestamp),
-        "end_day": calendar.day_of(end_timestamp),
-        "keep_query": keep_query,
-    }
+    summaries.seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:
-        views, users = connection.execute(SELECT_TOTALS, parameters).fetchone()
-        pages = connection.execute(SELECT_PAGES, parameters).fetchall()
+        summary = summaries.summarize(connection, database.calendar, start_timestamp, end_timestamp)
+        pages = _most_viewed(connection, summary.views, limit)
     return {
         "start_date": start_timestamp,
         "end_date": end_timestamp,
-        "total_page_views": views,
-        "total_unique_users": users,
+        "total_page_views": summary.views.total(),
+        "total_unique_users": len(summary.users),
         "page_statistics": [
-            {"page_url": url, "total_views": views, "unique_users": users}
-            for url, views, users in pages
+            {"page_url": url, "total_views": views, "unique_users": summary.unique_users(page)}
+            for page, url, views in pages
         ],
     }
+
+
+def _most_viewed(
+    connection: sqlite3.Connection, views: Counter[int], limit: int | None
+) -> list[tuple[int, str, int]]:
+    """Return page, URL and views: most views first, pages of equally many by URL."""
+    shown = list(views)
+    if limit is not None and limit < len(views):
+        # The URLs decide among the pages at the limit, so all of those are looked up.
+        least = nlargest(limit, views.values())[-1]
+        shown = [page for page, count in views.items() if count >= least]
+    urls = connection.execute(SELECT_URLS, {"pages": json.dumps(shown)})
+    found = [(page, url, views[page]) for page, url in urls]
+    return sorted(found, key=lambda page: (-page[2], page[1]))[:limit]
 
 
 def _daily_counts(

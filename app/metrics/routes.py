@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flask import current_app
-
 from ..api import Blueprint
 from ..database import current_database
 from . import queries, schemas
@@ -24,8 +22,7 @@ def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, schemas.PageStatistics)
 def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
     """Get views and unique users by page"""
-    keep_query = current_app.extensions["settings"].keep_query
-    return queries.get_page_statistics(current_database(), **query, keep_query=keep_query)
+    return queries.get_page_statistics(current_database(), **query)
 
 
 @blueprint.operation("GET", "/userinfo/aggregated", "GetAggregatedUserInfo", scope="read")

@@ -51,6 +51,9 @@ class GetPageStatisticsQuery(Schema):
     end_timestamp = Timestamp(
         in_query=True, required=True, metadata={"description": "Last second, inclusive"}
     )
+    limit = Integer(
+        least=1, in_query=True, metadata={"description": "Show the most viewed pages only"}
+    )
 
     @validates_schema
     def order(self, data: dict[str, Any], **_: object) -> None:

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from .. import summaries
 from ..database import Database
 from ..days import PERIODS
 from ..dictionary import Dictionary
@@ -18,6 +19,7 @@ HISTORY_DAYS = 31
 DELETE_DAY = """
 delete from behavior
 where day = :day and user_id = :user_id
+returning timestamp
 """
 
 INSERT_BEHAVIOR = """
@@ -80,7 +82,9 @@ def update_user_behavior_histories_by_day(
     with database.writing() as connection:
         names = Dictionary(connection)
         user = names.user(user_id)
-        connection.execute(DELETE_DAY, {"day": day, "user_id": user})
+        deleted = connection.execute(DELETE_DAY, {"day": day, "user_id": user}).fetchall()
+        changed = [*(at for (at,) in deleted), *(entry["timestamp"] for entry in histories)]
+        summaries.drop(connection, changed)
         _insert(connection, names, day, user, histories, first=0)
 
 

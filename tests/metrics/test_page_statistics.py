@@ -3,10 +3,7 @@
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-
-from app import create_app
 
 from ..calls import get, ingest, put, utc
 from ..conftest import NOW
@@ -199,13 +196,69 @@ def test_keep_query_counts_referers_apart(client: FlaskClient) -> None:
     assert statistics(client)["total_unique_users"] == 2
 
 
-def test_keep_query_can_be_changed_afterwards(app: Flask, client: FlaskClient) -> None:
-    view(client, "/users?action=add_user")
-    path = app.extensions["database"].path
-    changed = create_app(database=path, keep_query=True, auth=False)
-    assert pages(changed.test_client()) == [("/users?action=add_user", 1, 1)]
-    changed.extensions["database"].close()
-    assert pages(client) == [("/users", 1, 1)]
+UUID = "1B4E28BA-2fa1-11d2-883f-0016d3cca427"
+
+
+@pytest.mark.parametrize("settings", [{"collapse_ids": True}])
+@pytest.mark.parametrize(
+    ("referer", "page"),
+    [
+        ("/users/5", "/users/{id}"),
+        ("/users/5/", "/users/{id}/"),
+        ("/users/5/posts/0012?page=3", "/users/{id}/posts/{id}"),
+        ("/5/6/7", "/{id}/{id}/{id}"),
+        (f"/users/{UUID}#x", "/users/{id}"),
+        (f"/users/{UUID}0", f"/users/{UUID}0"),
+        ("/users/5a", "/users/5a"),
+        ("/users/-5", "/users/-5"),
+        ("/v1.5/x", "/v1.5/x"),
+        ("/users/５", "/users/５"),  # noqa: RUF001
+        ("5", "5"),
+        ("https://127/5", "https://127/{id}"),
+        ("http://app.example:8080/5?id=6", "http://app.example:8080/{id}"),
+    ],
+)
+def test_numbers_and_uuids_in_a_path_can_be_counted_as_one(
+    client: FlaskClient, referer: str, page: str
+) -> None:
+    put_day(client, "ann", [(NOW, referer)])
+    assert pages(client) == [(page, 1, 1)]
+    history = get(client, "/users/ann/behavior-histories")["histories"][0]["histories"]
+    assert history == [{"timestamp": NOW, "referer": referer}]
+
+
+@pytest.mark.parametrize("settings", [{"collapse_ids": True, "keep_query": True}])
+def test_collapsed_pages_can_keep_their_query(client: FlaskClient) -> None:
+    put_day(client, "ann", [(NOW, "/users/5?page=6"), (NOW, "/users/7?page=6")])
+    assert pages(client) == [("/users/{id}?page=6", 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (1, ["/b"]),
+        (2, ["/b", "/a"]),
+        (3, ["/b", "/a", "/c"]),
+        (4, ["/b", "/a", "/c", "/d"]),
+        (5, ["/b", "/a", "/c", "/d"]),
+        (2**63 - 1, ["/b", "/a", "/c", "/d"]),
+    ],
+)
+def test_a_limit_shows_the_most_viewed_pages_and_totals_cover_all(
+    client: FlaskClient, limit: int, expected: list[str]
+) -> None:
+    put_day(client, "ann", [(NOW, page) for page in ("/d", "/c", "/b", "/a", "/b")])
+    found = statistics(client, limit=limit)
+    assert [page["page_url"] for page in found["page_statistics"]] == expected
+    assert (found["total_page_views"], found["total_unique_users"]) == (5, 1)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5", ""])
+def test_a_limit_is_a_number_from_1(client: FlaskClient, limit: str) -> None:
+    query = {"start_timestamp": 0, "end_timestamp": 1, "limit": limit}
+    answer = client.get("/v1/analysis/metrics/page-statistics", query_string=query)
+    assert answer.status_code == 400
+    assert answer.get_json()["message"].startswith("limit: must be ")
 
 
 def test_pages_are_sorted_by_views_then_url(client: FlaskClient) -> None:
@@ -229,7 +282,6 @@ def test_unknown_parameters_are_ignored(client: FlaskClient) -> None:
     view(client, "/home")
     query: dict[str, Any] = {
         "tenant_ids": "acme",
-        "limit": "0",
         "keep_query": "true",
         "unknown": ["a", "b"],
     }
