@@ -62,6 +62,8 @@ from (
 
 SELECT_EXTENT = "select (select min(day) from behavior), (select max(day) from behavior)"
 
+SELECT_NEXT_DAY = "select min(day) from behavior where day >= :day"
+
 SELECT_SUMMARIES = """
 select level, span, views, visitors, users, checksum
 from page_summary
@@ -248,16 +250,20 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
             else:
                 spans = range(-(-first // length), last // length)
             stored = _stored_spans(connection, level, spans)
+            next_rows = first
             for span in spans:
-                if span in stored:
+                if span in stored or (span + 1) * length <= next_rows:
                     continue
                 begin, until = span * length, min((span + 1) * length, closed)
                 if until < begin + length:  # today is in it: its closed hours are what can be
                     hours = range(begin, until)
                     if len(_stored_spans(connection, 0, hours)) == len(hours):
                         continue
-                if _pays(connection, calendar, begin, until):
+                rows = _count(connection, calendar, begin, until)
+                if rows >= PAYS:
                     found.append((level, span))
+                elif not rows:
+                    next_rows = _next_rows(connection, calendar, until)
     return found
 
 
@@ -266,10 +272,21 @@ def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> s
     return {span for (span,) in connection.execute(SELECT_SPANS, parameters)}
 
 
-def _pays(connection: sqlite3.Connection, calendar: Calendar, first: int, last: int) -> bool:
+def _count(connection: sqlite3.Connection, calendar: Calendar, first: int, last: int) -> int:
+    """Return how many rows a range of hours has, up to PAYS."""
     parameters = _seconds(calendar, first * HOUR, last * HOUR - 1) | {"most": PAYS}
     (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
-    return bool(count >= PAYS)
+    return int(count)
+
+
+def _next_rows(connection: sqlite3.Connection, calendar: Calendar, hour: int) -> int:
+    """Return the hour in which the first day begins that has rows and does not end before an hour.
+
+    Returns the hour itself where there is no such day.
+    """
+    parameters = {"day": calendar.day_of(hour * HOUR)}
+    (day,) = connection.execute(SELECT_NEXT_DAY, parameters).fetchone()
+    return hour if day is None else calendar.day_start(day) // HOUR
 
 
 def _seal(database: Database, level: int, span: int, closed: int) -> None:
