@@ -309,22 +309,31 @@ def read_body() -> bytes:
 
 def parse_json(data: bytes | str, name: str = "the body") -> Any:
     """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included."""
-
-    def refuse_constant(constant: str) -> NoReturn:
-        raise InvalidRequest(f"{name} must be JSON: {constant} is not a number of JSON")
-
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        return json.loads(text, parse_constant=refuse_constant)
+        return _json.decode(text)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise InvalidRequest(f"{name} must be JSON: {error.msg} at {place}") from None
+    except _NoNumber as error:
+        raise InvalidRequest(f"{name} must be JSON: {error} is not a number of JSON") from None
     except ValueError:
         raise InvalidRequest(f"{name} must hold no number of so many digits") from None
     except RecursionError:
         raise InvalidRequest(f"{name} must be JSON that is not nested that deeply") from None
+
+
+class _NoNumber(ValueError):
+    """A constant such as NaN, which Python's JSON has and JSON has not."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NoNumber(name)
+
+
+_json = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _gunzip(packed: bytes, limit: int) -> bytes:

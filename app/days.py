@@ -45,14 +45,19 @@ class Calendar:
             raise ValueError(f"{zone!r} is not an IANA time zone such as Asia/Tokyo") from error
         self.zone = zone
         self.day_start = lru_cache(maxsize=4096)(self._day_start)
+        self._latest = (0, 0, 0)  # a day that was asked for, its start and end
 
     def day_of(self, timestamp: int) -> int:
         """Return the day that holds a timestamp; 9999-12-31 holds all after it."""
+        latest, start, end = self._latest
+        if start <= timestamp < end:
+            return latest
         day = min(timestamp // _DAY_SECONDS, _LAST_DAY)
         while timestamp < self.day_start(day):
             day -= 1
         while day < _LAST_DAY and timestamp >= self.day_start(day + 1):
             day += 1
+        self._latest = day, self.day_start(day), self.day_start(day + 1)
         return day
 
     def _day_start(self, day: int) -> int:
@@ -104,6 +109,7 @@ def format_month(month: int) -> str:
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
 
 
+@lru_cache(maxsize=4096)
 def month_of(day: int) -> int:
     """Return the month that holds a day."""
     of = date.fromordinal(day + _EPOCH)

@@ -1,21 +1,22 @@
 """Dictionaries: the names of the outside world and the small integers that facts carry."""
 
+import json
 import re
 import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 NO_TENANT = "00000000-0000-0000-0000-000000000000"
 """The tenant that calls and creations without a tenant count under (contract B.5)."""
 
-FIND_USER = "select id from user where name = :name"
-ADD_USER = "insert into user (name) values (:name) returning id"
-FIND_TENANT = "select id from tenant where name = :name"
-ADD_TENANT = "insert into tenant (name) values (:name) returning id"
-FIND_PAGE = "select id from page where url = :name"
-ADD_PAGE = "insert into page (url) values (:name) returning id"
-FIND_REFERER = "select id from referer where url = :name"
-ADD_REFERER = "insert into referer (url, page_id) values (:name, :page_id) returning id"
+FIND_USERS = "select name, id from user where name in (select value from json_each(?))"
+ADD_USER = "insert into user (name) values (?)"
+FIND_TENANTS = "select name, id from tenant where name in (select value from json_each(?))"
+ADD_TENANT = "insert into tenant (name) values (?)"
+FIND_PAGES = "select url, id from page where url in (select value from json_each(?))"
+ADD_PAGE = "insert into page (url) values (?)"
+FIND_REFERERS = "select url, id from referer where url in (select value from json_each(?))"
+ADD_REFERER = "insert into referer (url, page_id) values (?, ?)"
 
 SELECT_SETTINGS = "select name, value from setting"
 UPDATE_SETTING = "update setting set value = :value where name = :name"
@@ -77,37 +78,45 @@ def change_page_rule(connection: sqlite3.Connection, rule: PageRule) -> None:
         connection.execute(UPDATE_SETTING, parameters)
 
 
-class Dictionary:
-    """The dictionaries in one transaction; each name is looked up once.
+def _alone(names: list[str]) -> list[tuple[object, ...]]:
+    return [(name,) for name in names]
 
-    The methods return the integer of a name, and add the name if it is new.
+
+class Dictionary:
+    """The dictionaries in one transaction.
+
+    The methods return the integers of names, and add the names that are new.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._known: dict[tuple[str, str], int] = {}
 
-    def user(self, name: str) -> int:
-        return self._id(FIND_USER, ADD_USER, name)
+    def users(self, names: Iterable[str]) -> dict[str, int]:
+        return self._ids(names, FIND_USERS, ADD_USER)
 
-    def tenant(self, name: str) -> int:
-        return self._id(FIND_TENANT, ADD_TENANT, name)
+    def tenants(self, names: Iterable[str]) -> dict[str, int]:
+        return self._ids(names, FIND_TENANTS, ADD_TENANT)
 
-    def referer(self, url: str) -> int:
-        return self._id(FIND_REFERER, ADD_REFERER, url)
+    def referers(self, urls: Iterable[str]) -> dict[str, int]:
+        return self._ids(urls, FIND_REFERERS, ADD_REFERER, self._with_pages)
 
-    @cached_property
-    def _rule(self) -> PageRule:
-        return read_page_rule(self._connection)
+    def _with_pages(self, urls: list[str]) -> list[tuple[object, ...]]:
+        page_of = read_page_rule(self._connection).page_of
+        pages = {url: page_of(url) for url in urls}
+        ids = self._ids(pages.values(), FIND_PAGES, ADD_PAGE)
+        return [(url, ids[page]) for url, page in pages.items()]
 
-    def _id(self, find: str, add: str, name: str) -> int:
-        known = self._known.get((find, name))
-        if known is None:
-            row = self._connection.execute(find, {"name": name}).fetchone()
-            if row is None:
-                values: dict[str, object] = {"name": name}
-                if add is ADD_REFERER:
-                    values["page_id"] = self._id(FIND_PAGE, ADD_PAGE, self._rule.page_of(name))
-                row = self._connection.execute(add, values).fetchone()
-            known = self._known[find, name] = int(row[0])
-        return known
+    def _ids(
+        self,
+        names: Iterable[str],
+        find: str,
+        add: str,
+        rows: Callable[[list[str]], list[tuple[object, ...]]] = _alone,
+    ) -> dict[str, int]:
+        wanted = list(dict.fromkeys(names))
+        ids: dict[str, int] = dict(self._connection.execute(find, (json.dumps(wanted),)))
+        missing = [name for name in wanted if name not in ids]
+        if missing:
+            self._connection.executemany(add, rows(missing))
+            ids.update(self._connection.execute(find, (json.dumps(missing),)))
+        return ids

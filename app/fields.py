@@ -103,11 +103,14 @@ class Integer(Field):
     def check(self, value: Any) -> int:
         if self._in_query and re.fullmatch(r"-?[0-9]{1,20}", value):
             value = int(value)
+        if type(value) is int and self._least <= value <= self._most:
+            return value
+        raise ValidationError(self._expected(value))
+
+    def _expected(self, value: Any) -> str:
         if type(value) is not int:
-            raise ValidationError("must be a whole number")
-        if not self._least <= value <= self._most:
-            raise ValidationError(f"must be from {self._least} to {self._most}")
-        return value
+            return "must be a whole number"
+        return f"must be from {self._least} to {self._most}"
 
 
 class Id(Integer):
@@ -122,15 +125,10 @@ class Timestamp(Integer):
     def __init__(self, **options: Any) -> None:
         super().__init__(most=MAX_TIMESTAMP, **options)
 
-    def check(self, value: Any) -> int:
-        try:
-            return super().check(value)
-        except ValidationError:
-            if re.fullmatch(r"[0-9]{13}", str(value)):
-                raise ValidationError(
-                    "must be in seconds: 13 digits look like milliseconds"
-                ) from None
-            raise
+    def _expected(self, value: Any) -> str:
+        if re.fullmatch(r"[0-9]{13}", str(value)):
+            return "must be in seconds: 13 digits look like milliseconds"
+        return super()._expected(value)
 
 
 class Choice(Field):
@@ -199,15 +197,16 @@ class RecordList(ma.fields.List[Any]):
 
     def __init__(self, schema: type[ma.Schema], **options: Any) -> None:
         super().__init__(ma.fields.Nested(schema), **options)
-        self._load = record_loader(schema)
+        self._schema = schema
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
+        load = record_loader(self._schema)
         records, errors = [], {}
         for index, item in enumerate(value):
             try:
-                records.append(self._load(item))
+                records.append(load(item))
             except ValidationError as error:
                 errors[index] = error.messages
         if errors:
@@ -218,10 +217,11 @@ class RecordList(ma.fields.List[Any]):
 def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
     """Return a function that checks one object by a schema's fields and drops unknown fields.
 
-    Raises ValidationError with the messages by field.
+    It raises ValidationError with the messages by field. Made for the records of one call: it
+    remembers the texts that it has found good, since names come again and again.
     """
     checks = [
-        (name, field.check, field.required)
+        (name, field.check, field.required, set[str]())
         for name, field in schema().fields.items()
         if isinstance(field, Field)
     ]
@@ -231,12 +231,18 @@ def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
             raise ValidationError("must be an object")
         record: dict[str, Any] = {}
         errors: Messages = {}
-        for name, check, required in checks:
+        for name, check, required, good in checks:
             if name in item:
-                try:
-                    record[name] = check(item[name])
-                except ValidationError as error:
-                    errors[name] = error.messages
+                value = item[name]
+                if type(value) is not str or value not in good:
+                    try:
+                        value = check(value)
+                    except ValidationError as error:
+                        errors[name] = error.messages
+                        continue
+                    if type(value) is str:
+                        good.add(value)
+                record[name] = value
             elif required:
                 errors[name] = ["is required"]
         if errors:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
@@ -16,21 +16,20 @@ EventId = tuple[str, str]
 """Where an id comes from (`client`, `eventbridge`, `eventbridge-log`, `apilog`), and the id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A tenant, and those of its environments that a user was active in."""
 
     tenant_id: str = NO_TENANT
     env_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened, whichever feed told of it.
 
     `userinfo` counts as a call and marks the user active in each place, and with a referer adds a
-    history entry; a creation counts in its one place. An event is a duplicate if `id` or `twin`,
-    its id in another feed, is stored already; otherwise `id` and `log_id` are stored.
+    history entry; a creation has no user and counts in its one place. An event is a duplicate if
+    `id` or `twin`, its id in another feed, is stored already; otherwise `id` and `log_id` are
+    stored.
     """
 
     type: str

@@ -1,6 +1,6 @@
 """Taking in the records of a request: its body, and the answer to it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -47,7 +47,7 @@ def one_or_list() -> Records:
 def one_or_list_or_lines() -> Records:
     """Return the records of a JSON or NDJSON body."""
     if request.mimetype == NDJSON:
-        return [parse_line(line) for line in read_body().split(b"\n") if line.strip()]
+        return [parse_line(line) for line in _lines(read_body()) if line.strip()]
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"Content-Type must be {JSON} or {NDJSON}")
     return one_or_list()
@@ -61,7 +61,15 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
         raise InvalidRequest(summarize(describe(error))) from None
 
 
-def parse_line(line: bytes) -> Any:
+def _lines(body: bytes) -> Sequence[bytes | str]:
+    """Return the lines of a body; as bytes if some line is no UTF-8, which parsing it will tell."""
+    try:
+        return body.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        return body.split(b"\n")
+
+
+def parse_line(line: bytes | str) -> Any:
     """Return the record on a line, or the ValidationError that tells why there is none."""
     try:
         return parse_json(line, "the line")

@@ -90,14 +90,16 @@ def event_reader(now: Callable[[], int]) -> Reader:
         for name in NEEDS[type_]:
             if name not in event:
                 raise ValidationError(f"is required where type is {type_}", name)
-        tenant = NO_TENANT if type_ == "create_saas_user" else event.get("tenant_id", NO_TENANT)
-        return events.Event(
-            type=type_,
-            timestamp=event["timestamp"] if "timestamp" in event else now(),
-            user_id=event.get("user_id"),
-            places=(Place(tenant, (event["env_id"],) if "env_id" in event else ()),),
-            referer=event.get("referer"),
-            id=("client", event["id"]) if "id" in event else None,
-        )
+        timestamp = event["timestamp"] if "timestamp" in event else now()
+        tenant = event.get("tenant_id", NO_TENANT)
+        id_ = ("client", event["id"]) if "id" in event else None
+        if type_ == "userinfo":
+            env_ids = (event["env_id"],) if "env_id" in event else ()
+            places = (Place(tenant, env_ids),)
+            return events.Event(
+                type_, timestamp, event["user_id"], places, event.get("referer"), id_
+            )
+        place = Place() if type_ == "create_saas_user" else Place(tenant)
+        return events.Event(type_, timestamp, places=(place,), id=id_)
 
     return read
