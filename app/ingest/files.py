@@ -50,11 +50,15 @@ def import_stream(
     stream. Raises UnreadableFile.
     """
     metered: BinaryIO = io.BufferedReader(_Metered(stream, progress))
-    records = _records(metered, format_)
+    return import_records(database, _records(metered, format_), format_.read)
+
+
+def import_records(database: Database, records: Iterator[Any], read: Reader) -> Iterator[Report]:
+    """Store records; yield a report for each transaction. Refused indexes count through all."""
     first = 0
     while batch := list(islice(records, BATCH)):
         report = Report()
-        events = read_records(batch, format_.read, report, first)
+        events = read_records(batch, read, report, first)
         record_events(database, events, report)
         first += len(batch)
         yield report

@@ -11,6 +11,12 @@ from ..dictionary import Dictionary
 from ..user_analysis.queries import append_behaviors
 from .events import Event, EventId, Report
 
+HAS_EVENTS = """
+select exists (select 1 from behavior)
+    or exists (select 1 from call_count)
+    or exists (select 1 from active_users)
+"""
+
 FIND_IDS = """
 select id
 from event_id
@@ -50,6 +56,13 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
         _store(connection, database.calendar, new)
     report.accepted += len(new)
     report.duplicates += len(events) - len(new)
+
+
+def has_events(database: Database) -> bool:
+    """Tell whether anything was fed or put into a database."""
+    with database.reading() as connection:
+        (found,) = connection.execute(HAS_EVENTS).fetchone()
+    return bool(found)
 
 
 def _without_duplicates(
