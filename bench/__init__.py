@@ -1,0 +1,1 @@
+"""Benchmarks of saasus-analysis beside its peers; see __main__.py."""

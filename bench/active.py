@@ -1,0 +1,76 @@
+"""Active users of all tenants for a year, beside DuckDB that counts them from the events."""
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+from app.days import PERIODS
+from app.user_analysis.queries import get_active_users
+
+from .data import actives, opened
+from .measuring import in_turns, ms, same, times, write
+
+EVENTS, DAYS = 10_000_000, 365
+
+PERIOD = {
+    "daily": "timestamp // 86400",
+    "monthly": "(year(make_timestamp(timestamp * 1000000)) * 12 "
+    "+ month(make_timestamp(timestamp * 1000000)) - 1)",
+}
+
+COUNT = """
+select {period} as period, tenant, env, count(distinct user)
+from calls
+group by period, tenant, env
+order by period, tenant, env
+"""
+
+
+def run() -> None:
+    """Measure a year of daily and of monthly active users, from ten million events."""
+    path, calls = actives(EVENTS, DAYS)
+    connection = _duckdb(path, calls)
+    rows = []
+    with closing(opened(path)) as database:
+        with database.reading() as reading:
+            tenants = dict(reading.execute("select name, id from tenant"))
+        for type_, period in PERIODS.items():
+            first = period.parse("0001-01-01"[: 7 if period.monthly else 10])
+            ours = partial(get_active_users, database, type=type_, date_from=first)
+            theirs = partial(_ask, connection, COUNT.format(period=PERIOD[type_]))
+            answer = [tuple(row.values()) for row in ours()["data"]]
+            numbered = [(period.parse(date), tenants[name], *rest) for date, name, *rest in answer]
+            same({"ours": sorted(numbered), "DuckDB": theirs()})
+            taken = in_turns({"ours": ours, "DuckDB": theirs})
+            ratio = times(taken["DuckDB"] / taken["ours"])
+            rows.append([type_, len(answer), ms(taken["ours"]), f"{ms(taken['DuckDB'])} ({ratio})"])
+    write(
+        "active",
+        "Active users",
+        f"""
+All tenants and environments for a year of {EVENTS:,} events. Ours is the whole answer of the API's
+operation, read from counts; DuckDB holds the calls on disk in the order of time and counts distinct
+users. In parentheses: as many times as long as ours.
+""",
+        ["active users", "rows in the answer", "ours", "DuckDB"],
+        rows,
+        ["duckdb"],
+    )
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[int, ...]]:
+    answer: list[tuple[int, ...]] = connection.execute(sql).fetchall()
+    return answer
+
+
+def _duckdb(path: Path, calls: Path) -> duckdb.DuckDBPyConnection:
+    file = path.with_suffix(".duckdb")
+    if not file.exists():
+        with duckdb.connect(str(file)) as connection:
+            connection.execute(
+                "create table calls (timestamp bigint, tenant integer, env integer, user integer)"
+            )
+            connection.execute(f"insert into calls from read_csv('{calls}')")
+    return duckdb.connect(str(file), read_only=True)
