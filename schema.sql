@@ -91,12 +91,12 @@ create table event_id (
 
 -- Page summaries ----------------------------------------------------------------------------
 
--- Made from `behavior` and droppable at any time. A span of level n is 4^n hours long and begins
--- span * 4^n hours after 1970-01-01T00:00Z. See app/summaries.py.
+-- Made from `behavior` and droppable at any time. A span of level n is 8^n hours long and begins
+-- span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.py.
 create table page_summary (
-  level    integer not null check (level between 0 and 5),
+  level    integer not null check (level between 0 and 3),
   span     integer not null,
-  views    blob    not null,           -- page ids (4 bytes each), then their views (8), little-endian
+  views    blob    not null,           -- zlib: page ids (4 bytes each), their views (8), little-endian
   visitors blob    not null,           -- Roaring bitmap (64 bits) of page id * 2^32 + user id
   users    blob    not null,           -- Roaring bitmap of user ids
   checksum integer not null,           -- CRC-32 of all of the above

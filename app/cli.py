@@ -261,7 +261,7 @@ def check_summaries(database: Path | None) -> None:
     wrong = 0
     with _database(database) as opened:
         for level, span, reason in summaries.check(opened, _bar("checked")):
-            hours = 4**level
+            hours = summaries.LENGTHS[level]
             begin = datetime.fromtimestamp(span * hours * 3600, UTC)
             tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
             wrong += 1

@@ -27,7 +27,7 @@ MIGRATIONS: tuple[str, ...] = (
     """
     insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
     create table page_summary (
-      level    integer not null check (level between 0 and 5),
+      level    integer not null check (level between 0 and 3),
       span     integer not null,
       views    blob    not null,
       visitors blob    not null,

@@ -27,6 +27,7 @@ from app.user_analysis.queries import update_user_behavior_histories_by_day
 from .conftest import NOW, ROOT, SetClock, run
 from .test_database import locked_by_another_process
 
+LENGTHS = summaries.LENGTHS
 HOUR = 3600
 DAY = 24 * HOUR
 TODAY = NOW // DAY * DAY
@@ -120,7 +121,7 @@ steps = st.one_of(
     st.tuples(st.just("put"), moments, users, entries),
     st.tuples(st.just("add"), st.lists(st.tuples(moments, users), min_size=1, max_size=4)),
     st.tuples(st.just("next day")),
-    st.tuples(st.just("damage"), st.integers(0, 5), st.booleans()),
+    st.tuples(st.just("damage"), st.integers(0, 3), st.booleans()),
 )
 
 
@@ -188,7 +189,7 @@ def take(database: Database, action: str, *arguments: Any) -> None:
 def test_a_question_seals_spans_of_every_length(database: Database) -> None:
     fill(database, 90)
     ask(database, TODAY - 90 * DAY, TODAY - 1)
-    assert {level for level, _ in sealed(database)} == {0, 1, 2, 3, 4, 5}
+    assert {level for level, _ in sealed(database)} == {0, 1, 2, 3}
     assert wrong(database) == []
 
 
@@ -212,7 +213,9 @@ def test_today_is_never_sealed(tmp_path: Path, zone: str) -> None:
         for now in (TODAY, TODAY + 7 * HOUR, TODAY + 15 * HOUR, TODAY + DAY):
             clock.timestamp = now
             ask(database, TODAY - 3 * DAY, TODAY + 2 * DAY)
-            ends = [(span + 1) * 4**level * HOUR for level, span in sealed(database)]
+            ends = [
+                (span + 1) * summaries.LENGTHS[level] * HOUR for level, span in sealed(database)
+            ]
             today = calendar.day_start(calendar.day_of(now))
             assert max(ends) == today // HOUR * HOUR
 
@@ -226,7 +229,7 @@ def test_few_rows_are_not_sealed(database: Database, monkeypatch: pytest.MonkeyP
     assert sealed(database) == set()
     view(database, piece * 64 * HOUR)
     ask(database, 0, TODAY)
-    assert len(sealed(database)) == 64 + 16 + 4 + 1
+    assert len(sealed(database)) == 64 + 8 + 1
 
 
 def test_a_write_drops_what_covers_it_and_no_more(database: Database) -> None:
@@ -238,7 +241,9 @@ def test_a_write_drops_what_covers_it_and_no_more(database: Database) -> None:
         update_user_behavior_histories_by_day(
             database, timestamp=late, user_id="ann", histories=histories
         )
-        covering = {(level, late // HOUR // 4**level) for level in range(6)}
+        covering = {
+            (level, late // HOUR // length) for level, length in enumerate(summaries.LENGTHS)
+        }
         assert before - sealed(database) == covering & before
         ask(database, 0, TODAY)
         assert sealed(database) == before
@@ -327,10 +332,10 @@ def test_a_database_that_cannot_be_written_to_still_answers(database: Database) 
         "update page_summary set views = x''",
         "update page_summary set visitors = x'3a30'",
         "update page_summary set users = zeroblob(1000)",
-        "update page_summary set checksum = checksum + 1 where level in (0, 2, 4)",
-        "update page_summary set checksum = -1 where level > 2",
+        "update page_summary set checksum = checksum + 1 where level in (0, 2)",
+        "update page_summary set checksum = -1 where level > 1",
         "update page_summary set span = -span",
-        "update page_summary set level = 5 - level where level in (2, 3) and span < 0",
+        "update page_summary set level = 3 - level where level in (1, 2) and span < 0",
         "delete from page_sealing",
     ],
 )
@@ -363,18 +368,18 @@ class TestCommands:
         edit(database, "update page_summary set views = x'' where level = 0 and span = ?", hour)
         with database.reading() as connection:
             (row,) = connection.execute(
-                summaries.SELECT_SUMMARIES, {"level": 1, "first": hour // 4, "last": hour // 4}
+                summaries.SELECT_SUMMARIES, {"level": 1, "first": hour // 8, "last": hour // 8}
             )
         summary = summaries._decode(row)
         assert summary is not None
         summary.views[next(iter(summary.views))] += 1
         with database.writing() as connection:
-            connection.execute(summaries.INSERT_SUMMARY, summaries._encode(1, hour // 4, summary))
+            connection.execute(summaries.INSERT_SUMMARY, summaries._encode(1, hour // 8, summary))
         checked = self.command(database, "check")
         assert checked.returncode == 1
         assert checked.stdout.splitlines() == [
             "2026-05-17T18:00Z, 1 hours: damaged",
-            "2026-05-17T16:00Z, 4 hours: differs",
+            "2026-05-17T16:00Z, 8 hours: differs",
         ]
         assert "2 summaries are wrong" in checked.stderr
         assert self.command(database, "rebuild").returncode == 0
