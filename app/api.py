@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 from uuid import uuid4
 
 import flask_smorest
@@ -106,10 +106,16 @@ class Blueprint(flask_smorest.Blueprint):
                 if status not in _BODY_STATUSES or method in ("POST", "PUT"):
                     refuse = self.alt_response(status, schema=Error, description=reason)
                     documented = refuse(documented)
-            documented.scope = scope  # type: ignore[attr-defined]
-            self.route(path, methods=[method])(documented)
-            return documented
+            undocumented = _without_layers(view, documented)
+            undocumented.scope = scope  # type: ignore[attr-defined]
+            self.route(path, methods=[method])(undocumented)
+            return undocumented
 
+        return decorate
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
+        """Pass what the schema loads; one instance of it serves all requests."""
+        decorate: Callable[[View], View] = super().arguments(schema(), **options)
         return decorate
 
     def body(self, schemas: Mapping[str, object]) -> Callable[[View], View]:
@@ -134,10 +140,18 @@ class Blueprint(flask_smorest.Blueprint):
             def answer(*args: Any, **parameters: Any) -> Response:
                 return make_answer(view(*args, **parameters), status_code)
 
-            documented: View = document(answer)
-            return documented
+            return _without_layers(answer, document(answer))
 
         return decorate
+
+
+def _without_layers(view: View, documented: View) -> View:
+    """Give a view what decorators have noted for the description, and leave out their wrappers.
+
+    Each of those only passes a call on, which takes longer than a small answer should.
+    """
+    view._apidoc = documented._apidoc  # type: ignore[attr-defined]
+    return view
 
 
 class Api(flask_smorest.Api):
@@ -285,11 +299,16 @@ def make_trace_id(given: str | None) -> str:
 
 
 def request_target() -> str:
-    """Return the request's path and query exactly as sent, one character a byte."""
+    """Return the request's path and query exactly as sent, one character a byte.
+
+    Where the WSGI server tells the decoded path only, it is encoded as RFC 3986 has it.
+    """
     environ = request.environ
     target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if target is None:
-        raise RuntimeError("the WSGI server gives neither REQUEST_URI nor RAW_URI")
+        target = quote(environ["PATH_INFO"].encode("latin-1"), safe="/!$&'()*+,;=:@")
+        if environ["QUERY_STRING"]:
+            target += f"?{environ['QUERY_STRING']}"
     return target
 
 

@@ -92,6 +92,7 @@ def parse_day(text: str) -> int:
         raise ValueError("must be a date that exists") from None
 
 
+@lru_cache(maxsize=4096)
 def format_day(day: int) -> str:
     """Return a day as YYYY-MM-DD."""
     return date.fromordinal(day + _EPOCH).isoformat()
@@ -104,6 +105,7 @@ def parse_month(text: str) -> int:
     return int(text[:4]) * 12 + int(text[5:]) - 1
 
 
+@lru_cache(maxsize=4096)
 def format_month(month: int) -> str:
     """Return a month as YYYY-MM."""
     return f"{month // 12:04d}-{month % 12 + 1:02d}"

@@ -45,6 +45,10 @@ class Field(ma.fields.Field[Any]):
         """Return the value, or raise ValidationError."""
         raise NotImplementedError  # pragma: no cover
 
+    def check_all(self, values: list[Any]) -> list[Any]:
+        """Return the values of many records, or raise ValidationError or TypeError."""
+        return [self.check(value) for value in values]
+
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> Any:
         return self.check(value)
 
@@ -70,6 +74,11 @@ class Text(Field):
         if _unprintable(value):
             raise ValidationError("must hold printable characters only")
         return value
+
+    def check_all(self, values: list[Any]) -> list[Any]:
+        for value in set(values):
+            self.check(value)
+        return values
 
 
 class Uuid(Text):
@@ -106,6 +115,13 @@ class Integer(Field):
         if type(value) is int and self._least <= value <= self._most:
             return value
         raise ValidationError(self._expected(value))
+
+    def check_all(self, values: list[Any]) -> list[Any]:
+        if set(map(type, values)) == {int}:
+            self.check(min(values))
+            self.check(max(values))
+            return values
+        return super().check_all(values)
 
     def _expected(self, value: Any) -> str:
         if type(value) is not int:
@@ -190,7 +206,7 @@ def period_number(type_: str, name: str, text: str) -> int:
 class RecordList(ma.fields.List[Any]):
     """A list of objects of one schema, checked without an object for each field.
 
-    Takes the schema's fields only: no hooks, no nested schemas.
+    Takes schemas of required fields only: no hooks, no nested schemas.
     """
 
     default_error_messages = Field.default_error_messages | {"invalid": "must be a list"}
@@ -198,10 +214,27 @@ class RecordList(ma.fields.List[Any]):
     def __init__(self, schema: type[ma.Schema], **options: Any) -> None:
         super().__init__(ma.fields.Nested(schema), **options)
         self._schema = schema
+        self._fields: dict[str, Any] = schema().fields
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
+        try:
+            return self._load_columns(value)
+        except (KeyError, TypeError, ValidationError):
+            return self._load_records(value)
+
+    def _load_columns(self, value: list[Any]) -> list[Any]:
+        """Return what is right in every record; what raises is told apart by `_load_records`."""
+        columns = [
+            field.check_all([record[name] for record in value])
+            for name, field in self._fields.items()
+        ]
+        if set(map(len, value)) <= {len(columns)}:
+            return value
+        return [dict(zip(self._fields, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _load_records(self, value: list[Any]) -> list[Any]:
         load = record_loader(self._schema)
         records, errors = [], {}
         for index, item in enumerate(value):

@@ -23,6 +23,8 @@ from .config import Settings
 from .errors import StartError, error_body, known_status
 
 logger = logging.getLogger("saasus_analysis.server")
+# It warns of every request that waits for a thread, which is what a queue is for.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 MESSAGES = {
     400: "the request is not valid HTTP",
@@ -34,6 +36,7 @@ MESSAGES = {
 """What is said where waitress refuses a request before the application sees it."""
 
 POLL_SECONDS = 0.5
+RECEIVED, KEPT_IN_MEMORY = 2**16, 2**22
 
 
 class _ErrorTask(ErrorTask):
@@ -95,6 +98,9 @@ class Server:
             sockets=[self._socket],
             threads=settings.threads,
             ident=None,
+            # A large body is read in few pieces, and does not go through a file.
+            recv_bytes=RECEIVED,
+            inbuf_overflow=KEPT_IN_MEMORY,
             # waitress refuses what is as long as its limit; ours may be reached.
             max_request_body_size=settings.max_body + 1,
             clear_untrusted_proxy_headers=True,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from app.database import Database
 from app.days import PERIODS
 from app.user_analysis.queries import get_active_users
 
@@ -13,6 +14,7 @@ from .data import actives, opened
 from .measuring import in_turns, ms, same, times, write
 
 EVENTS, DAYS = 10_000_000, 365
+TENANTS = (10, 100)
 
 PERIOD = {
     "daily": "timestamp // 86400",
@@ -30,22 +32,13 @@ order by period, tenant, env
 
 def run() -> None:
     """Measure a year of daily and of monthly active users, from ten million events."""
-    path, calls = actives(EVENTS, DAYS)
-    connection = _duckdb(path, calls)
-    rows = []
-    with closing(opened(path)) as database:
-        with database.reading() as reading:
-            tenants = dict(reading.execute("select name, id from tenant"))
-        for type_, period in PERIODS.items():
-            first = period.parse("0001-01-01"[: 7 if period.monthly else 10])
-            ours = partial(get_active_users, database, type=type_, date_from=first)
-            theirs = partial(_ask, connection, COUNT.format(period=PERIOD[type_]))
-            answer = [tuple(row.values()) for row in ours()["data"]]
-            numbered = [(period.parse(date), tenants[name], *rest) for date, name, *rest in answer]
-            same({"ours": sorted(numbered), "DuckDB": theirs()})
-            taken = in_turns({"ours": ours, "DuckDB": theirs})
-            ratio = times(taken["DuckDB"] / taken["ours"])
-            rows.append([type_, len(answer), ms(taken["ours"]), f"{ms(taken['DuckDB'])} ({ratio})"])
+    rows: list[list[object]] = []
+    for count in TENANTS:
+        path, calls = actives(EVENTS, DAYS, count)
+        connection = _duckdb(path, calls)
+        with closing(opened(path)) as database:
+            for type_ in PERIODS:
+                rows.append([count, type_, *_compare(database, connection, type_)])
     write(
         "active",
         "Active users",
@@ -54,10 +47,27 @@ All tenants and environments for a year of {EVENTS:,} events. Ours is the whole 
 operation, read from counts; DuckDB holds the calls on disk in the order of time and counts distinct
 users. In parentheses: as many times as long as ours.
 """,
-        ["active users", "rows in the answer", "ours", "DuckDB"],
+        ["tenants", "active users", "rows in the answer", "ours", "DuckDB"],
         rows,
         ["duckdb"],
     )
+
+
+def _compare(
+    database: Database, connection: duckdb.DuckDBPyConnection, type_: str
+) -> tuple[int, str, str]:
+    period = PERIODS[type_]
+    with database.reading() as reading:
+        tenants = dict(reading.execute("select name, id from tenant"))
+    first = period.parse("0001-01-01"[: 7 if period.monthly else 10])
+    ours = partial(get_active_users, database, type=type_, date_from=first)
+    theirs = partial(_ask, connection, COUNT.format(period=PERIOD[type_]))
+    answer = [tuple(row.values()) for row in ours()["data"]]
+    numbered = [(period.parse(date), tenants[name], *rest) for date, name, *rest in answer]
+    same({"ours": sorted(numbered), "DuckDB": theirs()})
+    taken = in_turns({"ours": ours, "DuckDB": theirs})
+    ratio = times(taken["DuckDB"] / taken["ours"])
+    return len(answer), ms(taken["ours"]), f"{ms(taken['DuckDB'])} ({ratio})"
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[int, ...]]:

@@ -2,9 +2,8 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,46 +41,66 @@ def opened(path: Path) -> Database:
     return Database(path, clock=Then(), synchronous="off")
 
 
+def visits(events: int, days: int) -> Iterator[dict[str, Any]]:
+    """Yield the events of a demo SaaS, without ids, with some thousands of pages."""
+    for event in make_events(Calendar("UTC"), NOW, events=events, days=days):
+        del event["id"]
+        if "referer" in event:
+            numbers_below_40 = re.sub("[0-9]{2,}", lambda n: str(int(n[0]) % 40), event["referer"])
+            event["referer"] = numbers_below_40
+        yield event
+
+
+def visits_of_many_pages(events: int, days: int, pages: int) -> Iterator[dict[str, Any]]:
+    """Yield the same events on so many pages, one as frequent as another."""
+    for number, event in enumerate(visits(events, days)):
+        if "referer" in event:
+            event["referer"] = f"/items/{number * 7919 % pages}?from=list"
+        yield event
+
+
 def saas(events: int, days: int) -> Path:
-    """Return a database of a demo SaaS.
-
-    Numbers in its paths are below 40, which leaves some thousands of pages.
-    """
-    made = make_events(Calendar("UTC"), NOW, events=events, days=days)
-    return _kept(f"saas-{events}-{days}", events, map(_with_fewer_pages, made))
+    """Return a database of a demo SaaS with some thousands of pages."""
+    return _kept(f"saas-{events}-{days}", visits(events, days))
 
 
-def actives(events: int, days: int) -> tuple[Path, Path]:
-    """Return a database of a demo SaaS with a hundred tenants and without histories, and its calls.
+def saas_of_many_pages(events: int, days: int, pages: int) -> Path:
+    """Return a database of the same events on so many pages."""
+    return _kept(f"pages-{events}-{days}-{pages}", visits_of_many_pages(events, days, pages))
+
+
+def fill(database: Database, events: Iterator[dict[str, Any]]) -> None:
+    """Take events in as `POST /ingest/events` does."""
+    for report in import_records(database, events, event_reader(database.clock.now)):
+        if report.refused:
+            raise SystemExit(f"refused: {report.refused[0]}")
+
+
+def actives(events: int, days: int, tenants: int) -> tuple[Path, Path]:
+    """Return a database of a demo SaaS with so many tenants and without histories, and its calls.
 
     The calls are CSV: timestamp, tenant, environment and user as the integers of the database.
     """
-    made = partial(make_events, Calendar("UTC"), NOW, events=events, days=days)
-    name = f"actives-{events}-{days}"
-    path = _kept(name, events, map(_with_fewer_tenants, made()))
+    path = _kept(f"actives-{events}-{days}-{tenants}", _calls(events, days, tenants))
     file = path.with_suffix(".csv")
     if not file.exists():
         with closing(opened(path)) as database, database.reading() as connection:
             users = dict(connection.execute("select name, id from user"))
-            tenants = dict(connection.execute("select name, id from tenant"))
-        calls = map(_with_fewer_tenants, made())
+            ids = dict(connection.execute("select name, id from tenant"))
         rows = (
-            (call["timestamp"], tenants[call["tenant_id"]], call["env_id"], users[call["user_id"]])
-            for call in calls
-            if call["type"] == "userinfo"
+            (call["timestamp"], ids[call["tenant_id"]], call["env_id"], users[call["user_id"]])
+            for call in _calls(events, days, tenants)
         )
         _write_csv(file, rows)
     return path, file
 
 
-def many_pages(events: int, referers: int) -> Path:
-    """Return a database of 30 days with so many distinct referers, each a page of its own."""
-    made = make_events(Calendar("UTC"), NOW, events=events, days=30)
-    numbered = (
-        event | {"referer": f"/items/{number * 7919 % referers}?from=list"}
-        for number, event in enumerate(made)
-    )
-    return _kept(f"pages-{events}-{referers}", events, numbered)
+def _calls(events: int, days: int, tenants: int) -> Iterator[dict[str, Any]]:
+    for event in make_events(Calendar("UTC"), NOW, events=events, days=days):
+        if event["type"] == "userinfo":
+            del event["id"], event["referer"]
+            event["tenant_id"] = f"tenant-{int(event['tenant_id'][:8], 16) % tenants}"
+            yield event
 
 
 def views_csv(path: Path) -> Path:
@@ -100,7 +119,7 @@ def _write_csv(file: Path, rows: Iterable[Iterable[int]]) -> None:
     unfinished.rename(file)
 
 
-def _kept(name: str, count: int, events: Iterable[dict[str, Any]]) -> Path:
+def _kept(name: str, events: Iterator[dict[str, Any]]) -> Path:
     path = FOLDER / f"{name}.db"
     if not path.exists():
         FOLDER.mkdir(exist_ok=True)
@@ -108,26 +127,6 @@ def _kept(name: str, count: int, events: Iterable[dict[str, Any]]) -> Path:
         for left in FOLDER.glob(f"{unfinished.name}*"):
             left.unlink()
         with closing(opened(unfinished)) as database:
-            records = tqdm(map(_without_id, events), total=count, desc=name, unit="event")
-            for report in import_records(database, iter(records), event_reader(lambda: NOW)):
-                if report.refused:
-                    raise SystemExit(f"{name}: {report.refused[0]}")
+            fill(database, iter(tqdm(events, desc=name, unit="event", disable=None)))
         unfinished.rename(path)
     return path
-
-
-def _without_id(event: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name != "id"}
-
-
-def _with_fewer_tenants(event: dict[str, Any]) -> dict[str, Any]:
-    fewer = {name: value for name, value in event.items() if name != "referer"}
-    if "tenant_id" in event:
-        fewer["tenant_id"] = f"tenant-{int(event['tenant_id'][:8], 16) % 100}"
-    return fewer
-
-
-def _with_fewer_pages(event: dict[str, Any]) -> dict[str, Any]:
-    if "referer" not in event:
-        return event
-    return event | {"referer": re.sub("[0-9]{2,}", lambda n: str(int(n[0]) % 40), event["referer"])}

@@ -9,10 +9,14 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
+from .auth.signer import authorization
 from .conftest import ROOT, RunningServer, run, serving
 
 EVENTS = "/v1/analysis/ingest/events"
@@ -77,6 +81,19 @@ def test_the_log_has_a_line_a_request_and_nothing_secret(tmp_path: Path) -> None
     assert re.search(r"127\.0\.0\.1 GET /nowhere\?x=%0a 404 \d+\.\dms key=- trace=\S+\n", written)
     for secret in (server.token, "the-user-in-the-body", "ab12"):
         assert secret not in written
+
+
+def test_the_log_has_nothing_else_under_load(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as file, serving("--database", tmp_path / "a.db", stderr=file) as server:
+        threads = [threading.Thread(target=get, args=(server, "/healthz")) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    lines = log.read_text().splitlines()
+    assert len(lines) == 40
+    assert all(" GET /healthz 200 " in line for line in lines)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -203,8 +220,51 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, server: RunningServer) ->
     assert f"cannot listen on 127.0.0.1 port {port}: " in refused.stderr
 
 
+SIGNATURE_KEY = {
+    "SAASUS_SAAS_ID": "saas",
+    "SAASUS_API_KEY": "api",
+    "SAASUS_SECRET_KEY": "not-a-secret",
+}
+QUERY = "/v1/analysis/active-users?type=daily&date_from=2026-05-13&tenant_id=%E2%82%AC+%2F"
+
+
 def test_wsgi_py_is_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYSIS_DATABASE", str(tmp_path / "a.db"))
     code = "from wsgi import app; print(app.test_client().get('/healthz').json)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "{'status': 'ok'}\n"
+
+
+def test_another_wsgi_server_runs_it_and_takes_signatures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    host = f"127.0.0.1:{port}"
+    monkeypatch.setenv("ANALYSIS_DATABASE", str(tmp_path / "a.db"))
+    for name, value in SIGNATURE_KEY.items():
+        monkeypatch.setenv(name, value)
+    command = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"]
+    command += ["--port", str(port), "--blocking-threads", "1", "wsgi:app"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            until_it_answers(f"http://{host}/healthz", process)
+            for path in ("/v1/analysis/users/%E5%88%A9%20%C3%A9;=/behavior-histories", QUERY):
+                signed = authorization(
+                    SIGNATURE_KEY, at=int(time.time()), method="GET", host=host, target=path
+                )
+                request = Request(f"http://{host}{path}", headers={"Authorization": signed})
+                with urlopen(request) as answer:
+                    assert answer.status == 200
+        finally:
+            process.terminate()
+
+
+def until_it_answers(url: str, process: subprocess.Popen[Any]) -> None:
+    while process.poll() is None:
+        try:
+            with urlopen(url):
+                return
+        except URLError:
+            time.sleep(0.05)
+    pytest.fail("the server ended")

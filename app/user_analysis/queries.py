@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from itertools import groupby
+from itertools import count, groupby, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -74,8 +74,10 @@ def update_user_behavior_histories_by_day(
     calendar = database.calendar
     day = calendar.day_of(timestamp)
     first, last = calendar.day_start(day), calendar.day_start(day + 1) - 1
-    for index, entry in enumerate(histories):
-        if not first <= entry["timestamp"] <= last:
+    timestamps = [entry["timestamp"] for entry in histories]
+    urls = [entry["referer"] for entry in histories]
+    for index, at in enumerate(timestamps):
+        if not first <= at <= last:
             raise InvalidRequest(
                 f"histories[{index}].timestamp: must be in the day of timestamp, "
                 f"from {first} to {last}"
@@ -83,17 +85,14 @@ def update_user_behavior_histories_by_day(
     with database.writing() as connection:
         names = Dictionary(connection)
         user = names.users([user_id])[user_id]
-        referers = names.referers(entry["referer"] for entry in histories)
+        referers = names.referers(urls)
         deleted = connection.execute(DELETE_DAY, {"day": day, "user_id": user}).fetchall()
         connection.executemany(
             INSERT_BEHAVIOR,
-            [
-                (day, user, seq, entry["timestamp"], referers[entry["referer"]])
-                for seq, entry in enumerate(histories)
-            ],
+            zip(repeat(day), repeat(user), count(), timestamps, map(referers.get, urls)),
         )
         summaries.drop(connection, (at for (at,) in deleted))
-        summaries.drop(connection, (entry["timestamp"] for entry in histories))
+        summaries.drop(connection, timestamps)
 
 
 def append_behaviors(
