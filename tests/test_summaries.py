@@ -1,5 +1,6 @@
 """Page summaries: exact whatever is written, sealed, damaged or killed (app/summaries.py)."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
@@ -24,7 +26,7 @@ from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
-from .conftest import NOW, ROOT, SetClock, run
+from .conftest import NOW, ROOT, SetClock, run, serving
 from .test_database import locked_by_another_process
 
 LENGTHS = summaries.LENGTHS
@@ -435,3 +437,29 @@ def test_a_process_that_is_killed_while_it_seals_changes_no_answer(
     view(database, TODAY - 40 * DAY)
     ask(database, 0, TODAY)
     assert wrong(database) == []
+
+
+def test_a_server_that_is_killed_between_write_and_seal_answers_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    late = [
+        {"type": "userinfo", "user_id": f"u{n % 7}", "timestamp": at, "referer": f"/p{n % 5}"}
+        for n, at in enumerate(range(TODAY - 9 * DAY, TODAY - DAY, 600))
+    ]
+    with closing(Database(path, clock=SetClock())) as database:
+        fill(database, 20)
+        ask(database, 0, TODAY)
+        assert sealed(database)
+    with serving("--database", path, "--no-auth") as server:
+        request = Request(
+            f"{server.url}/v1/analysis/ingest/events",
+            json.dumps(late).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urlopen(request) as answer:
+            assert json.load(answer)["accepted"] == len(late)
+        server.process.kill()
+    with closing(Database(path, clock=SetClock())) as database:
+        assert wrong(database) == []
+        answer = ask(database, 0, TODAY)
+        assert answer["total_page_views"] == 20 * 24 * 3 + len(late)
+        assert wrong(database) == []
