@@ -92,7 +92,7 @@ create table event_id (
 -- Page summaries ----------------------------------------------------------------------------
 
 -- Made from `behavior` and droppable at any time. A span of level n is 8^n hours long and begins
--- span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.py.
+-- span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.
 create table page_summary (
   level    integer not null check (level between 0 and 3),
   span     integer not null,

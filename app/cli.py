@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -304,7 +304,7 @@ def _rule(database: Database, wanted: Settings) -> PageRule:
     return rule
 
 
-def _bar(what: str) -> Callable[[list[Any]], Iterable[Any]]:
+def _bar(what: str) -> summaries.Progress:
     return lambda spans: tqdm(spans, desc=what, unit="span", disable=None)
 
 

@@ -139,20 +139,28 @@ class Database:
                 self._idle.append(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, patience: int | None = None) -> Iterator[sqlite3.Connection]:
         """Give the connection that writes; commit at the end, undo everything on an exception.
 
-        Raises ServiceUnavailable where asking again later can help.
+        Waits for other threads, and `busy_seconds` for other processes; with a patience, so many
+        seconds for each. Raises ServiceUnavailable where asking again later can help.
         """
-        with self._write_lock, _passing_errors():
-            connection = self._writer
-            connection.execute("begin immediate")
-            try:
+        if not self._write_lock.acquire(timeout=-1 if patience is None else patience):
+            raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
+        connection = self._writer
+        try:
+            with _passing_errors():
+                if patience is not None:
+                    connection.execute(f"pragma busy_timeout = {patience * 1000:d}")
+                connection.execute("begin immediate")
                 yield connection
                 connection.commit()
-            finally:
-                if connection.in_transaction:
-                    connection.rollback()
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+            if patience is not None:
+                connection.execute(f"pragma busy_timeout = {self._busy_seconds * 1000:d}")
+            self._write_lock.release()
 
     def try_write(self) -> None:
         """Write and undo it. Raises ServiceUnavailable if a write would not work now."""

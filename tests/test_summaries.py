@@ -1,4 +1,4 @@
-"""Page summaries: exact whatever is written, sealed, damaged or killed (app/summaries.py)."""
+"""Page summaries: exact whatever is written, sealed, damaged or killed (app/summaries)."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,9 @@ from app.dictionary import read_page_rule
 from app.ingest.events import Event, Report
 from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
+from app.summaries import sealing
+from app.summaries.reading import SELECT_SUMMARIES
+from app.summaries.summary import decode, encode
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, ROOT, SetClock, run, serving
@@ -53,7 +56,7 @@ order by views desc, page.url
 
 @pytest.fixture(autouse=True)
 def _seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "PAYS", 1)
+    monkeypatch.setattr(sealing, "PAYS", 1)
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def edit(database: Database, sql: str, *parameters: object) -> None:
 
 def sealed(database: Database) -> set[tuple[int, int]]:
     with database.reading() as connection:
-        return set(connection.execute(summaries.SELECT_ALL_SPANS))
+        return set(connection.execute(sealing.SELECT_ALL_SPANS))
 
 
 def wrong(database: Database) -> list[tuple[int, int, str]]:
@@ -223,7 +226,7 @@ def test_today_is_never_sealed(tmp_path: Path, zone: str) -> None:
 
 
 def test_few_rows_are_not_sealed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "PAYS", 65)
+    monkeypatch.setattr(sealing, "PAYS", 65)
     piece = TODAY // HOUR // 64 - 1
     for hour in range(piece * 64, piece * 64 + 64):
         view(database, hour * HOUR)
@@ -269,7 +272,6 @@ def test_a_day_that_is_replaced_drops_old_and_new_hours(database: Database) -> N
 
 def during_sealing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Let something happen once, when a span was read and is not stored yet."""
-    encode = summaries._encode
     happened: list[bool] = []
 
     def encode_late(*summary: Any) -> Any:
@@ -280,7 +282,7 @@ def during_sealing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> 
             thread.join()
         return encode(*summary)
 
-    monkeypatch.setattr(summaries, "_encode", encode_late)
+    monkeypatch.setattr(sealing, "encode", encode_late)
 
 
 def test_a_write_during_sealing_is_not_lost(
@@ -315,13 +317,38 @@ def test_two_processes_that_seal_at_once_do_no_harm(
     assert wrong(database) == []
 
 
-def test_a_database_that_cannot_be_written_to_still_answers(database: Database) -> None:
-    fill(database, 2)
-    with locked_by_another_process(database.path):
+@contextmanager
+def locked_by_another_thread(database: Database) -> Iterator[None]:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with database.writing():
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("by", ["process", "thread"])
+def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: str) -> None:
+    with closing(Database(tmp_path / "a.db", clock=SetClock(), busy_seconds=600)) as database:
+        fill(database, 2)
+        with (
+            locked_by_another_process(database.path)
+            if by == "process"
+            else locked_by_another_thread(database)
+        ):
+            ask(database, 0, TODAY)
+        assert sealed(database) == set()
+        with database.writing() as connection:
+            assert connection.execute("pragma busy_timeout").fetchone() == (600_000,)
         ask(database, 0, TODAY)
-    assert sealed(database) == set()
-    ask(database, 0, TODAY)
-    assert sealed(database)
+        assert sealed(database)
 
 
 @pytest.mark.parametrize(
@@ -370,13 +397,13 @@ class TestCommands:
         edit(database, "update page_summary set views = x'' where level = 0 and span = ?", hour)
         with database.reading() as connection:
             (row,) = connection.execute(
-                summaries.SELECT_SUMMARIES, {"level": 1, "first": hour // 8, "last": hour // 8}
+                SELECT_SUMMARIES, {"level": 1, "first": hour // 8, "last": hour // 8}
             )
-        summary = summaries._decode(row)
+        summary = decode(row)
         assert summary is not None
         summary.views[next(iter(summary.views))] += 1
         with database.writing() as connection:
-            connection.execute(summaries.INSERT_SUMMARY, summaries._encode(1, hour // 8, summary))
+            connection.execute(sealing.INSERT_SUMMARY, encode(1, hour // 8, summary))
         checked = self.command(database, "check")
         assert checked.returncode == 1
         assert checked.stdout.splitlines() == [

@@ -26,6 +26,8 @@ SELECT_URLS = """
 select id, url
 from page
 where id in (select value from json_each(:pages))
+order by url
+limit :limit
 """
 
 
@@ -88,14 +90,24 @@ def _most_viewed(
     connection: sqlite3.Connection, views: Counter[int], limit: int | None
 ) -> list[tuple[int, str, int]]:
     """Return page, URL and views: most views first, pages of equally many by URL."""
-    shown = list(views)
-    if limit is not None and limit < len(views):
-        # The URLs decide among the pages at the limit, so all of those are looked up.
+    if limit is None or limit >= len(views):
+        urls = _urls(connection, list(views))
+    else:
         least = nlargest(limit, views.values())[-1]
-        shown = [page for page, count in views.items() if count >= least]
-    urls = connection.execute(SELECT_URLS, {"pages": json.dumps(shown)})
+        above = [page for page, count in views.items() if count > least]
+        # The URLs decide among the pages at the limit.
+        at_limit = [page for page, count in views.items() if count == least]
+        urls = _urls(connection, above) + _urls(connection, at_limit, limit - len(above))
     found = [(page, url, views[page]) for page, url in urls]
-    return sorted(found, key=lambda page: (-page[2], page[1]))[:limit]
+    return sorted(found, key=lambda page: (-page[2], page[1]))
+
+
+def _urls(
+    connection: sqlite3.Connection, pages: list[int], limit: int = -1
+) -> list[tuple[int, str]]:
+    """Return pages with their URLs; the first so many by URL if there is a limit."""
+    parameters = {"pages": json.dumps(pages), "limit": limit}
+    return connection.execute(SELECT_URLS, parameters).fetchall()
 
 
 def _daily_counts(

@@ -1,0 +1,118 @@
+"""Answering from the fewest summaries that fit, and from rows."""
+
+import json
+import sqlite3
+from array import array
+from collections import defaultdict
+
+from ..days import Calendar
+from .summary import LENGTHS, Summary, decode
+
+HOUR = 3600
+
+# `cross join` keeps the order: a range of the clustered rows, then each row's page.
+SELECT_VIEWS = """
+select behavior.timestamp / 3600, referer.page_id << 32 | behavior.user_id
+from behavior
+cross join referer on referer.id = behavior.referer_id
+where behavior.day between :start_day and :end_day
+  and behavior.timestamp between :start and :end
+"""
+
+# A text of JSON a day is read in less time than its rows one by one.
+SELECT_VIEWED = """
+select json_group_array(referer.page_id << 32 | behavior.user_id)
+from behavior
+cross join referer on referer.id = behavior.referer_id
+where behavior.day between :start_day and :end_day
+  and behavior.timestamp between :start and :end
+group by behavior.day
+"""
+
+SELECT_SUMMARIES = """
+select level, span, views, visitors, users, checksum
+from page_summary
+where level = :level and span between :first and :last
+order by span
+"""
+
+
+def summarize(connection: sqlite3.Connection, calendar: Calendar, start: int, end: int) -> Summary:
+    """Return the summary of a range of seconds, both ends inclusive."""
+    first, last = -(-start // HOUR), (end + 1) // HOUR
+    if first >= last:
+        return _read(connection, calendar, start, end)
+    parts, gaps = _stored(connection, first, last)
+    ranges = [(start, first * HOUR), *((a * HOUR, b * HOUR) for a, b in gaps)]
+    ranges.append((last * HOUR, end + 1))
+    parts += [_read(connection, calendar, a, b - 1) for a, b in joined(ranges)]
+    return Summary.union(parts)
+
+
+def read_hours(
+    connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
+) -> dict[int, Summary]:
+    """Return the summaries of hours from the rows; an hour without rows has none."""
+    views: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
+    parameters = range_of_seconds(calendar, first * HOUR, last * HOUR - 1)
+    for hour, viewed in connection.execute(SELECT_VIEWS, parameters):
+        views[hour].append(viewed)
+    return {hour: Summary.of(viewed) for hour, viewed in views.items()}
+
+
+def range_of_seconds(calendar: Calendar, start: int, end: int) -> dict[str, int]:
+    """Return the parameters of a query for rows."""
+    return {
+        "start": start,
+        "end": end,
+        "start_day": calendar.day_of(start),
+        "end_day": calendar.day_of(end),
+    }
+
+
+def range_of_spans(level: int, first: int, last: int) -> dict[str, int]:
+    """Return the parameters of a query for summaries."""
+    return {"level": level, "first": first, "last": last}
+
+
+def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ascending ranges with those joined that touch, and without those that are empty."""
+    touching: list[tuple[int, int]] = []
+    for begin, end in ranges:
+        if begin == end:
+            continue
+        if touching and touching[-1][1] == begin:
+            begin = touching.pop()[0]
+        touching.append((begin, end))
+    return touching
+
+
+def _stored(
+    connection: sqlite3.Connection, first: int, last: int
+) -> tuple[list[Summary], list[tuple[int, int]]]:
+    """Return the fewest summaries for a range of hours, and the ranges that none is there for."""
+    parts = []
+    gaps = [(first, last)]
+    for level, length in reversed(list(enumerate(LENGTHS))):
+        left = []
+        for begin, end in gaps:
+            parameters = range_of_spans(level, -(-begin // length), end // length - 1)
+            for row in connection.execute(SELECT_SUMMARIES, parameters):
+                summary = decode(row)
+                if summary is None:
+                    continue
+                parts.append(summary)
+                span = row[1]
+                left.append((begin, span * length))
+                begin = (span + 1) * length
+            left.append((begin, end))
+        gaps = [(begin, end) for begin, end in left if begin < end]
+    return parts, gaps
+
+
+def _read(connection: sqlite3.Connection, calendar: Calendar, start: int, end: int) -> Summary:
+    """Return the summary of a range of seconds from the rows."""
+    viewed = array("Q")
+    for (day,) in connection.execute(SELECT_VIEWED, range_of_seconds(calendar, start, end)):
+        viewed.extend(json.loads(day))
+    return Summary.of(viewed)

@@ -1,0 +1,285 @@
+"""Sealing closed spans of time, dropping what a write makes wrong, and checking all."""
+
+import logging
+import secrets
+import sqlite3
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from ..database import Database
+from ..days import Calendar
+from ..dictionary import PageRule, change_page_rule, read_page_rule
+from ..errors import ServiceUnavailable
+from .reading import (
+    HOUR,
+    SELECT_SUMMARIES,
+    joined,
+    range_of_seconds,
+    range_of_spans,
+    read_hours,
+    summarize,
+)
+from .summary import LENGTHS, Summary, decode, encode
+
+logger = logging.getLogger("saasus_analysis.summaries")
+
+PIECE, TOP = 2, 3
+"""The level that is sealed at once, with those below it, and the level of the longest spans."""
+
+PAYS = 256
+"""A span of fewer rows is not sealed: reading them costs no more than reading summaries."""
+
+PATIENCE = 1
+"""How many seconds a question waits for others who write before it does without sealing."""
+
+Progress = Callable[[list[Any]], Iterable[Any]]
+"""Wraps the list of what is to be done, to show how far it is."""
+
+# `cross join` keeps the order: a range of the clustered rows, then each row's page.
+SELECT_VIEWS = """
+select behavior.timestamp / 3600, referer.page_id << 32 | behavior.user_id
+from behavior
+cross join referer on referer.id = behavior.referer_id
+where behavior.day between :start_day and :end_day
+  and behavior.timestamp between :start and :end
+"""
+
+# A text of JSON a day is read in less time than its rows one by one.
+SELECT_VIEWED = """
+select json_group_array(referer.page_id << 32 | behavior.user_id)
+from behavior
+cross join referer on referer.id = behavior.referer_id
+where behavior.day between :start_day and :end_day
+  and behavior.timestamp between :start and :end
+group by behavior.day
+"""
+
+COUNT_VIEWS = """
+select count(*)
+from (
+  select 1
+  from behavior
+  where day between :start_day and :end_day
+    and timestamp between :start and :end
+  limit :most
+)
+"""
+
+SELECT_EXTENT = "select (select min(day) from behavior), (select max(day) from behavior)"
+
+SELECT_NEXT_DAY = "select min(day) from behavior where day >= :day"
+
+SELECT_SPANS = """
+select span
+from page_summary
+where level = :level and span between :first and :last
+"""
+
+SELECT_ALL_SPANS = "select level, span from page_summary"
+
+INSERT_SUMMARY = """
+insert or replace into page_summary (level, span, views, visitors, users, checksum)
+values (?, ?, ?, ?, ?, ?)
+"""
+
+BEGIN_SEALING = "insert or replace into page_sealing (level, span, token) values (?, ?, ?)"
+
+END_SEALING = "delete from page_sealing where level = ? and span = ? and token = ?"
+
+DROP_SUMMARIES = """
+delete from page_summary
+where level = :level and span between :first and :last
+"""
+
+STOP_SEALING = """
+delete from page_sealing
+where level = :level and span between :first and :last
+"""
+
+DROP_ALL = ("delete from page_summary", "delete from page_sealing")
+
+
+def seal(
+    database: Database,
+    start: int,
+    end: int,
+    progress: Progress = lambda spans: spans,
+    patience: int | None = PATIENCE,
+) -> None:
+    """Seal the closed spans that a range of seconds touches, where it pays.
+
+    Leaves it where another thread is at it, or the database cannot be written to within so many
+    seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
+    """
+    if not database.sealing.acquire(blocking=False):
+        return
+    try:
+        closed = _closed(database)
+        for level, span in progress(_unsealed(database, start, end, closed)):
+            _seal(database, level, span, closed, patience)
+    except ServiceUnavailable as error:
+        logger.info("page summaries are not stored: %s", error.description)
+    finally:
+        database.sealing.release()
+
+
+def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
+    """Drop the summaries that a write of rows with these timestamps makes wrong."""
+    hours = sorted({timestamp // HOUR for timestamp in timestamps})
+    for first, last in joined([(hour, hour + 1) for hour in hours]):
+        covering = [
+            range_of_spans(level, first // length, (last - 1) // length)
+            for level, length in enumerate(LENGTHS)
+        ]
+        connection.executemany(DROP_SUMMARIES, covering)
+        connection.executemany(STOP_SEALING, covering)
+
+
+def drop_all(connection: sqlite3.Connection) -> None:
+    """Drop all summaries."""
+    for statement in DROP_ALL:
+        connection.execute(statement)
+
+
+def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
+    """Drop all summaries, make the pages by a rule if it is a new one, and seal whatever pays."""
+    with database.writing() as connection:
+        drop_all(connection)
+        if rule != read_page_rule(connection):
+            change_page_rule(connection, rule)
+        first, last = connection.execute(SELECT_EXTENT).fetchone()
+    if first is not None:
+        day_start = database.calendar.day_start
+        seal(database, day_start(first), day_start(last + 1) - 1, progress, patience=None)
+
+
+def check(database: Database, progress: Progress) -> Iterator[tuple[int, int, str]]:
+    """Compare every summary with the rows; yield level and span of those that are wrong, and why.
+
+    One is `damaged` (not what was stored once) or `differs`.
+    """
+    with database.reading() as connection:
+        spans = connection.execute(SELECT_ALL_SPANS).fetchall()
+        tops = sorted({span * LENGTHS[level] // LENGTHS[TOP] for level, span in spans})
+        for top in progress(tops):
+            for level, span, summary in _make(connection, database.calendar, TOP, top):
+                for row in connection.execute(SELECT_SUMMARIES, range_of_spans(level, span, span)):
+                    stored = decode(row)
+                    if stored != summary:
+                        yield level, span, "differs" if stored else "damaged"
+
+
+def _closed(database: Database) -> int:
+    """Return the first hour that is not over before today."""
+    calendar = database.calendar
+    return calendar.day_start(calendar.day_of(database.clock.now())) // HOUR
+
+
+def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tuple[int, int]]:
+    """Return the spans to seal, as level and span, for a question about a range of seconds.
+
+    These are the pieces that the range touches and the longer spans that are wholly in it.
+    """
+    calendar = database.calendar
+    found = []
+    with database.reading() as connection:
+        first_day, last_day = connection.execute(SELECT_EXTENT).fetchone()
+        if first_day is None:
+            return []
+        first = max(start, calendar.day_start(first_day)) // HOUR
+        last = min(-(-min(end + 1, calendar.day_start(last_day + 1)) // HOUR), closed)
+        for level in range(PIECE, TOP + 1):
+            length = LENGTHS[level]
+            if level == PIECE:
+                spans = range(first // length, -(-last // length))
+            else:
+                spans = range(-(-first // length), last // length)
+            stored = _stored_spans(connection, level, spans)
+            next_rows = first
+            for span in spans:
+                if span in stored or (span + 1) * length <= next_rows:
+                    continue
+                begin, until = span * length, min((span + 1) * length, closed)
+                if until < begin + length:  # today is in it: its closed hours are what can be
+                    hours = range(begin, until)
+                    if len(_stored_spans(connection, 0, hours)) == len(hours):
+                        continue
+                rows = _count(connection, calendar, begin, until)
+                if rows >= PAYS:
+                    found.append((level, span))
+                elif not rows:
+                    next_rows = _next_rows(connection, calendar, until)
+    return found
+
+
+def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> set[int]:
+    parameters = range_of_spans(level, spans.start, spans.stop - 1)
+    return {span for (span,) in connection.execute(SELECT_SPANS, parameters)}
+
+
+def _count(connection: sqlite3.Connection, calendar: Calendar, first: int, last: int) -> int:
+    """Return how many rows a range of hours has, up to PAYS."""
+    parameters = range_of_seconds(calendar, first * HOUR, last * HOUR - 1) | {"most": PAYS}
+    (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
+    return int(count)
+
+
+def _next_rows(connection: sqlite3.Connection, calendar: Calendar, hour: int) -> int:
+    """Return the hour in which the first day begins that has rows and does not end before an hour.
+
+    Returns the hour itself where there is no such day.
+    """
+    parameters = {"day": calendar.day_of(hour * HOUR)}
+    (day,) = connection.execute(SELECT_NEXT_DAY, parameters).fetchone()
+    return hour if day is None else calendar.day_start(day) // HOUR
+
+
+def _seal(database: Database, level: int, span: int, closed: int, patience: int | None) -> None:
+    """Seal a span; leave it if its time is written to in the meantime.
+
+    Such a write takes the token away, in the transaction that changes the rows.
+    """
+    token = secrets.randbits(63)
+    with database.writing(patience) as connection:
+        connection.execute(BEGIN_SEALING, (level, span, token))
+    with database.reading() as connection:
+        if level == PIECE:
+            made = _make(connection, database.calendar, level, span, closed)
+            rows = [encode(*summary) for summary in made]
+        else:
+            rows = [encode(level, span, _parent(connection, database.calendar, level, span))]
+    with database.writing(patience) as connection:
+        if connection.execute(END_SEALING, (level, span, token)).rowcount:
+            connection.executemany(INSERT_SUMMARY, rows)
+
+
+def _make(
+    connection: sqlite3.Connection,
+    calendar: Calendar,
+    level: int,
+    span: int,
+    closed: int = sys.maxsize,
+    hours: dict[int, Summary] | None = None,
+) -> Generator[tuple[int, int, Summary], None, Summary]:
+    """Yield level, span and summary, from the rows, of a span and of all in it that are closed."""
+    if level == PIECE:
+        until = min((span + 1) * LENGTHS[PIECE], closed)
+        hours = read_hours(connection, calendar, span * LENGTHS[PIECE], until)
+    if level == 0:
+        summary = (hours or {}).get(span) or Summary()
+    else:
+        parts = []
+        for child in range(8 * span, 8 * span + 8):
+            part = yield from _make(connection, calendar, level - 1, child, closed, hours)
+            parts.append(part)
+        summary = Summary.union(parts)
+    if (span + 1) * LENGTHS[level] <= closed:
+        yield level, span, summary
+    return summary
+
+
+def _parent(connection: sqlite3.Connection, calendar: Calendar, level: int, span: int) -> Summary:
+    """Return the summary of a long span, from those of the level below and rows for the rest."""
+    length = LENGTHS[level] * HOUR
+    return summarize(connection, calendar, span * length, (span + 1) * length - 1)

@@ -1,0 +1,85 @@
+"""The summary of some time, and the row that it is stored as."""
+
+import struct
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+from zlib import compress, crc32, decompress
+
+from pyroaring import BitMap, BitMap64
+
+LENGTHS = (1, 8, 64, 512)
+"""The hours of a span by its level."""
+
+Row = tuple[int, int, bytes, bytes, bytes, int]
+"""A row of `page_summary`: level, span, views, visitors, users, checksum."""
+
+
+@dataclass
+class Summary:
+    """What was viewed in some time.
+
+    `views` by page; `visitors`, every page * 2^32 + user that viewed it; and all `users`.
+    """
+
+    views: Counter[int] = field(default_factory=Counter)
+    visitors: BitMap64 = field(default_factory=BitMap64)
+    users: BitMap = field(default_factory=BitMap)
+
+    @classmethod
+    def of(cls, viewed: "array[int]") -> Self:
+        """Return the summary of views, each given as page * 2^32 + user."""
+        halves = memoryview(viewed).cast("B").cast("I")
+        low = 0 if sys.byteorder == "little" else 1
+        users, pages = halves[low::2], halves[1 - low :: 2]
+        return cls(Counter(pages), BitMap64(viewed), BitMap(array("I", users)))
+
+    @classmethod
+    def union(cls, summaries: Iterable[Self]) -> Self:
+        """Return the summary of the time that summaries cover together."""
+        parts = list(summaries)
+        views: Counter[int] = Counter()
+        for part in parts:
+            for page, count in part.views.items():
+                views[page] += count
+        return cls(
+            views,
+            BitMap64.union(BitMap64(), *(part.visitors for part in parts)),
+            BitMap.union(BitMap(), *(part.users for part in parts)),
+        )
+
+    def unique_users(self, page: int) -> int:
+        """Return how many users viewed a page."""
+        count: int = self.visitors.range_cardinality(page << 32, (page + 1) << 32)
+        return count
+
+
+def encode(level: int, span: int, summary: Summary) -> Row:
+    """Return the row of a span's summary."""
+    pages, counts = summary.views.keys(), summary.views.values()
+    views = compress(struct.pack(f"<{len(pages)}I{len(pages)}Q", *pages, *counts), level=1)
+    visitors, users = summary.visitors.serialize(), summary.users.serialize()
+    return level, span, views, visitors, users, _checksum(level, span, views, visitors, users)
+
+
+def decode(row: Row) -> Summary | None:
+    """Return the summary of a row, or None if the row is not one that `encode` made."""
+    level, span, views, visitors, users, checksum = row
+    if _checksum(level, span, views, visitors, users) != checksum:
+        return None
+    unpacked = decompress(views)
+    count = len(unpacked) // struct.calcsize("<IQ")
+    numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
+    return Summary(
+        Counter(dict(zip(numbers[:count], numbers[count:], strict=True))),
+        BitMap64.deserialize(visitors),
+        BitMap.deserialize(users),
+    )
+
+
+def _checksum(level: int, span: int, views: bytes, visitors: bytes, users: bytes) -> int:
+    start = struct.pack("<5q", level, span, len(views), len(visitors), len(users))
+    return crc32(users, crc32(visitors, crc32(views, crc32(start))))
