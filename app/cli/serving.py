@@ -1,0 +1,112 @@
+"""`serve` and `demo`."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TextIO
+
+import click
+from tqdm import tqdm
+
+from .. import create_app
+from ..api import BASE_PATH
+from ..auth import keys
+from ..config import Settings
+from ..database import FIXED, Database
+from ..days import Calendar, Clock, format_day
+from ..demo import make_events
+from ..ingest.files import import_records
+from ..ingest.queries import has_events
+from ..ingest.schemas import event_reader
+from ..server import Server
+from .common import database_option, given, host_option, load, port_option
+
+
+@click.command()
+@host_option
+@port_option
+@database_option
+@click.option("--no-auth", is_flag=True, help="Ask for no key; on a loopback address only.")
+def serve(host: str | None, port: int | None, database: Path | None, no_auth: bool) -> None:
+    """Serve the API until SIGTERM or SIGINT."""
+    auth = False if no_auth else None
+    with _server(host=host, port=port, database=database, auth=auth) as (server, settings, opened):
+        if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
+            token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
+            click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
+        click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+        server.run()
+
+
+@click.command()
+@click.option("--events", default=200_000, type=click.IntRange(0), show_default=True)
+@click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True)
+@click.option("--seed", default=1, show_default=True, help="Another seed makes another SaaS.")
+@click.option("--write", type=click.File("w", atomic=True), help="Write NDJSON and do not serve.")
+@host_option
+@port_option
+@click.option("--database", type=click.Path(path_type=Path), help="Keep the data in this file.")
+def demo(
+    events: int,
+    days: int,
+    seed: int,
+    write: TextIO | None,
+    host: str | None,
+    port: int | None,
+    database: Path | None,
+) -> None:
+    """Serve a SaaS that looks alive, without a key, or write its events out.
+
+    A database that holds data is served as it is.
+    """
+    if write:
+        calendar = Calendar(load().time_zone or FIXED["time_zone"])
+        made = make_events(calendar, Clock().now(), events=events, days=days, seed=seed)
+        for event in tqdm(made, total=events, unit="event", disable=None):
+            write.write(json.dumps(event, ensure_ascii=False) + "\n")
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
+    with ExitStack() as stack:
+        if database is None:
+            folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
+            database = Path(folder, "demo.db")
+        server, _, opened = stack.enter_context(
+            _server(host=host, port=port, database=database, auth=False, synchronous="off")
+        )
+        now = opened.clock.now()
+        if not has_events(opened):
+            made = make_events(opened.calendar, now, events=events, days=days, seed=seed)
+            bar = tqdm(made, total=events, unit="event", disable=None)
+            for _ in import_records(opened, iter(bar), event_reader(opened.clock.now)):
+                pass
+        for url in _demo_urls(server.url + BASE_PATH, opened.calendar, now, days):
+            click.echo(url)
+        click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+        server.run()
+
+
+def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
+    today = calendar.day_of(now)
+    first, last = format_day(today - days + 1), format_day(today)
+    timestamps = f"start_timestamp={calendar.day_start(today - days + 1)}&end_timestamp={now}"
+    return [
+        f"{base}/metrics/page-statistics?{timestamps}&limit=10",
+        f"{base}/active-users?type=monthly&date_from={first[:7]}",
+        f"{base}/metrics/aggregated?metrics_type=create_tenant&start_date={first}&end_date={last}",
+        f"{base}/userinfo/aggregated?start_date={last}&end_date={last}",
+    ]
+
+
+@contextmanager
+def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
+    """Give a server that listens, and is not running yet, with its settings and database."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    app = create_app(given(**options))
+    with closing(app.extensions["database"]) as database:
+        settings = app.extensions["settings"]
+        yield Server(app, settings), settings, database
