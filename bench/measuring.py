@@ -78,9 +78,9 @@ def write(
     ]
     section = "\n".join(lines)
     text = RESULTS.read_text() if RESULTS.exists() else INTRODUCTION
-    sections = re.split(r"(?m)^(?=## )", text)
-    kept = [part for part in sections if not part.startswith(f"## {title}\n")]
-    RESULTS.write_text("\n".join(part.rstrip() + "\n" for part in [*kept, section]))
+    sections = {part.split("\n")[0]: part for part in re.split(r"(?m)^(?=## )", text)}
+    sections[f"## {title}"] = section
+    RESULTS.write_text("\n".join(part.rstrip() + "\n" for part in sections.values()))
     sys.stdout.write(section + "\n")
 
 
