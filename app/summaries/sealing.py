@@ -36,25 +36,6 @@ PATIENCE = 1
 Progress = Callable[[list[Any]], Iterable[Any]]
 """Wraps the list of what is to be done, to show how far it is."""
 
-# `cross join` keeps the order: a range of the clustered rows, then each row's page.
-SELECT_VIEWS = """
-select behavior.timestamp / 3600, referer.page_id << 32 | behavior.user_id
-from behavior
-cross join referer on referer.id = behavior.referer_id
-where behavior.day between :start_day and :end_day
-  and behavior.timestamp between :start and :end
-"""
-
-# A text of JSON a day is read in less time than its rows one by one.
-SELECT_VIEWED = """
-select json_group_array(referer.page_id << 32 | behavior.user_id)
-from behavior
-cross join referer on referer.id = behavior.referer_id
-where behavior.day between :start_day and :end_day
-  and behavior.timestamp between :start and :end
-group by behavior.day
-"""
-
 COUNT_VIEWS = """
 select count(*)
 from (
