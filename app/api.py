@@ -282,13 +282,17 @@ def package_version() -> str:
 
 
 def make_answer(content: object, status: int = 200) -> Response:
-    """Return content as compact JSON; None as no content of no type."""
+    """Return content as compact JSON; text is JSON already, and None no content of no type."""
     if content is None:
         empty = Response(status=status)
         del empty.headers["Content-Type"]
         return empty
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = content if isinstance(content, str) else _compact(content)
     return Response(text, status=status, mimetype="application/json")
+
+
+def _compact(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def make_trace_id(given: str | None) -> str:

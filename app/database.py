@@ -125,13 +125,28 @@ class Database:
 
         Raises ServiceUnavailable where asking again later can help.
         """
+        with self._idle_connection() as connection:
+            connection.execute("begin")
+            yield connection
+
+    def read_json(self, sql: str, parameters: Mapping[str, object]) -> str:
+        """Return the one value of a query, which is JSON text.
+
+        Rows cost most where threads read at once: each is a time that another one may take over.
+        Raises ServiceUnavailable where asking again later can help.
+        """
+        with self._idle_connection() as connection:
+            text: str = connection.execute(sql, parameters).fetchone()[0]
+        return text
+
+    @contextmanager
+    def _idle_connection(self) -> Iterator[sqlite3.Connection]:
         with _passing_errors():
             try:
                 connection = self._idle.pop()
             except IndexError:
                 connection = self._connect()
             try:
-                connection.execute("begin")
                 yield connection
             finally:
                 if connection.in_transaction:

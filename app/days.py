@@ -106,12 +106,6 @@ def parse_month(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def format_month(month: int) -> str:
-    """Return a month as YYYY-MM."""
-    return f"{month // 12:04d}-{month % 12 + 1:02d}"
-
-
-@lru_cache(maxsize=4096)
 def month_of(day: int) -> int:
     """Return the month that holds a day."""
     of = date.fromordinal(day + _EPOCH)
@@ -120,15 +114,14 @@ def month_of(day: int) -> int:
 
 @dataclass(frozen=True)
 class Period:
-    """A kind of period that users are active in, with how its dates are read and written."""
+    """A kind of period that users are active in, with how its dates are read."""
 
     monthly: bool
     parse: Callable[[str], int]
-    format: Callable[[int], str]
 
 
 PERIODS = {
-    "daily": Period(monthly=False, parse=parse_day, format=format_day),
-    "monthly": Period(monthly=True, parse=parse_month, format=format_month),
+    "daily": Period(monthly=False, parse=parse_day),
+    "monthly": Period(monthly=True, parse=parse_month),
 }
 """The periods by the `type` of active users."""

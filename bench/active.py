@@ -1,5 +1,6 @@
 """Active users of all tenants for a year, beside DuckDB that counts them from the events."""
 
+import json
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -44,8 +45,8 @@ def run() -> None:
         "Active users",
         f"""
 All tenants and environments for a year of {EVENTS:,} events. Ours is the whole answer of the API's
-operation, read from counts; DuckDB holds the calls on disk in the order of time and counts distinct
-users. In parentheses: as many times as long as ours.
+operation as JSON text, read from counts; DuckDB holds the calls on disk in the order of time and
+counts distinct users. In parentheses: as many times as long as ours.
 """,
         ["tenants", "active users", "rows in the answer", "ours", "DuckDB"],
         rows,
@@ -62,7 +63,7 @@ def _compare(
     first = period.parse("0001-01-01"[: 7 if period.monthly else 10])
     ours = partial(get_active_users, database, type=type_, date_from=first)
     theirs = partial(_ask, connection, COUNT.format(period=PERIOD[type_]))
-    answer = [tuple(row.values()) for row in ours()["data"]]
+    answer = [tuple(row.values()) for row in json.loads(ours())["data"]]
     numbered = [(period.parse(date), tenants[name], *rest) for date, name, *rest in answer]
     same({"ours": sorted(numbered), "DuckDB": theirs()})
     taken = in_turns({"ours": ours, "DuckDB": theirs})

@@ -10,8 +10,21 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
-from app.days import PERIODS
-from app.user_analysis.queries import PUT_ACTIVE_USERS, SELECT_ACTIVE_USERS
+from app.days import PERIODS, format_day
+from app.user_analysis.queries import PUT_ACTIVE_USERS
+
+SELECT_ACTIVE_USERS = """
+select active_users.period, tenant.name, active_users.env_id,
+       coalesce(active_users.put, active_users.computed)
+from active_users
+join tenant on tenant.id = active_users.tenant_id
+where active_users.monthly = :monthly
+  and active_users.period >= :date_from
+  and (:date_to is null or active_users.period <= :date_to)
+  and (:tenant_id is null or tenant.name = :tenant_id)
+  and (:env_id is null or active_users.env_id = :env_id)
+order by active_users.period, tenant.name, active_users.env_id
+"""
 
 FIND_TENANT = "select id from tenant where name = ?"
 ADD_TENANT = "insert into tenant (name) values (?) returning id"
@@ -63,7 +76,7 @@ def get_active_users(
     return ActiveUsers(
         data=[
             ActiveUserData(
-                date=period.format(date), tenant_id=tenant, env_id=env, active_users=count
+                date=_written(type, date), tenant_id=tenant, env_id=env, active_users=count
             )
             for date, tenant, env, count in rows
         ]
@@ -87,6 +100,12 @@ def update_active_users(body: UpdateActiveUsersParam) -> Response:
         }
         writer.execute(PUT_ACTIVE_USERS, values)
     return Response()
+
+
+def _written(type: str, date: int) -> str:
+    if type == "daily":
+        return format_day(date)
+    return f"{date // 12:04d}-{date % 12 + 1:02d}"
 
 
 def connection() -> sqlite3.Connection:

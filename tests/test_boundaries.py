@@ -92,8 +92,15 @@ def test_the_first_and_the_last_second_are_kept(client: FlaskClient, timestamp: 
 
 def test_the_first_and_the_last_date_are_kept(client: FlaskClient) -> None:
     for type_, dates in {
-        "daily": ["0001-01-01", "2024-02-29", "9999-12-31"],
-        "monthly": ["0001-01", "9999-12"],
+        "daily": [
+            "0001-01-01",
+            "1900-02-28",
+            "1969-12-31",
+            "1970-01-01",
+            "2024-02-29",
+            "9999-12-31",
+        ],
+        "monthly": ["0001-01", "0999-12", "1969-12", "1970-01", "9999-12"],
     }.items():
         for date in dates:
             body = ACTIVE_BODY | {"type": type_, "date": date}
