@@ -1,12 +1,19 @@
 import gzip
 import json
 import threading
+from contextlib import closing
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from app import create_app
+from app.days import Calendar
+from app.demo import make_events
 
 from ..conftest import NOW, SetClock
 from .reading import DAY, active, counts, everything, histories, pages
@@ -230,3 +237,35 @@ def test_calls_at_once_lose_and_double_nothing(app: Flask, client: FlaskClient) 
     assert counts(client, "userinfo") == {DAY: {"acme": 10 + 40}}
     assert active(client) == [(DAY, "acme", 3, 10)]
     assert pages(client) == [("/home", 50, 10)]
+
+
+def test_a_call_of_many_events_stores_what_many_calls_store(
+    app: Flask, client: FlaskClient, tmp_path: Path
+) -> None:
+    random = Random(5)
+    made = list(make_events(Calendar("UTC"), NOW, events=400, days=3))
+    events = made + random.sample(made, 50)  # known ones, between and behind their first delivery
+    events += [event | {"id": f"again-{number}"} for number, event in enumerate(made[:50])]
+    random.shuffle(events)
+    assert client.post(EVENTS, json=events).json == report(accepted=450, duplicates=50)
+    other = create_app(database=tmp_path / "other.db", auth=False, clock=SetClock())
+    one_by_one = other.test_client()
+    answers = [one_by_one.post(EVENTS, json=event).json for event in events]
+    assert sum(answer["duplicates"] for answer in answers if answer) == 50
+    tables = [
+        "select user.name, day, seq, timestamp, url from behavior "
+        "join user on user.id = user_id join referer on referer.id = referer_id",
+        "select type, day, name, count from call_count join tenant on tenant.id = tenant_id",
+        "select monthly, period, tenant.name, env_id, user.name from active_user "
+        "join tenant on tenant.id = tenant_id join user on user.id = user_id",
+        "select monthly, period, name, env_id, computed, put from active_users "
+        "join tenant on tenant.id = tenant_id",
+        "select source, id, day from event_id",
+    ]
+    with (
+        closing(other.extensions["database"]) as alone,
+        alone.reading() as one,
+        app.extensions["database"].reading() as together,
+    ):
+        for sql in tables:
+            assert sorted(together.execute(sql)) == sorted(one.execute(sql))
