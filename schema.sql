@@ -38,15 +38,15 @@ create index referer_page on referer (page_id);
 
 -- Facts -------------------------------------------------------------------------------------
 
--- One row for each entry of a user's behaviour history. Clustered by day and user: the user's
--- day is replaced in place, and a range of time is a range of the key.
+-- One row for each entry of a user's behaviour history. Clustered by block of time and user: a
+-- user's day is a few ranges of the key, and a range of time is one.
 create table behavior (
-  day        integer not null,
+  block      integer not null,         -- timestamp / 14400: four hours
   user_id    integer not null references user (id),
-  seq        integer not null,         -- position among the entries of that user and day
+  seq        integer not null,         -- order among the entries of that user and block
   timestamp  integer not null check (timestamp >= 0),
   referer_id integer not null references referer (id),
-  primary key (day, user_id, seq)
+  primary key (block, user_id, seq)
 ) strict, without rowid;
 
 -- API calls counted by type, day and tenant.

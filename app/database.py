@@ -26,6 +26,23 @@ APPLICATION_ID = 0x5AA5A11A
 MIGRATIONS: tuple[str, ...] = (
     """
     insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
+    alter table behavior rename to behavior_by_day;
+    create table behavior (
+      block      integer not null,
+      user_id    integer not null references user (id),
+      seq        integer not null,
+      timestamp  integer not null check (timestamp >= 0),
+      referer_id integer not null references referer (id),
+      primary key (block, user_id, seq)
+    ) strict, without rowid;
+    insert into behavior (block, user_id, seq, timestamp, referer_id)
+    select timestamp / 14400,
+           user_id,
+           row_number() over (partition by timestamp / 14400, user_id order by day, seq),
+           timestamp,
+           referer_id
+    from behavior_by_day;
+    drop table behavior_by_day;
     create table page_summary (
       level    integer not null check (level between 0 and 3),
       span     integer not null,

@@ -25,7 +25,7 @@ SELECT_VIEWS = """
 select behavior.timestamp, referer.page_id, behavior.user_id
 from behavior
 join referer on referer.id = behavior.referer_id
-order by behavior.day, behavior.timestamp
+order by behavior.block, behavior.timestamp
 """
 
 

@@ -25,7 +25,7 @@ PLAIN = (
     from behavior
     join user on user.id = behavior.user_id
     join referer on referer.id = behavior.referer_id
-    order by behavior.day, behavior.timestamp
+    order by behavior.block, behavior.timestamp
     """,
     "create index plain.view_timestamp on view (timestamp)",
     "create index plain.view_user on view (user_id)",

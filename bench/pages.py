@@ -147,7 +147,7 @@ def _sqlite(path: Path) -> Ask:
         connection.execute(
             "insert into views select behavior.timestamp, referer.page_id, behavior.user_id "
             "from ours.behavior join ours.referer on referer.id = behavior.referer_id "
-            "order by behavior.day, behavior.timestamp"
+            "order by behavior.block, behavior.timestamp"
         )
         connection.execute("create index views_timestamp on views (timestamp)")
         connection.commit()

@@ -163,11 +163,33 @@ class TestMigration:
                 """
                 drop table page_summary;
                 drop table page_sealing;
+                drop table behavior;
+                create table behavior (
+                  day        integer not null,
+                  user_id    integer not null references user (id),
+                  seq        integer not null,
+                  timestamp  integer not null check (timestamp >= 0),
+                  referer_id integer not null references referer (id),
+                  primary key (day, user_id, seq)
+                ) strict, without rowid;
+                insert into user values (1, 'ann'), (2, 'bob');
+                insert into page values (1, '/p');
+                insert into referer values (1, '/p?1', 1), (2, '/p?2', 1);
+                insert into behavior values (0, 1, 0, 53999, 1), (0, 1, 1, 53999, 2),
+                  (1, 1, 0, 54000, 2), (1, 1, 1, 54000, 1), (1, 2, 0, 54000, 1);
                 delete from setting where name <> 'time_zone';
                 pragma user_version = 1;
                 """
             )
         assert (count(opened()), pragma(path, "user_version")) == (1, NEWEST)
+        kept = "select user_id, timestamp, referer_id from behavior order by block, user_id, seq"
+        assert fetched(path, kept) == [
+            (1, 53999, 1),
+            (1, 53999, 2),
+            (1, 54000, 2),
+            (1, 54000, 1),
+            (2, 54000, 1),
+        ]
         with closing(Database(tmp_path / "new.db", time_zone="Asia/Tokyo")):
             for sql in ("select * from setting order by name", "pragma user_version"):
                 assert fetched(path, sql) == fetched(tmp_path / "new.db", sql)

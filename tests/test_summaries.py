@@ -202,8 +202,7 @@ def test_the_next_question_reads_summaries_only(database: Database) -> None:
     fill(database, 90)
     answer = ask(database, TODAY - 90 * DAY, TODAY - 1)
     # Rows that vanish by hand, past the server, are not missed: nobody looks at them.
-    edit(database, "delete from behavior where day not in (select min(day) from behavior)")
-    edit(database, "update behavior set day = ?", TODAY // DAY - 1)
+    edit(database, "delete from behavior")
     again = get_page_statistics(database, start_timestamp=TODAY - 90 * DAY, end_timestamp=TODAY - 1)
     assert again["total_page_views"] == answer["total_page_views"]
 

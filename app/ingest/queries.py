@@ -111,7 +111,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
         day = calendar.day_of(event.timestamp)
         user = users[event.user_id] if event.user_id else None
         if user and event.referer:
-            behaviors.append((day, user, event.timestamp, referers[event.referer]))
+            behaviors.append((event.timestamp, user, referers[event.referer]))
         for tenant_id, env_ids in event.places:
             tenant = tenants[tenant_id]
             calls[event.type, day, tenant] += 1

@@ -72,7 +72,7 @@ def get_page_statistics(
     """
     summaries.seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:
-        summary = summaries.summarize(connection, database.calendar, start_timestamp, end_timestamp)
+        summary = summaries.summarize(connection, start_timestamp, end_timestamp)
         pages = _most_viewed(connection, summary.views, limit)
     return {
         "start_date": start_timestamp,

@@ -5,7 +5,6 @@ import sqlite3
 from array import array
 from collections import defaultdict
 
-from ..days import Calendar
 from .summary import LENGTHS, Summary, decode
 
 HOUR = 3600
@@ -15,18 +14,18 @@ SELECT_VIEWS = """
 select behavior.timestamp / 3600, referer.page_id << 32 | behavior.user_id
 from behavior
 cross join referer on referer.id = behavior.referer_id
-where behavior.day between :start_day and :end_day
+where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
 """
 
-# A text of JSON a day is read in less time than its rows one by one.
+# A text of JSON a block is read in less time than its rows one by one.
 SELECT_VIEWED = """
 select json_group_array(referer.page_id << 32 | behavior.user_id)
 from behavior
 cross join referer on referer.id = behavior.referer_id
-where behavior.day between :start_day and :end_day
+where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
-group by behavior.day
+group by behavior.block
 """
 
 SELECT_SUMMARIES = """
@@ -37,37 +36,25 @@ order by span
 """
 
 
-def summarize(connection: sqlite3.Connection, calendar: Calendar, start: int, end: int) -> Summary:
+def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
     """Return the summary of a range of seconds, both ends inclusive."""
     first, last = -(-start // HOUR), (end + 1) // HOUR
     if first >= last:
-        return _read(connection, calendar, start, end)
+        return _read(connection, start, end)
     parts, gaps = _stored(connection, first, last)
     ranges = [(start, first * HOUR), *((a * HOUR, b * HOUR) for a, b in gaps)]
     ranges.append((last * HOUR, end + 1))
-    parts += [_read(connection, calendar, a, b - 1) for a, b in joined(ranges)]
+    parts += [_read(connection, a, b - 1) for a, b in joined(ranges)]
     return Summary.union(parts)
 
 
-def read_hours(
-    connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
-) -> dict[int, Summary]:
+def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[int, Summary]:
     """Return the summaries of hours from the rows; an hour without rows has none."""
     views: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
-    parameters = range_of_seconds(calendar, first * HOUR, last * HOUR - 1)
+    parameters = {"start": first * HOUR, "end": last * HOUR - 1}
     for hour, viewed in connection.execute(SELECT_VIEWS, parameters):
         views[hour].append(viewed)
     return {hour: Summary.of(viewed) for hour, viewed in views.items()}
-
-
-def range_of_seconds(calendar: Calendar, start: int, end: int) -> dict[str, int]:
-    """Return the parameters of a query for rows."""
-    return {
-        "start": start,
-        "end": end,
-        "start_day": calendar.day_of(start),
-        "end_day": calendar.day_of(end),
-    }
 
 
 def range_of_spans(level: int, first: int, last: int) -> dict[str, int]:
@@ -110,9 +97,9 @@ def _stored(
     return parts, gaps
 
 
-def _read(connection: sqlite3.Connection, calendar: Calendar, start: int, end: int) -> Summary:
+def _read(connection: sqlite3.Connection, start: int, end: int) -> Summary:
     """Return the summary of a range of seconds from the rows."""
     viewed = array("Q")
-    for (day,) in connection.execute(SELECT_VIEWED, range_of_seconds(calendar, start, end)):
-        viewed.extend(json.loads(day))
+    for (block,) in connection.execute(SELECT_VIEWED, {"start": start, "end": end}):
+        viewed.extend(json.loads(block))
     return Summary.of(viewed)

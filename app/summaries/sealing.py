@@ -8,14 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from ..database import Database
-from ..days import Calendar
 from ..dictionary import PageRule, change_page_rule, read_page_rule
 from ..errors import ServiceUnavailable
 from .reading import (
     HOUR,
     SELECT_SUMMARIES,
     joined,
-    range_of_seconds,
     range_of_spans,
     read_hours,
     summarize,
@@ -41,15 +39,18 @@ select count(*)
 from (
   select 1
   from behavior
-  where day between :start_day and :end_day
+  where block between :start / 14400 and :end / 14400
     and timestamp between :start and :end
   limit :most
 )
 """
 
-SELECT_EXTENT = "select (select min(day) from behavior), (select max(day) from behavior)"
+# In hours; a block is four.
+SELECT_EXTENT = """
+select (select min(block) from behavior) * 4, (select max(block) from behavior) * 4 + 4
+"""
 
-SELECT_NEXT_DAY = "select min(day) from behavior where day >= :day"
+SELECT_NEXT_ROWS = "select min(block) * 4 from behavior where block >= :hour / 4"
 
 SELECT_SPANS = """
 select span
@@ -131,8 +132,7 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
             change_page_rule(connection, rule)
         first, last = connection.execute(SELECT_EXTENT).fetchone()
     if first is not None:
-        day_start = database.calendar.day_start
-        seal(database, day_start(first), day_start(last + 1) - 1, progress, patience=None)
+        seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
 
 def check(database: Database, progress: Progress) -> Iterator[tuple[int, int, str]]:
@@ -144,7 +144,7 @@ def check(database: Database, progress: Progress) -> Iterator[tuple[int, int, st
         spans = connection.execute(SELECT_ALL_SPANS).fetchall()
         tops = sorted({span * LENGTHS[level] // LENGTHS[TOP] for level, span in spans})
         for top in progress(tops):
-            for level, span, summary in _make(connection, database.calendar, TOP, top):
+            for level, span, summary in _make(connection, TOP, top):
                 for row in connection.execute(SELECT_SUMMARIES, range_of_spans(level, span, span)):
                     stored = decode(row)
                     if stored != summary:
@@ -162,14 +162,13 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
 
     These are the pieces that the range touches and the longer spans that are wholly in it.
     """
-    calendar = database.calendar
     found = []
     with database.reading() as connection:
-        first_day, last_day = connection.execute(SELECT_EXTENT).fetchone()
-        if first_day is None:
+        begin_of_rows, end_of_rows = connection.execute(SELECT_EXTENT).fetchone()
+        if begin_of_rows is None:
             return []
-        first = max(start, calendar.day_start(first_day)) // HOUR
-        last = min(-(-min(end + 1, calendar.day_start(last_day + 1)) // HOUR), closed)
+        first = max(start // HOUR, begin_of_rows)
+        last = min(end // HOUR + 1, end_of_rows, closed)
         for level in range(PIECE, TOP + 1):
             length = LENGTHS[level]
             if level == PIECE:
@@ -186,11 +185,11 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
                     hours = range(begin, until)
                     if len(_stored_spans(connection, 0, hours)) == len(hours):
                         continue
-                rows = _count(connection, calendar, begin, until)
+                rows = _count(connection, begin, until)
                 if rows >= PAYS:
                     found.append((level, span))
                 elif not rows:
-                    next_rows = _next_rows(connection, calendar, until)
+                    next_rows = _next_rows(connection, until)
     return found
 
 
@@ -199,21 +198,17 @@ def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> s
     return {span for (span,) in connection.execute(SELECT_SPANS, parameters)}
 
 
-def _count(connection: sqlite3.Connection, calendar: Calendar, first: int, last: int) -> int:
+def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
     """Return how many rows a range of hours has, up to PAYS."""
-    parameters = range_of_seconds(calendar, first * HOUR, last * HOUR - 1) | {"most": PAYS}
+    parameters = {"start": first * HOUR, "end": last * HOUR - 1, "most": PAYS}
     (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
     return int(count)
 
 
-def _next_rows(connection: sqlite3.Connection, calendar: Calendar, hour: int) -> int:
-    """Return the hour in which the first day begins that has rows and does not end before an hour.
-
-    Returns the hour itself where there is no such day.
-    """
-    parameters = {"day": calendar.day_of(hour * HOUR)}
-    (day,) = connection.execute(SELECT_NEXT_DAY, parameters).fetchone()
-    return hour if day is None else calendar.day_start(day) // HOUR
+def _next_rows(connection: sqlite3.Connection, hour: int) -> int:
+    """Return an hour before which there are no rows from an hour on."""
+    (found,) = connection.execute(SELECT_NEXT_ROWS, {"hour": hour}).fetchone()
+    return hour if found is None else int(found)
 
 
 def _seal(database: Database, level: int, span: int, closed: int, patience: int | None) -> None:
@@ -226,10 +221,10 @@ def _seal(database: Database, level: int, span: int, closed: int, patience: int 
         connection.execute(BEGIN_SEALING, (level, span, token))
     with database.reading() as connection:
         if level == PIECE:
-            made = _make(connection, database.calendar, level, span, closed)
+            made = _make(connection, level, span, closed)
             rows = [encode(*summary) for summary in made]
         else:
-            rows = [encode(level, span, _parent(connection, database.calendar, level, span))]
+            rows = [encode(level, span, _parent(connection, level, span))]
     with database.writing(patience) as connection:
         if connection.execute(END_SEALING, (level, span, token)).rowcount:
             connection.executemany(INSERT_SUMMARY, rows)
@@ -237,7 +232,6 @@ def _seal(database: Database, level: int, span: int, closed: int, patience: int 
 
 def _make(
     connection: sqlite3.Connection,
-    calendar: Calendar,
     level: int,
     span: int,
     closed: int = sys.maxsize,
@@ -246,13 +240,13 @@ def _make(
     """Yield level, span and summary, from the rows, of a span and of all in it that are closed."""
     if level == PIECE:
         until = min((span + 1) * LENGTHS[PIECE], closed)
-        hours = read_hours(connection, calendar, span * LENGTHS[PIECE], until)
+        hours = read_hours(connection, span * LENGTHS[PIECE], until)
     if level == 0:
         summary = (hours or {}).get(span) or Summary()
     else:
         parts = []
         for child in range(8 * span, 8 * span + 8):
-            part = yield from _make(connection, calendar, level - 1, child, closed, hours)
+            part = yield from _make(connection, level - 1, child, closed, hours)
             parts.append(part)
         summary = Summary.union(parts)
     if (span + 1) * LENGTHS[level] <= closed:
@@ -260,7 +254,7 @@ def _make(
     return summary
 
 
-def _parent(connection: sqlite3.Connection, calendar: Calendar, level: int, span: int) -> Summary:
+def _parent(connection: sqlite3.Connection, level: int, span: int) -> Summary:
     """Return the summary of a long span, from those of the level below and rows for the rest."""
     length = LENGTHS[level] * HOUR
-    return summarize(connection, calendar, span * length, (span + 1) * length - 1)
+    return summarize(connection, span * length, (span + 1) * length - 1)

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from itertools import count, groupby, repeat
-from operator import itemgetter
 from typing import Any
 
 from .. import summaries
@@ -12,36 +11,49 @@ from ..days import PERIODS
 from ..dictionary import Dictionary
 from ..errors import InvalidRequest
 
+BLOCK = 14400
+"""The seconds of a block of histories, by which they are clustered (schema.sql)."""
+
 HISTORY_DAYS = 31
 """How many days before today the histories of a user reach back (contract B.3)."""
 
 DELETE_DAY = """
 delete from behavior
-where day = :day and user_id = :user_id
+where block in (select value from json_each(:blocks))
+  and user_id = :user_id
+  and timestamp between :start and :end
 returning timestamp
 """
 
+NEXT_SEQ = """
+select coalesce(max(seq) + 1, 0)
+from behavior
+where block in (select value from json_each(:blocks))
+  and user_id = :user_id
+"""
+
 INSERT_BEHAVIOR = """
-insert into behavior (day, user_id, seq, timestamp, referer_id)
-values (?, ?, ?, ?, ?)
+insert into behavior (block, user_id, seq, timestamp, referer_id)
+values (?1 / 14400, ?2, ?3, ?1, ?4)
 """
 
 APPEND_BEHAVIOR = """
-insert into behavior (day, user_id, seq, timestamp, referer_id)
-select ?1, ?2, coalesce(max(seq) + 1, 0), ?3, ?4
+insert into behavior (block, user_id, seq, timestamp, referer_id)
+select ?1 / 14400, ?2, coalesce(max(seq) + 1, 0), ?1, ?3
 from behavior
-where day = ?1 and user_id = ?2
+where block = ?1 / 14400 and user_id = ?2
 """
 
-# A seek for each day: the table is clustered by day and user.
+# A seek for each block: the table is clustered by block and user.
 SELECT_HISTORIES = """
-select behavior.day, behavior.timestamp, referer.url
+select behavior.timestamp, referer.url
 from user
-cross join json_each(:days) as wanted
-join behavior on behavior.day = wanted.value and behavior.user_id = user.id
+cross join json_each(:blocks) as wanted
+join behavior on behavior.block = wanted.value and behavior.user_id = user.id
 join referer on referer.id = behavior.referer_id
 where user.name = :user_id
-order by behavior.day, behavior.timestamp, behavior.seq
+  and behavior.timestamp between :start and :end
+order by behavior.timestamp, behavior.seq
 """
 
 # The answer as it is sent: of a hundred thousand rows, none becomes an object of Python.
@@ -96,26 +108,26 @@ def update_user_behavior_histories_by_day(
         names = Dictionary(connection)
         user = names.users([user_id])[user_id]
         referers = names.referers(urls)
-        deleted = connection.execute(DELETE_DAY, {"day": day, "user_id": user}).fetchall()
+        of_user = {"user_id": user} | _range(first, last)
+        deleted = connection.execute(DELETE_DAY, of_user).fetchall()
+        # Blocks at the ends of the day may hold entries of the days beside it.
+        (seq,) = connection.execute(NEXT_SEQ, of_user).fetchone()
         connection.executemany(
-            INSERT_BEHAVIOR,
-            zip(repeat(day), repeat(user), count(), timestamps, map(referers.get, urls)),
+            INSERT_BEHAVIOR, zip(timestamps, repeat(user), count(seq), map(referers.get, urls))
         )
         summaries.drop(connection, (at for (at,) in deleted))
         summaries.drop(connection, timestamps)
 
 
-def append_behaviors(
-    connection: sqlite3.Connection, behaviors: list[tuple[int, int, int, int]]
-) -> None:
-    """Add entries, each a day, user, timestamp and referer, behind those that are there.
+def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, int, int]]) -> None:
+    """Add entries, each a timestamp, user and referer, behind those that are there.
 
-    Entries of one user and day keep their order.
+    Entries of one user and second keep their order.
     """
     # In the order of the table, which spares SQLite from going to and fro in it.
-    behaviors.sort(key=itemgetter(0, 1))
+    behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1]))
     connection.executemany(APPEND_BEHAVIOR, behaviors)
-    summaries.drop(connection, (timestamp for _, _, timestamp, _ in behaviors))
+    summaries.drop(connection, (timestamp for timestamp, _, _ in behaviors))
 
 
 def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, Any]:
@@ -123,19 +135,27 @@ def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, A
 
     Shape: `UserBehaviorHistories`; a user that is not known has none.
     """
-    today = database.calendar.day_of(database.clock.now())
-    days = json.dumps(list(range(today - HISTORY_DAYS, today + 1)))
+    calendar = database.calendar
+    today = calendar.day_of(database.clock.now())
+    first, last = calendar.day_start(today - HISTORY_DAYS), calendar.day_start(today + 1) - 1
     with database.reading() as connection:
-        rows = connection.execute(SELECT_HISTORIES, {"user_id": user_id, "days": days}).fetchall()
+        parameters = {"user_id": user_id} | _range(first, last)
+        rows = connection.execute(SELECT_HISTORIES, parameters).fetchall()
     return {
         "histories": [
             {
-                "behaved_at": database.calendar.day_start(day),
-                "histories": [{"timestamp": at, "referer": referer} for _, at, referer in entries],
+                "behaved_at": calendar.day_start(day),
+                "histories": [{"timestamp": at, "referer": referer} for at, referer in entries],
             }
-            for day, entries in groupby(rows, key=itemgetter(0))
+            for day, entries in groupby(rows, key=lambda row: calendar.day_of(row[0]))
         ]
     }
+
+
+def _range(start: int, end: int) -> dict[str, Any]:
+    """Return the parameters of a query for a user's entries from one second to another."""
+    blocks = json.dumps(list(range(start // BLOCK, end // BLOCK + 1)))
+    return {"start": start, "end": end, "blocks": blocks}
 
 
 def get_active_users(
