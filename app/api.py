@@ -6,7 +6,6 @@ names its id and scope, and an answer without content does not claim to be JSON.
 
 import json
 import re
-import zlib
 from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
@@ -16,25 +15,22 @@ from uuid import uuid4
 
 import flask_smorest
 import marshmallow as ma
-from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Request, Response, current_app, g, request
-from flask_smorest.spec.plugins import FlaskPlugin
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from .body import parse_json, read_body
+from .description import BASE_PATH, DESCRIPTION, Fields, Paths
 from .errors import (
     ApiError,
     InvalidRequest,
-    PayloadTooLarge,
     UnsupportedMediaType,
     error_body,
     known_status,
 )
-from .fields import Field, Id, Uuid, describe_messages, summarize
+from .fields import Id, Uuid, describe_messages, summarize
 
-BASE_PATH = "/v1/analysis"
 TRACE_HEADER = "X-Saasus-Trace-Id"
 
 View = Callable[..., Any]
@@ -198,31 +194,6 @@ class UserIdConverter(BaseConverter):
             raise InvalidRequest(f"user_id: {error.messages[0]}") from None
 
 
-class _Paths(FlaskPlugin):
-    """Shows paths below the base path, as the official description does."""
-
-    @staticmethod
-    def flaskpath2openapi(path: str) -> str:
-        shown: str = FlaskPlugin.flaskpath2openapi(path)
-        return shown.removeprefix(BASE_PATH)
-
-
-class _Converter(OpenAPIConverter):
-    """Shows a field by its own schema, or by a reference to its component."""
-
-    def field2property(self, field: ma.fields.Field[Any]) -> dict[str, Any]:
-        if not isinstance(field, Field):
-            described: dict[str, Any] = super().field2property(field)
-            return described
-        if field.component:
-            return {"$ref": f"#/components/schemas/{field.component}"}
-        return {**field.schema, **field.metadata}
-
-
-class _Marshmallow(MarshmallowPlugin):
-    Converter = _Converter
-
-
 _BODY_STATUSES = (413, 415)
 _REASONS = {
     400: "A parameter or the body is not as described",
@@ -233,14 +204,6 @@ _REASONS = {
     500: "Internal Server Error",
     503: "The database cannot take this now; ask again after Retry-After seconds",
 }
-
-DESCRIPTION = """\
-Usage analytics of a B2B SaaS, self-hosted: the operations of the SaaSus Analysis API, and `ingest`,
-which feeds them. An independent implementation, not affiliated with the makers of SaaSus Platform.
-
-Beside `Authorization: Bearer TOKEN`, requests signed as `SAASUSSIGV1` are taken, as the official
-clients send them.
-"""
 
 
 def init_app(app: Flask) -> Api:
@@ -259,8 +222,8 @@ def init_app(app: Flask) -> Api:
     api = Api(
         app,
         spec_kwargs={
-            "flask_plugin": _Paths(),
-            "marshmallow_plugin": _Marshmallow(),
+            "flask_plugin": Paths(),
+            "marshmallow_plugin": Fields(),
             "info": {"description": DESCRIPTION},
             "servers": [{"url": BASE_PATH}],
             "security": [{"Bearer": []}],
@@ -314,63 +277,6 @@ def request_target() -> str:
         if environ["QUERY_STRING"]:
             target += f"?{environ['QUERY_STRING']}"
     return target
-
-
-def read_body() -> bytes:
-    """Return the request's body, unpacked if it came as gzip.
-
-    Raises PayloadTooLarge if either form is over the limit.
-    """
-    body = request.get_data(cache=True)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return body
-    if encoding == "gzip":
-        return _gunzip(body, current_app.config["MAX_CONTENT_LENGTH"])
-    raise UnsupportedMediaType("Content-Encoding must be gzip or left out")
-
-
-def parse_json(data: bytes | str, name: str = "the body") -> Any:
-    """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included."""
-    try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        return _json.decode(text)
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InvalidRequest(f"{name} must be JSON: {error.msg} at {place}") from None
-    except _NoNumber as error:
-        raise InvalidRequest(f"{name} must be JSON: {error} is not a number of JSON") from None
-    except ValueError:
-        raise InvalidRequest(f"{name} must hold no number of so many digits") from None
-    except RecursionError:
-        raise InvalidRequest(f"{name} must be JSON that is not nested that deeply") from None
-
-
-class _NoNumber(ValueError):
-    """A constant such as NaN, which Python's JSON has and JSON has not."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _NoNumber(name)
-
-
-_json = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _gunzip(packed: bytes, limit: int) -> bytes:
-    """Unpack one gzip member (more than one would cost time that the limit does not bound)."""
-    member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        unpacked = member.decompress(packed, limit + 1)
-    except zlib.error:
-        unpacked = b""
-    if len(unpacked) > limit:
-        raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
-    if not member.eof or member.unused_data:
-        raise InvalidRequest("the body must be one whole gzip member, as Content-Encoding says")
-    return unpacked
 
 
 def _begin() -> None:

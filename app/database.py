@@ -1,4 +1,4 @@
-"""The SQLite file: connections, transactions, its making and its migrations.
+"""The SQLite file: connections and transactions.
 
 Every write is one `begin immediate` transaction on the one writing connection; reads run beside
 it on connections of their own (WAL), each seeing one state of the data.
@@ -9,7 +9,6 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -19,53 +18,16 @@ from flask import current_app
 from .config import Settings
 from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
-
-APPLICATION_ID = 0x5AA5A11A
-"""Marks a SQLite file as ours (`pragma application_id`)."""
-
-MIGRATIONS: tuple[str, ...] = (
-    """
-    insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
-    alter table behavior rename to behavior_by_day;
-    create table behavior (
-      block      integer not null,
-      user_id    integer not null references user (id),
-      seq        integer not null,
-      timestamp  integer not null check (timestamp >= 0),
-      referer_id integer not null references referer (id),
-      primary key (block, user_id, seq)
-    ) strict, without rowid;
-    insert into behavior (block, user_id, seq, timestamp, referer_id)
-    select timestamp / 14400,
-           user_id,
-           row_number() over (partition by timestamp / 14400, user_id order by day, seq),
-           timestamp,
-           referer_id
-    from behavior_by_day;
-    drop table behavior_by_day;
-    create table page_summary (
-      level    integer not null check (level between 0 and 3),
-      span     integer not null,
-      views    blob    not null,
-      visitors blob    not null,
-      users    blob    not null,
-      checksum integer not null,
-      primary key (level, span)
-    ) strict;
-    create table page_sealing (
-      level integer not null,
-      span  integer not null,
-      token integer not null,
-      primary key (level, span)
-    ) strict, without rowid;
-    """,
-)
-"""SQL scripts; the first leads from schema version 1 to 2, and so on."""
-
-FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
-"""The settings that are fixed when the database is made, with what they are if not given."""
+from .migrations import prepare
 
 SWITCHED = {None: None, True: "on", False: "off"}
+
+# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours.
+SET_SYNCHRONOUS = {
+    "full": "pragma synchronous = full",
+    "normal": "pragma synchronous = normal",
+    "off": "pragma synchronous = off",
+}
 
 MINIMUM_SQLITE = (3, 37)
 
@@ -117,7 +79,7 @@ class Database:
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
-                fixed = _prepare(self._writer, path, wanted)
+                fixed = prepare(self._writer, path, wanted)
                 self.calendar = Calendar(fixed["time_zone"])
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
@@ -183,7 +145,7 @@ class Database:
         try:
             with _passing_errors():
                 if patience is not None:
-                    connection.execute(f"pragma busy_timeout = {patience * 1000:d}")
+                    _set_busy_timeout(connection, patience)
                 connection.execute("begin immediate")
                 yield connection
                 connection.commit()
@@ -191,7 +153,7 @@ class Database:
             if connection.in_transaction:
                 connection.rollback()
             if patience is not None:
-                connection.execute(f"pragma busy_timeout = {self._busy_seconds * 1000:d}")
+                _set_busy_timeout(connection, self._busy_seconds)
             self._write_lock.release()
 
     def try_write(self) -> None:
@@ -216,7 +178,7 @@ class Database:
         )
         try:
             connection.execute("pragma foreign_keys = on")
-            connection.execute(f"pragma synchronous = {self._synchronous}")
+            connection.execute(SET_SYNCHRONOUS[self._synchronous])
         except sqlite3.Error:
             connection.close()
             raise
@@ -241,6 +203,10 @@ def _passing_errors() -> Iterator[None]:
         raise ServiceUnavailable(f"{reason}; nothing was stored") from error
 
 
+def _set_busy_timeout(connection: sqlite3.Connection, seconds: int) -> None:
+    connection.execute(f"pragma busy_timeout = {seconds * 1000:d}")
+
+
 def _make_private(path: Path) -> None:
     """Make the file if it is missing; leave it readable by its owner alone.
 
@@ -249,66 +215,3 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
-
-
-def _prepare(
-    connection: sqlite3.Connection, path: Path, wanted: Mapping[str, str | None]
-) -> dict[str, str]:
-    """Make or migrate the schema, and return the settings that are fixed in the database."""
-    connection.execute("pragma journal_mode = wal")
-    connection.execute("begin immediate")
-    try:
-        version = _pragma(connection, "user_version")
-        newest = len(MIGRATIONS) + 1
-        if version == 0 and not connection.execute("select 1 from sqlite_schema").fetchone():
-            _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
-            fixed = [(name, wanted[name] or default) for name, default in FIXED.items()]
-            connection.executemany("insert into setting (name, value) values (?, ?)", fixed)
-        elif _pragma(connection, "application_id") != APPLICATION_ID:
-            raise StartError(f"{path} is a database of another program")
-        elif version > newest:
-            raise StartError(
-                f"{path} was made by a newer version of this program "
-                f"(schema {version}, known here up to {newest}); nothing was changed"
-            )
-        elif version < newest:
-            _back_up(path, version)
-            for step in MIGRATIONS[version - 1 :]:
-                _run_script(connection, step)
-        connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        connection.execute(f"pragma user_version = {newest}")
-        stored = dict(connection.execute("select name, value from setting"))
-        for name, value in wanted.items():
-            if value not in (None, stored[name]):
-                raise StartError(
-                    f"{name}: {path} was made with {stored[name]}, which a start does not change "
-                    f"to {value}; leave the setting out, or see `summaries rebuild --help`"
-                )
-        connection.commit()
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
-    return stored
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"pragma {name}").fetchone()
-    return int(value)
-
-
-def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Run a script inside the transaction that is open (`executescript` would commit it)."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            connection.execute(statement)
-            statement = ""
-
-
-def _back_up(path: Path, version: int) -> None:
-    """Copy the database as it is before a migration to `NAME.schema-VERSION.backup`."""
-    target = path.with_name(f"{path.name}.schema-{version}.backup")
-    os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)

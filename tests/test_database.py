@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from app.database import APPLICATION_ID, MIGRATIONS, Database
+from app.database import Database
 from app.errors import ServiceUnavailable, StartError
+from app.migrations import APPLICATION_ID, MIGRATIONS
 
 from .conftest import ROOT, SetClock
 
@@ -132,7 +133,7 @@ class TestMigration:
             "create table one (a integer) strict;\ninsert into one values (1);",
             "alter table one add column b integer not null default 2;",
         )
-        monkeypatch.setattr("app.database.MIGRATIONS", MIGRATIONS + steps)
+        monkeypatch.setattr("app.migrations.MIGRATIONS", MIGRATIONS + steps)
         database = opened()
         with database.reading() as connection:
             assert connection.execute("select a, b from one").fetchall() == [(1, 2)]
@@ -148,7 +149,7 @@ class TestMigration:
     ) -> None:
         before = schema(path)
         steps = ("create table one (a integer) strict;", "insert into absent values (1);")
-        monkeypatch.setattr("app.database.MIGRATIONS", MIGRATIONS + steps)
+        monkeypatch.setattr("app.migrations.MIGRATIONS", MIGRATIONS + steps)
         with pytest.raises(StartError, match="no such table: absent"):
             opened()
         assert (schema(path), pragma(path, "user_version")) == (before, NEWEST)

@@ -4,8 +4,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator
+import tracemalloc
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_a_seed_makes_the_same_events_again_and_another_one_others() -> None:
 
     assert few(1) == few(1)
     assert few(1) != few(2)
+
+
+def test_memory_does_not_grow_with_the_events() -> None:
+    def peak(make: Callable[[Iterator[Any]], object]) -> int:
+        tracemalloc.start()
+        make(make_events(UTC, NOW, events=60_000))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(lambda events: deque(events, maxlen=0)) < peak(list) / 8
 
 
 def test_the_saas_grows_and_has_weekends_and_nights(made: list[dict[str, Any]]) -> None:

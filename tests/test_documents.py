@@ -8,7 +8,7 @@ import pytest
 
 from app.cli import main
 from app.config import Settings, variable
-from app.database import FIXED
+from app.migrations import FIXED
 
 from .conftest import ROOT
 

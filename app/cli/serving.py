@@ -14,15 +14,16 @@ import click
 from tqdm import tqdm
 
 from .. import create_app
-from ..api import BASE_PATH
 from ..auth import keys
 from ..config import Settings
-from ..database import FIXED, Database
+from ..database import Database
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
+from ..description import BASE_PATH
 from ..ingest.files import import_records
 from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
+from ..migrations import FIXED
 from ..server import Server
 from .common import database_option, given, host_option, load, port_option
 
@@ -44,8 +45,20 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
 
 
 @click.command()
-@click.option("--events", default=200_000, type=click.IntRange(0), show_default=True)
-@click.option("--days", default=90, type=click.IntRange(1, 3650), show_default=True)
+@click.option(
+    "--events",
+    default=200_000,
+    type=click.IntRange(0),
+    show_default=True,
+    help="How many events to make; the SaaS is as large as they need.",
+)
+@click.option(
+    "--days",
+    default=90,
+    type=click.IntRange(1, 3650),
+    show_default=True,
+    help="Over how many days until now.",
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed makes another SaaS.")
 @click.option("--write", type=click.File("w", atomic=True), help="Write NDJSON and do not serve.")
 @host_option

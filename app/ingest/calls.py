@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError
 
-from ..api import parse_json
+from ..body import parse_json
 from ..errors import InvalidRequest
 from ..fields import Field, Id, Referer, Uuid
 from .events import Place

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import ijson
 from marshmallow import ValidationError
 
-from ..api import parse_json
+from ..body import parse_json
 from ..database import Database
 from ..errors import InvalidRequest
 from .events import Reader, Report, read_records

@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 from marshmallow import ValidationError
 
-from ..api import parse_json, read_body
+from ..body import parse_json, read_body
 from ..database import Database
 from ..errors import InvalidRequest, UnsupportedMediaType
 from ..fields import describe, summarize

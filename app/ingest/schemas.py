@@ -7,7 +7,8 @@ from marshmallow import ValidationError, fields
 
 from ..api import Schema
 from ..dictionary import NO_TENANT
-from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid, record_loader
+from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
+from ..records import record_loader
 from . import events
 from .events import Place, Reader
 

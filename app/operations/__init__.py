@@ -2,7 +2,8 @@
 
 from flask import Flask
 
-from ..api import BASE_PATH, Api
+from ..api import Api
+from ..description import BASE_PATH
 from .routes import blueprint, health
 
 

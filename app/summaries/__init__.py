@@ -12,12 +12,11 @@ time: none of it changes an answer.
 
 from .reading import summarize
 from .sealing import Progress, check, drop, drop_all, rebuild, seal
-from .summary import LENGTHS, Summary
+from .summary import LENGTHS
 
 __all__ = [
     "LENGTHS",
     "Progress",
-    "Summary",
     "check",
     "drop",
     "drop_all",

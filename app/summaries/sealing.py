@@ -171,26 +171,34 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
         last = min(end // HOUR + 1, end_of_rows, closed)
         for level in range(PIECE, TOP + 1):
             length = LENGTHS[level]
+            spans = range(-(-first // length), last // length)
             if level == PIECE:
                 spans = range(first // length, -(-last // length))
-            else:
-                spans = range(-(-first // length), last // length)
-            stored = _stored_spans(connection, level, spans)
-            next_rows = first
-            for span in spans:
-                if span in stored or (span + 1) * length <= next_rows:
-                    continue
-                begin, until = span * length, min((span + 1) * length, closed)
-                if until < begin + length:  # today is in it: its closed hours are what can be
-                    hours = range(begin, until)
-                    if len(_stored_spans(connection, 0, hours)) == len(hours):
-                        continue
-                rows = _count(connection, begin, until)
-                if rows >= PAYS:
-                    found.append((level, span))
-                elif not rows:
-                    next_rows = _next_rows(connection, until)
+            found += [(level, span) for span in _missing(connection, level, spans, closed)]
     return found
+
+
+def _missing(
+    connection: sqlite3.Connection, level: int, spans: range, closed: int
+) -> Iterator[int]:
+    """Yield those of the spans that are not sealed, where it pays."""
+    length = LENGTHS[level]
+    stored = _stored_spans(connection, level, spans)
+    next_rows = spans.start * length
+    for span in spans:
+        begin, end = span * length, (span + 1) * length
+        if span in stored or end <= next_rows:
+            continue
+        until = min(end, closed)
+        if until < end:  # today is in it: its closed hours are what can be
+            hours = range(begin, until)
+            if len(_stored_spans(connection, 0, hours)) == len(hours):
+                continue
+        rows = _count(connection, begin, until)
+        if rows >= PAYS:
+            yield span
+        elif not rows:
+            next_rows = _next_rows(connection, until)
 
 
 def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> set[int]:

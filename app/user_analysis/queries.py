@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from itertools import count, groupby, repeat
+from itertools import chain, count, groupby, repeat
 from typing import Any
 
 from .. import summaries
@@ -115,8 +115,7 @@ def update_user_behavior_histories_by_day(
         connection.executemany(
             INSERT_BEHAVIOR, zip(timestamps, repeat(user), count(seq), map(referers.get, urls))
         )
-        summaries.drop(connection, (at for (at,) in deleted))
-        summaries.drop(connection, timestamps)
+        summaries.drop(connection, chain((at for (at,) in deleted), timestamps))
 
 
 def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, int, int]]) -> None:

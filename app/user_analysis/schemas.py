@@ -10,12 +10,12 @@ from ..fields import (
     Id,
     Integer,
     PeriodDate,
-    RecordList,
     Referer,
     Timestamp,
     Uuid,
     period_number,
 )
+from ..records import RecordList
 
 
 class UserBehaviorHistory(Schema):

@@ -1,0 +1,125 @@
+"""The schema of a database file: made, brought up to date, or refused."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+from .errors import StartError
+
+APPLICATION_ID = 0x5AA5A11A
+"""Marks a SQLite file as ours (`pragma application_id`)."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
+    alter table behavior rename to behavior_by_day;
+    create table behavior (
+      block      integer not null,
+      user_id    integer not null references user (id),
+      seq        integer not null,
+      timestamp  integer not null check (timestamp >= 0),
+      referer_id integer not null references referer (id),
+      primary key (block, user_id, seq)
+    ) strict, without rowid;
+    insert into behavior (block, user_id, seq, timestamp, referer_id)
+    select timestamp / 14400,
+           user_id,
+           row_number() over (partition by timestamp / 14400, user_id order by day, seq),
+           timestamp,
+           referer_id
+    from behavior_by_day;
+    drop table behavior_by_day;
+    create table page_summary (
+      level    integer not null check (level between 0 and 3),
+      span     integer not null,
+      views    blob    not null,
+      visitors blob    not null,
+      users    blob    not null,
+      checksum integer not null,
+      primary key (level, span)
+    ) strict;
+    create table page_sealing (
+      level integer not null,
+      span  integer not null,
+      token integer not null,
+      primary key (level, span)
+    ) strict, without rowid;
+    """,
+)
+"""SQL scripts; the first leads from schema version 1 to 2, and so on."""
+
+FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
+"""The settings that are fixed when the database is made, with what they are if not given."""
+
+REMEDIES = {
+    "time_zone": "use another database",
+    "keep_query": "change it with `saasus-analysis summaries rebuild`",
+    "collapse_ids": "change it with `saasus-analysis summaries rebuild`",
+}
+"""What to do about a start with another value."""
+
+
+def prepare(
+    connection: sqlite3.Connection, path: Path, wanted: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Make or migrate the schema, and return the settings that are fixed in the database."""
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("begin immediate")
+    try:
+        version = _pragma(connection, "user_version")
+        newest = len(MIGRATIONS) + 1
+        if version == 0 and not connection.execute("select 1 from sqlite_schema").fetchone():
+            _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
+            fixed = [(name, wanted[name] or default) for name, default in FIXED.items()]
+            connection.executemany("insert into setting (name, value) values (?, ?)", fixed)
+        elif _pragma(connection, "application_id") != APPLICATION_ID:
+            raise StartError(f"{path} is a database of another program")
+        elif version > newest:
+            raise StartError(
+                f"{path} was made by a newer version of this program "
+                f"(schema {version}, known here up to {newest}); nothing was changed"
+            )
+        elif version < newest:
+            _back_up(path, version)
+            for step in MIGRATIONS[version - 1 :]:
+                _run_script(connection, step)
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {newest}")
+        stored = dict(connection.execute("select name, value from setting"))
+        for name, value in wanted.items():
+            if value not in (None, stored[name]):
+                raise StartError(
+                    f"{name}: {path} was made with {stored[name]}, which a start does not change "
+                    f"to {value}; leave the setting out, or {REMEDIES[name]}"
+                )
+        connection.commit()
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+    return stored
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"pragma {name}").fetchone()
+    return int(value)
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside the transaction that is open (`executescript` would commit it)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def _back_up(path: Path, version: int) -> None:
+    """Copy the database as it is before a migration to `NAME.schema-VERSION.backup`."""
+    target = path.with_name(f"{path.name}.schema-{version}.backup")
+    os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
