@@ -1,36 +1,40 @@
-"""saasus-analysis: a self-hosted server for the SaaSus Analysis API."""
+"""saasus-analysis: a self-hosted server for the SaaSus Analysis API.
+
+Importing the package loads nothing else: pytest does so for its plugin, whether or not it is used.
+"""
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from flask import Flask
+if TYPE_CHECKING:
+    from flask import Flask
 
-from . import access_log, api, auth, docs, ingest, metrics, operations, user_analysis
-from .config import load_settings
-from .database import Database
-from .days import Clock
+    from .days import Clock
+
+__version__ = "0.1.0"
 
 
 def create_app(
-    config: Mapping[str, object] | None = None, *, clock: Clock | None = None, **settings: object
-) -> Flask:
+    config: Mapping[str, object] | None = None, *, clock: "Clock | None" = None, **settings: object
+) -> "Flask":
     """Return the WSGI application.
 
     Settings (see `config.Settings`) come from `config`, from keywords, and for those not given
     there from the environment. Names of Flask's own configuration, such as TESTING, are taken in
     `config` too. Raises StartError if a setting or the database cannot be used.
     """
+    from flask import Flask
+
+    from .application import make_app
+    from .auth import require_key, require_loopback
+    from .config import load_settings
+    from .database import Database
+
     given = {**(config or {}), **settings}
     flask_config = {name: given.pop(name) for name in given.keys() & Flask.default_config.keys()}
     values = load_settings({name.lower(): value for name, value in given.items()}, os.environ)
-
-    app = Flask(__name__, static_folder=None)
-    app.config.update(flask_config, MAX_CONTENT_LENGTH=values.max_body)
-    app.extensions["settings"] = values
-    app.extensions["database"] = Database.open(values, clock)
-    access_log.init_app(app)
-    described = api.init_app(app)
-    auth.init_app(app, values)
-    for feature in (user_analysis, metrics, ingest, operations, docs):
-        feature.init_app(app, described)
+    guard = require_key if values.auth else require_loopback
+    app = make_app(values, Database.open(values, clock), guard)
+    app.config.update(flask_config)
     return app

@@ -1,5 +1,16 @@
-"""`python -m saasus_analysis` is the command `saasus-analysis`."""
+"""The command `saasus-analysis`, also as `python -m saasus_analysis`."""
 
-from .cli import main
+import gc
 
-main(prog_name="saasus-analysis")
+
+def run() -> None:
+    """Run the command that the arguments of the process name."""
+    # Loading makes many objects and no garbage; the command turns it on again.
+    gc.disable()
+    from .cli import main
+
+    main(prog_name="saasus-analysis")
+
+
+if __name__ == "__main__":
+    run()

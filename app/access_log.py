@@ -21,6 +21,8 @@ def _start() -> None:
 
 
 def _log(response: Response) -> Response:
+    if not logger.isEnabledFor(logging.INFO):
+        return response
     logger.info(
         "%s %s %s %s %.1fms key=%s trace=%s",
         request.remote_addr,

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from importlib.metadata import PackageNotFoundError, version
+from threading import Lock
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote_to_bytes
 from uuid import uuid4
@@ -20,16 +20,10 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from .body import parse_json, read_body
-from .description import BASE_PATH, DESCRIPTION, Fields, Paths
-from .errors import (
-    ApiError,
-    InvalidRequest,
-    UnsupportedMediaType,
-    error_body,
-    known_status,
-)
-from .fields import Id, Uuid, describe_messages, summarize
+from .body import read_json
+from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
+from .errors import ApiError, InvalidRequest, error_body, known_status
+from .fields import Id, Uuid, describe_messages
 
 TRACE_HEADER = "X-Saasus-Trace-Id"
 
@@ -58,9 +52,7 @@ class Parser(FlaskParser):
     DEFAULT_VALIDATION_STATUS = 400
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        if not req.is_json:
-            raise UnsupportedMediaType("Content-Type must be application/json")
-        return parse_json(read_body())
+        return read_json()
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
         """Return the parameters that the schema knows.
@@ -68,22 +60,25 @@ class Parser(FlaskParser):
         A list takes repeated keys, values with commas and both; anything else is given once.
         """
         values: dict[str, Any] = {}
+        repeated = []
         for name, field in schema.fields.items():
             given = req.args.getlist(name)
             if isinstance(field, ma.fields.List):
                 if given:
                     values[name] = [part for value in given for part in value.split(",")]
             elif len(given) > 1:
-                raise InvalidRequest(f"{name}: must be given once")
+                repeated.append(f"{name}: must be given once")
             elif given:
                 values[name] = given[0]
+        if repeated:
+            raise InvalidRequest(*repeated)
         return values
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:
         # webargs puts the messages below the name of the location.
         messages: dict[str, Any] = error.messages_dict
         (messages,) = messages.values()
-        raise InvalidRequest(summarize(describe_messages(messages)))
+        raise InvalidRequest(*describe_messages(messages))
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -91,23 +86,44 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = Parser()
 
+    reasons: Mapping[int, str] = {
+        400: "A parameter or the body is not as described",
+        401: "No valid key came with the request",
+        403: "The key lacks the scope that the operation needs",
+        413: "The body is over the limit",
+        415: "The body's type or encoding is not one that is read",
+        500: "Internal Server Error",
+        503: "The database cannot take this now; ask again after Retry-After seconds",
+    }
+    """Why an operation is refused, by status."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._prepare_doc_cbks.append(self._describe_refusals)
+
     def operation(
-        self, method: str, path: str, operation_id: str, *, scope: str
+        self, method: str, path: str, operation_id: str, *, scope: str | None
     ) -> Callable[[View], View]:
-        """Register a view as an operation that needs a key of a scope."""
+        """Register a view as an operation that needs a key of a scope, or with None no key."""
 
         def decorate(view: View) -> View:
-            documented: View = self.doc(operationId=operation_id)(view)
-            for status, reason in _REASONS.items():
-                if status not in _BODY_STATUSES or method in ("POST", "PUT"):
-                    refuse = self.alt_response(status, schema=Error, description=reason)
-                    documented = refuse(documented)
-            undocumented = _without_layers(view, documented)
-            undocumented.scope = scope  # type: ignore[attr-defined]
-            self.route(path, methods=[method])(undocumented)
-            return undocumented
+            _without_layers(view, self.doc(operationId=operation_id)(view))
+            view.scope = scope  # type: ignore[attr-defined]
+            view.operation_id = operation_id  # type: ignore[attr-defined]
+            self.route(path, methods=[method])(view)
+            return view
 
         return decorate
+
+    def _describe_refusals(
+        self, doc: dict[str, Any], _: object, *, method: str, **__: object
+    ) -> dict[str, Any]:
+        content = {"application/json": {"schema": Error}}
+        responses = doc.setdefault("responses", {})
+        for status, reason in self.reasons.items():
+            if status not in _BODY_STATUSES or method in ("post", "put"):
+                responses[str(status)] = {"description": reason, "content": content}
+        return doc
 
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
         """Pass what the schema loads; one instance of it serves all requests."""
@@ -151,10 +167,52 @@ def _without_layers(view: View, documented: View) -> View:
 
 
 class Api(flask_smorest.Api):
-    """The description and the errors of all operations."""
+    """The description and the errors of all operations.
+
+    What is described is put together when somebody asks for it: a start does not wait for it.
+    """
 
     ERROR_SCHEMA = Error
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(
+        self, app: Flask, base_path: str, *, config_prefix: str = "", **described: Any
+    ) -> None:
+        self._blueprints: list[Blueprint] = []
+        self._describing = Lock()
+        about = {
+            "version": "1.0.0",
+            "openapi_version": "3.0.3",
+            "flask_plugin": Paths(base_path),
+            "marshmallow_plugin": Fields(),
+            "servers": [{"url": base_path}],
+        }
+        super().__init__(app, config_prefix=config_prefix, spec_kwargs=about | described)
+
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        self._app.register_blueprint(blueprint, **options)
+        self._blueprints.append(blueprint)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description of the operations that were registered."""
+        with self._describing:
+            if self.spec is None:
+                super()._init_spec(**self._spec_options)
+                self._describe_all(self.spec)
+            description: dict[str, Any] = self.spec.to_dict()
+            return description
+
+    def _describe_all(self, spec: Any) -> None:
+        self.register_converter(UserIdConverter, lambda _: Uuid().schema)
+        for field in (Uuid(), Id()):
+            spec.components.schema(str(field.component), field.schema)
+        for blueprint in self._blueprints:
+            name = blueprint.name
+            blueprint.register_views_in_doc(self, self._app, spec, name=name, parameters=None)
+            spec.tag({"name": name, "description": blueprint.description})
+
+    def _init_spec(self, **options: Any) -> None:
+        self._spec_options = options
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer with `Error` for whatever was raised: our own words for what Flask raises."""
@@ -173,7 +231,8 @@ class Api(flask_smorest.Api):
             message = f"the body must not be over {current_app.config['MAX_CONTENT_LENGTH']} bytes"
         elif status == 500:
             message = "the server failed to answer; its log tells more under this trace id"
-        answer = make_answer(error_body(status, message), status)
+        g.message, g.violations = message, getattr(error, "violations", [])
+        answer = make_answer(error_body(status, message, getattr(error, "type", None)), status)
         answer.headers.update(headers)
         return answer
 
@@ -195,23 +254,11 @@ class UserIdConverter(BaseConverter):
 
 
 _BODY_STATUSES = (413, 415)
-_REASONS = {
-    400: "A parameter or the body is not as described",
-    401: "No valid key came with the request",
-    403: "The key lacks the scope that the operation needs",
-    413: "The body is over the limit",
-    415: "The body's type or encoding is not one that is read",
-    500: "Internal Server Error",
-    503: "The database cannot take this now; ask again after Retry-After seconds",
-}
 
 
 def init_app(app: Flask) -> Api:
     """Set the framework up on an application and return its Api."""
     app.config.update(
-        API_TITLE="SaaSus Analysis API, self-hosted",
-        API_VERSION="1.0.0",
-        OPENAPI_VERSION="3.0.3",
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -219,29 +266,21 @@ def init_app(app: Flask) -> Api:
     app.url_map.converters["user_id"] = UserIdConverter
     app.before_request(_begin)
     app.after_request(_trace)
-    api = Api(
+    return Api(
         app,
-        spec_kwargs={
-            "flask_plugin": Paths(),
-            "marshmallow_plugin": Fields(),
-            "info": {"description": DESCRIPTION},
-            "servers": [{"url": BASE_PATH}],
-            "security": [{"Bearer": []}],
-        },
+        BASE_PATH,
+        title=TITLE,
+        info={"description": DESCRIPTION},
+        components={"securitySchemes": {"Bearer": {"type": "http", "scheme": "bearer"}}},
+        security=[{"Bearer": []}],
     )
-    api.spec.components.security_scheme("Bearer", {"type": "http", "scheme": "bearer"})
-    api.register_converter(UserIdConverter, lambda _: Uuid().schema)
-    for field in (Uuid(), Id()):
-        api.spec.components.schema(str(field.component), field.schema)
-    return api
 
 
-def package_version() -> str:
-    """Return the version of the installed distribution, or `0` where none is installed."""
-    try:
-        return version("saasus-analysis")
-    except PackageNotFoundError:
-        return "0"
+def operation_ids() -> list[str]:
+    """Return the ids of the operations that this application has below the base path."""
+    views = current_app.view_functions.values()
+    ids = (getattr(view, "operation_id", None) for view in views if getattr(view, "scope", None))
+    return list(dict.fromkeys(id_ for id_ in ids if id_))
 
 
 def make_answer(content: object, status: int = 200) -> Response:

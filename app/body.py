@@ -23,6 +23,13 @@ def read_body() -> bytes:
     raise UnsupportedMediaType("Content-Encoding must be gzip or left out")
 
 
+def read_json() -> Any:
+    """Return what the request's JSON body says. Raises ApiError if it is none."""
+    if not request.is_json:
+        raise UnsupportedMediaType("Content-Type must be application/json")
+    return parse_json(read_body())
+
+
 def parse_json(data: bytes | str, name: str = "the body") -> Any:
     """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included."""
     try:

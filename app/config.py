@@ -135,6 +135,28 @@ class Settings:
         "seconds",
         "How long a write waits for another process that holds the database; then it is a 503.",
     )
+    double_seed: str | None = _setting(
+        None,
+        lambda value: None if value is None else str(value),
+        "path or JSON",
+        "`double`: what each namespace begins with and is reset to, a state or a list of events.",
+    )
+    double_auth: str = _setting(
+        "any",
+        _one_of("any", "required", "strict"),
+        "word",
+        "`double`: `any`: no key is needed, and any well-formed one is taken. `required`: one must "
+        "be sent. `strict`: it is checked.",
+    )
+    double_remote: bool = _setting(
+        False,
+        _switch,
+        "on, off",
+        "`double`: answer clients on other machines too, who can then read and change everything.",
+    )
+    double_namespaces: int = _setting(
+        1000, _number(1, 1_000_000), "namespaces", "`double`: how many there can be at once."
+    )
     saasus_saas_id: str | None = _setting(
         None, _optional_text, "text", "SaaS id of a signature key given by the environment."
     )
@@ -189,6 +211,12 @@ def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
         except ValueError as error:
             raise StartError(f"{source}: {error}") from None
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def parse_setting(name: str, value: object) -> Any:
+    """Return the value of one setting. Raises ValueError that tells what was expected."""
+    setting = next(setting for setting in fields(Settings) if setting.name == name)
+    return setting.metadata["parse"](value)
 
 
 def _refuse_unknown(name: str, known: Mapping[str, object]) -> None:

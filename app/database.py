@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from flask import current_app
+from flask import current_app, g
 
 from .config import Settings
 from .days import Calendar, Clock
@@ -120,7 +120,7 @@ class Database:
 
     @contextmanager
     def _idle_connection(self) -> Iterator[sqlite3.Connection]:
-        with _passing_errors():
+        with passing_errors():
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -143,15 +143,12 @@ class Database:
             raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
         connection = self._writer
         try:
-            with _passing_errors():
+            with passing_errors():
                 if patience is not None:
                     _set_busy_timeout(connection, patience)
-                connection.execute("begin immediate")
-                yield connection
-                connection.commit()
+                with transaction(connection):
+                    yield connection
         finally:
-            if connection.in_transaction:
-                connection.rollback()
             if patience is not None:
                 _set_busy_timeout(connection, self._busy_seconds)
             self._write_lock.release()
@@ -186,13 +183,25 @@ class Database:
 
 
 def current_database() -> Database:
-    """Return the database of the application that is handling this request."""
-    database: Database = current_app.extensions["database"]
+    """Return the database of this request: that of its application, or of its namespace."""
+    database: Database = g.get("database") or current_app.extensions["database"]
     return database
 
 
 @contextmanager
-def _passing_errors() -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Begin to write; commit at the end, undo everything on an exception."""
+    try:
+        connection.execute("begin immediate")
+        yield
+        connection.commit()
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+@contextmanager
+def passing_errors() -> Iterator[None]:
     """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs."""
     try:
         yield

@@ -11,6 +11,8 @@ from .fields import Field
 
 BASE_PATH = "/v1/analysis"
 
+TITLE = "SaaSus Analysis API, self-hosted"
+
 DESCRIPTION = """\
 Usage analytics of a B2B SaaS, self-hosted: the operations of the SaaSus Analysis API, and `ingest`,
 which feeds them. An independent implementation, not affiliated with the makers of SaaSus Platform.
@@ -21,12 +23,15 @@ clients send them.
 
 
 class Paths(FlaskPlugin):
-    """Shows paths below the base path, as the official description does."""
+    """Shows paths below a base path, as the official description does."""
 
-    @staticmethod
-    def flaskpath2openapi(path: str) -> str:
+    def __init__(self, base_path: str) -> None:
+        super().__init__()
+        self._base_path = base_path
+
+    def flaskpath2openapi(self, path: str) -> str:
         shown: str = FlaskPlugin.flaskpath2openapi(path)
-        return shown.removeprefix(BASE_PATH)
+        return shown.removeprefix(self._base_path)
 
 
 class _Converter(OpenAPIConverter):

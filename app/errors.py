@@ -10,13 +10,17 @@ TYPES = {
     403: "permission_denied",
     404: "not_found",
     405: "method_not_allowed",
+    409: "verification_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",
     429: "too_many_requests",
     500: "internal_server_error",
     503: "service_unavailable",
 }
-"""The `type` of an `Error` by HTTP status (contract B.8)."""
+"""The `type` of an `Error` by HTTP status (contract B.8; 409 is the test double's own)."""
+
+MESSAGES = 10
+"""How many violations the message of an error names."""
 
 
 class StartError(Exception):
@@ -27,6 +31,8 @@ class ApiError(HTTPException):
     """Base of what the API refuses; answered as `Error` with `TYPES[code]`."""
 
     code: int
+    type: str | None = None
+    """The `type` if it is not the usual one of the status."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -34,9 +40,19 @@ class ApiError(HTTPException):
 
 
 class InvalidRequest(ApiError):
-    """400: the message names the field and what was expected."""
+    """400: each violation names the field and what was expected.
+
+    The message holds the first few, behind an introduction.
+    """
 
     code = 400
+
+    def __init__(self, *violations: str, introduction: str = "") -> None:
+        shown = list(violations[:MESSAGES])
+        if len(violations) > MESSAGES:
+            shown.append(f"and {len(violations) - MESSAGES} more")
+        super().__init__(introduction + "; ".join(shown))
+        self.violations = list(violations)
 
 
 class Unauthorized(ApiError):
@@ -53,6 +69,18 @@ class PermissionDenied(ApiError):
     """403: the key is valid, and lacks the scope."""
 
     code = 403
+
+
+class NotFound(ApiError):
+    """404: there is nothing of the name that the path has."""
+
+    code = 404
+
+
+class VerificationFailed(ApiError):
+    """409: a double was not sent what was expected."""
+
+    code = 409
 
 
 class PayloadTooLarge(ApiError):
@@ -83,9 +111,9 @@ class ServiceUnavailable(ApiError):
         self.headers["Retry-After"] = str(retry_after)
 
 
-def error_body(status: int, message: str) -> dict[str, str]:
-    """Return the `Error` object for an HTTP status."""
-    return {"type": TYPES[status], "message": message}
+def error_body(status: int, message: str, type_: str | None = None) -> dict[str, str]:
+    """Return the `Error` object for an HTTP status, of its usual type unless one is given."""
+    return {"type": type_ or TYPES[status], "message": message}
 
 
 def known_status(status: int) -> int:

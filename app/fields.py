@@ -18,7 +18,6 @@ from .days import MAX_TIMESTAMP, MONTH_PATTERN, PERIODS, parse_day
 MAX_ID_LENGTH = 128
 MAX_REFERER_LENGTH = 8192
 MAX_INTEGER = 2**63 - 1
-MAX_MESSAGES = 10
 
 # Control characters, line and paragraph separators.
 UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
@@ -204,10 +203,11 @@ def period_number(type_: str, name: str, text: str) -> int:
         raise ValidationError(f"{error}, since type is {type_}", name) from None
 
 
-def describe(error: ValidationError) -> list[str]:
+def describe(error: ValidationError, place: str = "") -> list[str]:
     """Return what is wrong as lines such as `histories[3].timestamp: must be …`."""
+    of_all = error.field_name == "_schema"
     return describe_messages(
-        error.messages if error.field_name == "_schema" else {error.field_name: error.messages}
+        error.messages if of_all else {error.field_name: error.messages}, place
     )
 
 
@@ -227,14 +227,6 @@ def describe_messages(messages: Any, path: str = "") -> list[str]:
     if isinstance(messages, list):
         return [line for inner in messages for line in describe_messages(inner, path)]
     return [f"{path}: {messages}" if path else str(messages)]
-
-
-def summarize(lines: list[str]) -> str:
-    """Return lines as one message, the first few of them if there are many."""
-    shown = lines[:MAX_MESSAGES]
-    if len(lines) > MAX_MESSAGES:
-        shown.append(f"and {len(lines) - MAX_MESSAGES} more")
-    return "; ".join(shown)
 
 
 def _checked(parse: Callable[[str], int], value: Any) -> int:

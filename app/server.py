@@ -4,18 +4,21 @@ import json
 import logging
 import signal
 import socket
+import struct
+import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from threading import Lock
 from types import FrameType
 from typing import Any
 
-from flask import Flask
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from .api import TRACE_HEADER, make_trace_id
 from .auth.guard import is_loopback
@@ -25,6 +28,11 @@ from .errors import StartError, error_body, known_status
 logger = logging.getLogger("saasus_analysis.server")
 # It warns of every request that waits for a thread, which is what a queue is for.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+WAITING = "saasus_analysis.waiting"
+"""Key of the WSGI environment: makes a context in which a request waits and holds up no other."""
 
 MESSAGES = {
     400: "the request is not valid HTTP",
@@ -36,6 +44,7 @@ MESSAGES = {
 """What is said where waitress refuses a request before the application sees it."""
 
 POLL_SECONDS = 0.5
+CONNECTIONS = 1000
 RECEIVED, KEPT_IN_MEMORY = 2**16, 2**22
 
 
@@ -70,8 +79,31 @@ class _Parser(HTTPRequestParser):
             raise ParsingError("Content-Length is invalid") from None
 
 
+class _Task(WSGITask):
+    """Runs the application, which may wait, and end the connection by raising ConnectionError.
+
+    It is closed then, and reset for a ConnectionResetError.
+    """
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[WAITING] = self.channel.server.waiting
+        return environ
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except ConnectionError as error:
+            if isinstance(error, ConnectionResetError):
+                # Closing such a socket sends a reset.
+                linger = struct.pack("ii", 1, 0)
+                self.channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            raise ClientDisconnected from None
+
+
 class _Channel(HTTPChannel):
     parser_class = _Parser
+    task_class = _Task
     error_task_class = _ErrorTask
 
     @property
@@ -80,23 +112,58 @@ class _Channel(HTTPChannel):
         return bool(self.requests or self.request or self.total_outbufs_len)
 
 
+class _Dispatcher(ThreadedTaskDispatcher):
+    """Gives requests to threads if they may wait, else to the thread of the loop.
+
+    Handing a small request to another thread and back takes as long as answering it.
+    """
+
+    def __init__(self, may_wait: Callable[[], bool]) -> None:
+        super().__init__()
+        self._may_wait = may_wait
+        self._ready: deque[HTTPChannel] = deque()
+
+    def add_task(self, task: HTTPChannel) -> None:
+        if self._may_wait():
+            super().add_task(task)
+        else:
+            self._ready.append(task)
+
+    def run_ready(self) -> None:
+        """Answer the requests that were not given to threads; the loop calls it when it is free."""
+        while self._ready:
+            self._ready.popleft().service()
+
+
 class Server:
     """A socket that listens, and the application behind it.
 
     Listens from its making on, so that `url` is true; `run` answers. Raises StartError if the
-    address cannot be listened on, or is not on loopback while the application asks for no keys.
+    address cannot be listened on, or if it is `loopback_only` and the address is not on loopback.
+    `may_wait` tells whether a request may take long now, so that others must not wait for it.
     """
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        settings: Settings,
+        *,
+        loopback_only: bool,
+        may_wait: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._drain_seconds = settings.drain_seconds
         self._stopping = False
         self._sockets: dict[int, Any] = {}
-        self._socket = _listen(settings.host, settings.port, loopback_only=not settings.auth)
+        self._socket = _listen(settings.host, settings.port, loopback_only=loopback_only)
+        self._dispatcher = _Dispatcher(may_wait)
         self._server = create_server(
             app,
+            _dispatcher=self._dispatcher,
             map=self._sockets,
             sockets=[self._socket],
-            threads=settings.threads,
+            connection_limit=CONNECTIONS,
+            # The loop must never wait for itself to send.
+            outbuf_high_watermark=sys.maxsize,
             ident=None,
             # A large body is read in few pieces, and does not go through a file.
             recv_bytes=RECEIVED,
@@ -106,20 +173,27 @@ class Server:
             clear_untrusted_proxy_headers=True,
         )
         self._server.channel_class = _Channel
+        self._server.waiting = self._waiting
+        self._counting = Lock()
+        self._threads = 0
+        self._add_threads(settings.threads)
         address, port = self._socket.getsockname()[:2]
         self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
-    def run(self) -> None:
-        """Answer requests until SIGTERM or SIGINT, then finish those that are under way."""
-        with closing(self._server), self._signals():
-            while not self._stopping:
+    def run(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Answer requests until `stop` is called, then finish those that are under way.
+
+        `is_over` is asked every now and then; where it says so, it is a stop, too.
+        """
+        with closing(self._server):
+            while not self._stopping and not is_over():
                 self._poll()
             self._server.del_channel()
             self._socket.close()
             since = time.monotonic()
             while self._close_idle() and time.monotonic() - since < self._drain_seconds:
                 self._poll()
-            self._server.task_dispatcher.shutdown(timeout=POLL_SECONDS)
+            self._dispatcher.shutdown(timeout=POLL_SECONDS)
 
     def stop(self) -> None:
         """Let `run` come to its end; asked twice, without waiting for requests under way.
@@ -131,8 +205,28 @@ class Server:
         self._stopping = True
         self._server.pull_trigger()
 
+    def run_until_signal(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Run until SIGTERM or SIGINT, too."""
+        with self._signals():
+            self.run(is_over)
+
     def _poll(self) -> None:
-        wasyncore.loop(timeout=POLL_SECONDS, map=self._sockets, count=1)
+        wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._sockets, count=1)
+        self._dispatcher.run_ready()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Let a request wait in its thread while another thread takes its place."""
+        self._add_threads(1)
+        try:
+            yield
+        finally:
+            self._add_threads(-1)
+
+    def _add_threads(self, count: int) -> None:
+        with self._counting:
+            self._threads += count
+            self._dispatcher.set_thread_count(self._threads)
 
     def _close_idle(self) -> bool:
         """Close the connections that wait for nothing, and tell whether any are left."""

@@ -14,7 +14,7 @@ from .conftest import ROOT
 
 DOCUMENTS = {
     str(file.relative_to(ROOT)): file.read_text()
-    for file in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for file in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
 EVERYTHING = "\n".join(DOCUMENTS.values())
 
@@ -37,7 +37,10 @@ def test_the_table_of_settings_is_complete_and_right() -> None:
 
 def commands(group: click.Group, path: str) -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             found += commands(command, f"{path} {name}")
         else:

@@ -1,5 +1,5 @@
 """Who may do what: keys with scopes, Bearer tokens and `SAASUSSIGV1` signatures."""
 
-from .guard import init_app, public
+from .guard import Guard, init_app, is_well_formed, public, require_key, require_loopback
 
-__all__ = ["init_app", "public"]
+__all__ = ["Guard", "init_app", "is_well_formed", "public", "require_key", "require_loopback"]

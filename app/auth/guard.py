@@ -5,19 +5,23 @@ A view that names no scope and is not marked public is refused to everybody.
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from ..api import request_target
 from ..config import Settings
-from ..database import current_database
+from ..database import Database
 from ..errors import PermissionDenied, Unauthorized
 from . import keys, signature
 from .keys import Key
 
 View = TypeVar("View", bound=Callable[..., object])
+
+Guard = Callable[[], Response | None]
+"""Called before each view. Lets the request through, answers it, or raises ApiError."""
 
 ENVIRONMENT_KEY = Key("environment", frozenset(keys.SCOPES) - {"admin"})
 """What the key that SAASUS_SAAS_ID and its siblings give may do."""
@@ -39,13 +43,13 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Put the guard in front of an application's views."""
-    app.extensions["environment_key"] = settings
-    app.before_request(_require_key if settings.auth else _require_loopback)
+def init_app(app: Flask, guard: Guard) -> None:
+    """Put a guard in front of an application's views."""
+    app.before_request(guard)
 
 
-def _require_key() -> None:
+def require_key() -> None:
+    """Let a request through whose key has the scope of the operation, or that needs none."""
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # no such path or method: Flask tells so next
@@ -60,27 +64,37 @@ def _require_key() -> None:
         raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
 
 
-def _require_loopback() -> None:
+def is_well_formed(authorization: str) -> bool:
+    """Tell whether an Authorization header has one of the two forms, whatever key it names."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if scheme == signature.SCHEME:
+        given = signature.Credentials.parse(rest)
+        return given is not None and re.fullmatch("[0-9a-f]{64}", given.signature) is not None
+    return scheme.lower() == "bearer" and bool(rest.strip())
+
+
+def require_loopback() -> None:
+    """Let a request through that comes from this machine."""
     if not is_loopback(request.remote_addr or ""):
         raise PermissionDenied("without keys, this server answers clients on its own machine only")
 
 
 def _find_key() -> Key | None:
+    database: Database = current_app.extensions["database"]
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
-        return keys.find_bearer_key(current_database(), rest.strip())
+        return keys.find_bearer_key(database, rest.strip())
     if scheme == signature.SCHEME:
-        return _find_signer(rest)
+        return _find_signer(database, rest)
     return None
 
 
-def _find_signer(parameters: str) -> Key | None:
+def _find_signer(database: Database, parameters: str) -> Key | None:
     given = signature.Credentials.parse(parameters)
     if given is None:
         return None
-    database = current_database()
     key, secret = keys.find_signature_key(database, given.saas_id, given.api_key)
-    settings: Settings = current_app.extensions["environment_key"]
+    settings: Settings = current_app.extensions["settings"]
     if settings.saasus_secret_key and _same(
         (given.saas_id, given.api_key), (settings.saasus_saas_id, settings.saasus_api_key)
     ):

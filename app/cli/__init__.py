@@ -1,17 +1,40 @@
 """The command `saasus-analysis`."""
 
 import gc
+from importlib import import_module
 from typing import Any
 
 import click
 
-from ..api import package_version
+from .. import __version__
 from ..errors import StartError
-from . import importing, keys, serving, summaries
+
+COMMANDS = {
+    "demo": "serving:demo",
+    "double": "double:double",
+    "import": "importing:import_files",
+    "keys": "keys:group",
+    "serve": "serving:serve",
+    "summaries": "summaries:group",
+}
+"""Where each command is: what one command does not need is not loaded for it."""
 
 
 class Command(click.Group):
-    """Shows what keeps the program from starting as one line, and exits with 1."""
+    """Loads the command that was asked for.
+
+    Shows what keeps the program from starting as one line, and exits with 1.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        return command
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -21,7 +44,7 @@ class Command(click.Group):
 
 
 @click.group(cls=Command)
-@click.version_option(package_version(), prog_name="saasus-analysis")
+@click.version_option(__version__, prog_name="saasus-analysis")
 def main() -> None:
     """A self-hosted server for the SaaSus Analysis API.
 
@@ -30,13 +53,4 @@ def main() -> None:
     # What is loaded by now stays; batches of records make many objects and no cycles.
     gc.freeze()
     gc.set_threshold(50_000)
-
-
-for command in (
-    serving.serve,
-    serving.demo,
-    keys.group,
-    importing.import_files,
-    summaries.group,
-):
-    main.add_command(command)
+    gc.enable()

@@ -41,7 +41,7 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
         click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
-        server.run()
+        server.run_until_signal()
 
 
 @click.command()
@@ -100,7 +100,7 @@ def demo(
         for url in _demo_urls(server.url + BASE_PATH, opened.calendar, now, days):
             click.echo(url)
         click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
-        server.run()
+        server.run_until_signal()
 
 
 def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
@@ -122,4 +122,4 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:
         settings = app.extensions["settings"]
-        yield Server(app, settings), settings, database
+        yield Server(app, settings, loopback_only=not settings.auth), settings, database

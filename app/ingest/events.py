@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from blinker import Signal
 from marshmallow import ValidationError
 
 from ..dictionary import NO_TENANT
@@ -44,6 +45,11 @@ class Event(NamedTuple):
 
 Reader = Callable[[Any], Event | None]
 """Reads one record of a feed. Returns None for what is not counted; raises ValidationError."""
+
+
+events_stored = Signal(
+    "Events were stored. Sent by the database, with the `connection` and `events`, before commit."
+)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from ..body import parse_json, read_body
 from ..database import Database
 from ..errors import InvalidRequest, UnsupportedMediaType
-from ..fields import describe, summarize
+from ..fields import describe
 from .events import Reader, Report, read_records
 from .queries import record_events
 
@@ -30,8 +30,8 @@ def take_in(
     report = Report()
     events = read_records(records, read, report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
-        lines = [f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused]
-        raise InvalidRequest(f"nothing was stored: {summarize(lines)}")
+        lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
+        raise InvalidRequest(*lines, introduction="nothing was stored: ")
     record_events(database, events, report)
     return asdict(report)
 
@@ -58,7 +58,7 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
     try:
         return [record for outer in records for record in inside(outer)]
     except ValidationError as error:
-        raise InvalidRequest(summarize(describe(error))) from None
+        raise InvalidRequest(*describe(error)) from None
 
 
 def _lines(body: bytes) -> Sequence[bytes | str]:

@@ -9,7 +9,7 @@ from ..database import Database
 from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..user_analysis.queries import append_behaviors
-from .events import Event, EventId, Report
+from .events import Event, EventId, Report, events_stored
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
@@ -54,6 +54,7 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
     with database.writing() as connection:
         new = _without_duplicates(connection, database.calendar, events)
         _store(connection, database.calendar, new)
+        events_stored.send(database, connection=connection, events=new)
     report.accepted += len(new)
     report.duplicates += len(events) - len(new)
 

@@ -1,6 +1,6 @@
 """The shapes of the tag `ingest`, and the reader of our own events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -10,9 +10,9 @@ from ..dictionary import NO_TENANT
 from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
 from ..records import record_loader
 from . import events
-from .events import Place, Reader
+from .events import Place
 
-NEEDS = {
+NEEDS: Mapping[str, Sequence[str]] = {
     "userinfo": ("user_id",),
     "create_tenant": ("tenant_id",),
     "create_saas_user": ("user_id",),
@@ -81,14 +81,19 @@ def one_or_many(schema: object) -> dict[str, Any]:
     return {"oneOf": [schema, {"type": "array", "items": schema}]}
 
 
-def event_reader(now: Callable[[], int]) -> Reader:
-    """Return the reader of our own events; `now` gives the timestamp of one that has none."""
+def event_reader(
+    now: Callable[[], int], needs: Mapping[str, Sequence[str]] = NEEDS
+) -> Callable[[Any], events.Event]:
+    """Return the reader of our own events.
+
+    `now` gives the timestamp of one that has none, `needs` what each type must have.
+    """
     load = record_loader(Event)
 
     def read(record: Any) -> events.Event:
         event = load(record)
         type_ = event["type"]
-        for name in NEEDS[type_]:
+        for name in needs[type_]:
             if name not in event:
                 raise ValidationError(f"is required where type is {type_}", name)
         timestamp = event["timestamp"] if "timestamp" in event else now()

@@ -91,19 +91,17 @@ def update_user_behavior_histories_by_day(
 ) -> None:
     """Replace a user's histories of the day that holds `timestamp` (contract B.2).
 
-    Raises InvalidRequest, naming the index, for an entry outside that day; nothing changes then.
+    Raises InvalidRequest, naming the index, for entries outside that day; nothing changes then.
     """
     calendar = database.calendar
     day = calendar.day_of(timestamp)
     first, last = calendar.day_start(day), calendar.day_start(day + 1) - 1
     timestamps = [entry["timestamp"] for entry in histories]
     urls = [entry["referer"] for entry in histories]
-    for index, at in enumerate(timestamps):
-        if not first <= at <= last:
-            raise InvalidRequest(
-                f"histories[{index}].timestamp: must be in the day of timestamp, "
-                f"from {first} to {last}"
-            )
+    outside = [index for index, at in enumerate(timestamps) if not first <= at <= last]
+    if outside:
+        expected = f"must be in the day of timestamp, from {first} to {last}"
+        raise InvalidRequest(*(f"histories[{index}].timestamp: {expected}" for index in outside))
     with database.writing() as connection:
         names = Dictionary(connection)
         user = names.users([user_id])[user_id]

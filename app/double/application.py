@@ -1,0 +1,80 @@
+"""The application of a double."""
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from ..application import make_app
+from ..body import parse_json
+from ..config import Settings
+from ..database import SWITCHED
+from ..errors import InvalidRequest, StartError
+from ..migrations import FIXED
+from ..server import Server
+from . import front, routes
+from .namespaces import Namespaces
+from .state import make_image
+from .store import MemoryDatabase, blank
+
+
+def make_double(settings: Settings, seed: Any = None) -> Flask:
+    """Return the WSGI application of a double whose namespaces begin with a seed.
+
+    The seed is a state or a list of events; without one, that of the settings. Raises StartError.
+    """
+    if seed is None and settings.double_seed:
+        seed = read_seed(settings.double_seed)
+    fixed = {}
+    for name, default in FIXED.items():
+        value = getattr(settings, name)
+        fixed[name] = SWITCHED.get(value, value) or default
+    empty = blank(**fixed)
+    try:
+        image = empty if seed is None else make_image(seed, fixed)
+    except InvalidRequest as error:
+        raise StartError(f"the seed: {error.description}") from None
+    # What is not a namespace's: the keys.
+    database = MemoryDatabase(empty, front.CurrentClock())
+    app = make_app(settings, database, front.make_guard(settings))
+    front.init_app(app, Namespaces(image, settings.double_namespaces))
+    routes.init_app(app, fixed)
+    return app
+
+
+def serve(app: Flask) -> Server:
+    """Return a server that listens for a double as its settings say."""
+    settings: Settings = app.extensions["settings"]
+    return Server(
+        app,
+        settings,
+        loopback_only=not settings.double_remote,
+        may_wait=app.extensions["namespaces"].may_wait,
+    )
+
+
+def close(app: Flask) -> None:
+    """Let go of all that a double holds."""
+    app.extensions["namespaces"].close()
+    app.extensions["database"].close()
+
+
+def read_seed(text: str) -> Any:
+    """Return the document of a seed: JSON or, as events, NDJSON; itself or in a file of this path.
+
+    Raises StartError.
+    """
+    if not text.lstrip().startswith(("{", "[")):
+        try:
+            text = Path(text).read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartError(f"the seed {text} cannot be read: {error}") from None
+    try:
+        return parse_json(text, "the seed")
+    except InvalidRequest as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            first, *others = (parse_json(line) for line in lines)
+        except (InvalidRequest, ValueError):
+            raise StartError(str(error.description)) from None
+        return [first, *others]

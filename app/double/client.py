@@ -1,0 +1,388 @@
+"""The double from Python: `with double() as d:` in this process, or one that runs elsewhere."""
+
+import http.client
+import json
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from ..config import load_settings
+from ..description import BASE_PATH
+from . import application
+from .front import CONTROL, NAMESPACE
+from .namespaces import DEFAULT
+from .wsgi import Answer, WSGIApplication, call
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+DRAIN_SECONDS = 1
+"""How long a double in this process waits at its end for requests that are under way."""
+
+
+class DoubleError(Exception):
+    """The double refused what it was asked for; the message tells why."""
+
+
+class Double:
+    """One namespace of a double, with what a test does to it and asks of it.
+
+    What is done here is not in the journal and meets no faults: that is for the code under test.
+    Each method raises DoubleError for what the control API refuses.
+    """
+
+    def __init__(self, process: "_Process", name: str) -> None:
+        self._process = process
+        self.name = name
+        self.clock = DoubleClock(self)
+
+    @property
+    def url(self) -> str:
+        """The address of this namespace for clients that are told one; listens from here on."""
+        return f"{self._process.url}/ns/{self.name}"
+
+    @property
+    def base_url(self) -> str:
+        """The URL below which the operations are."""
+        return self.url + BASE_PATH
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The variables that the official clients read, set for this namespace."""
+        key = {
+            "SAASUS_SAAS_ID": "double",
+            "SAASUS_API_KEY": f"ns-{self.name}",
+            "SAASUS_SECRET_KEY": secrets.token_hex(16),
+        }
+        if self._process.is_strict:
+            key = self.create_key(f"environment of {self.name}", kind="signature")
+        return {
+            "SAASUS_BASE_URL": f"{self.url}/v1",
+            **key,
+            "SAASUS_PLATFORM_API_URL_BASE": self._process.url,
+            "SAASUS_PLATFORM_SAASID": key["SAASUS_SAAS_ID"],
+            "SAASUS_PLATFORM_APIKEY": key["SAASUS_API_KEY"],
+            "SAASUS_PLATFORM_SECRETKEY": key["SAASUS_SECRET_KEY"],
+        }
+
+    @property
+    def wsgi(self) -> WSGIApplication:
+        """The namespace as a WSGI application. Raises DoubleError if it runs elsewhere."""
+        app = self._process.app
+
+        def in_namespace(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            return app({**environ, NAMESPACE: self.name}, start_response)
+
+        return in_namespace
+
+    def httpx_transport(self) -> Any:
+        """Return a transport for `httpx.Client` and `httpx.AsyncClient`, without a socket."""
+        from .transports import make_httpx_transport
+
+        return make_httpx_transport(self.wsgi)
+
+    def requests_adapter(self) -> "BaseAdapter":
+        """Return an adapter to mount into a `requests.Session`, without a socket."""
+        from .transports import make_requests_adapter
+
+        return make_requests_adapter(self.wsgi)
+
+    def put_active_users(
+        self, type: str, date: str, tenant_id: str, env_id: int, active_users: int
+    ) -> None:
+        """Set the number of active users of a date, as `PUT /active-users` does."""
+        record = {"type": type, "date": date, "tenant_id": tenant_id}
+        self.add({"active_users": [{**record, "env_id": env_id, "active_users": active_users}]})
+
+    def put_histories(
+        self, user_id: str, timestamp: int, histories: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Replace a user's histories of a day, as `PUT /user-behavior-day` does."""
+        record = {"user_id": user_id, "timestamp": timestamp, "histories": list(histories)}
+        self.add({"histories": [record]})
+
+    def events(self, *events: Mapping[str, Any]) -> None:
+        """Feed events, as `POST /ingest/events` takes them."""
+        self.add({"events": list(events)})
+
+    def add(self, state: Any) -> None:
+        """Add what is in a state, or a list of events, to what is there."""
+        self.control("POST", "/state", state)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Everything as one document; see `schemas.State`."""
+        state: dict[str, Any] = self.control("GET", "/state")
+        return state
+
+    def set_state(self, state: Any) -> None:
+        """Replace everything by a state, a list of events, or a file (a Path) that holds one."""
+        self.control("PUT", "/state", _document(state))
+
+    def seed(self, state: Any) -> None:
+        """Make a state, a list of events, or a file of them the seed, and reset to it."""
+        self.control("PUT", "/seed", _document(state))
+
+    def reset(self) -> None:
+        """Go back to the seed, without faults and with an empty journal."""
+        self.control("POST", "/reset")
+
+    def snapshot(self, name: str = "snapshot") -> None:
+        """Remember everything as it is now."""
+        self.control("POST", f"/snapshots/{quote(name, safe='')}")
+
+    def restore(self, name: str = "snapshot") -> None:
+        """Make everything what it was at a snapshot."""
+        self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
+
+    def delete_snapshot(self, name: str = "snapshot") -> None:
+        """Forget a snapshot."""
+        self.control("DELETE", f"/snapshots/{quote(name, safe='')}")
+
+    def fail(self, operation: str, *statuses: int, **rule: Any) -> int:
+        """Add a fault to an operation or (from its slash or star) a path, and return its id.
+
+        One status, for all requests or as many as `times`; several are given one after the other;
+        or none, with `latency_ms` or `connection`. See `schemas.Fault` for all of a rule.
+        """
+        place = "path" if operation.startswith(("/", "*")) else "operation"
+        if len(statuses) == 1:
+            rule["status"] = statuses[0]
+        elif statuses:
+            rule["statuses"] = list(statuses)
+        answer = self.control("POST", "/faults", {place: operation, **rule})
+        return int(answer["faults"][0]["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults, with how often each was applied."""
+        faults: list[dict[str, Any]] = self.control("GET", "/faults")["faults"]
+        return faults
+
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self.control("DELETE", "/faults")
+
+    def requests(self, **filters: Any) -> list[dict[str, Any]]:
+        """Return the requests that were sent, oldest first.
+
+        Filters: operation, user_id, tenant_id, status, since, after.
+        """
+        path = f"/requests?{urlencode(filters)}"
+        requests: list[dict[str, Any]] = self.control("GET", path)["requests"]
+        return requests
+
+    def count(self, **filters: Any) -> int:
+        """Return how many requests were sent, by the same filters."""
+        return int(self.control("GET", f"/requests/count?{urlencode(filters)}")["count"])
+
+    def clear_requests(self) -> None:
+        """Forget the requests that were sent."""
+        self.control("DELETE", "/requests")
+
+    def verify(self, operation: str | None = None, **expected: Any) -> None:
+        """Raise AssertionError, which names the nearest request, unless one was sent as expected.
+
+        Beside the operation: method, path, parameters, body, status, and times (a number, or the
+        least and most as `{"at_least": 1, "at_most": 3}`).
+        """
+        if operation is not None:
+            expected["operation"] = operation
+        answer = self._send("POST", "/verify", expected)
+        if answer.status == 409:
+            raise AssertionError(_message(answer))
+        _content(answer)
+
+    def create_key(self, name: str, **options: Any) -> dict[str, str]:
+        """Make a key, for a double that checks keys; options are kind and scopes."""
+        key: dict[str, str] = self.control("POST", "/keys", {"name": name, **options})
+        return key
+
+    def namespace(self, name: str) -> "Double":
+        """Return another namespace of the same process."""
+        return Double(self._process, name)
+
+    def delete(self) -> None:
+        """Delete this namespace; used again, it begins anew from the seed of the process."""
+        self._process.send("DELETE", f"{CONTROL}/namespaces/{self.name}")
+
+    def control(self, method: str, path: str, document: Any = None) -> Any:
+        """Call the control API for this namespace, and return what it answers."""
+        return _content(self._send(method, path, document))
+
+    def _send(self, method: str, path: str, document: Any) -> Answer:
+        body = b"" if document is None else json.dumps(document).encode()
+        return self._process.send(method, f"/ns/{self.name}{CONTROL}{path}", body)
+
+
+class DoubleClock:
+    """The clock of a namespace."""
+
+    def __init__(self, double: Double) -> None:
+        self._double = double
+
+    def freeze(self, at: int | str | datetime) -> None:
+        """Stop the clock at UNIX seconds, a text such as 2026-05-19T02:22:58Z, or a datetime."""
+        self._put(mode="frozen", at=at.isoformat() if isinstance(at, datetime) else at)
+
+    def move(self, by: int | timedelta) -> None:
+        """Move the clock by seconds, on or back; a frozen one stays frozen."""
+        self._put(move=_seconds(by))
+
+    def run(self, offset: int | timedelta) -> None:
+        """Let the clock run so far off the real time."""
+        self._put(mode="offset", offset=_seconds(offset))
+
+    def real(self) -> None:
+        """Let the clock show the real time."""
+        self._put(mode="real")
+
+    def now(self) -> int:
+        """Return the time of the clock in UNIX seconds."""
+        return int(self._double.control("GET", "/clock")["now"])
+
+    def _put(self, **document: Any) -> None:
+        self._double.control("PUT", "/clock", document)
+
+
+@contextmanager
+def double(
+    *,
+    seed: Any = None,
+    at: str | None = None,
+    namespace: str = DEFAULT,
+    **settings: object,
+) -> Iterator[Double]:
+    """Give a double: a new one in this process, or a namespace of the one that runs `at` a URL.
+
+    The seed is a state, a list of events, or a Path of a file with one. Settings are those of
+    `config.Settings`; the environment is not read. Raises StartError for a seed or setting that
+    cannot be used.
+    """
+    if at is not None:
+        remote = Double(_Remote(at), namespace)
+        if seed is not None:
+            remote.seed(seed)
+        yield remote
+        return
+    with _Local(seed, settings) as process:
+        yield Double(process, namespace)
+
+
+class _Process(ABC):
+    """Where a double runs."""
+
+    is_strict = False
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The address of the process."""
+
+    @property
+    @abstractmethod
+    def app(self) -> WSGIApplication:
+        """The WSGI application."""
+
+    @abstractmethod
+    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
+        """Send a request to the control API."""
+
+
+class _Local(_Process):
+    """A double in this process. It listens once somebody asks for its URL."""
+
+    def __init__(self, seed: Any, settings: dict[str, object]) -> None:
+        given = {"port": 0, "drain_seconds": DRAIN_SECONDS} | settings
+        if isinstance(seed, Path):
+            given["double_seed"], seed = str(seed), None
+        values = load_settings(given, {})
+        self.is_strict = values.double_auth == "strict"
+        self._app = application.make_double(values, seed)
+        self._listening = Lock()
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread:
+            self._server.stop()
+            self._thread.join()
+        application.close(self._app)
+
+    @property
+    def url(self) -> str:
+        with self._listening:
+            if not self._thread:
+                self._server = application.serve(self._app)
+                self._thread = Thread(target=self._server.run, name="double", daemon=True)
+                self._thread.start()
+        return self._server.url
+
+    @property
+    def app(self) -> WSGIApplication:
+        return self._app
+
+    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
+        return call(self._app, method, target, _HEADERS, body)
+
+
+class _Remote(_Process):
+    """A double that runs elsewhere."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        parts = urlsplit(self._url)
+        if parts.scheme != "http" or not parts.netloc:
+            raise DoubleError(f"at: must be the http URL of a double, not {url}")
+        self._netloc = parts.netloc
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def app(self) -> WSGIApplication:
+        raise DoubleError("a double that runs elsewhere is reached by its url alone")
+
+    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
+        connection = http.client.HTTPConnection(self._netloc, timeout=60)
+        try:
+            connection.request(method, target, body, dict(_HEADERS))
+            told = connection.getresponse()
+            return Answer(told.status, told.reason, told.getheaders(), told.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise DoubleError(f"no double answers at {self._url}: {error}") from None
+        finally:
+            connection.close()
+
+
+_HEADERS = (("Content-Type", "application/json"),)
+
+
+def _content(answer: Answer) -> Any:
+    if answer.status != 200:
+        raise DoubleError(_message(answer))
+    return json.loads(answer.body) if answer.body else None
+
+
+def _message(answer: Answer) -> str:
+    try:
+        return str(json.loads(answer.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status} {answer.reason}, which is no answer of a double"
+
+
+def _document(state: Any) -> Any:
+    return application.read_seed(str(state)) if isinstance(state, Path) else state
+
+
+def _seconds(time: int | timedelta) -> int:
+    return int(time.total_seconds()) if isinstance(time, timedelta) else time

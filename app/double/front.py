@@ -1,0 +1,244 @@
+"""What stands in front of the views of a double: namespace, fault, turn and journal."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from ..auth import Guard, is_well_formed, require_key, require_loopback
+from ..body import read_body
+from ..config import Settings
+from ..errors import ApiError, Unauthorized
+from ..server import WAITING
+from .clock import SettableClock
+from .faults import CUT, RESET, RESET_AFTER, Effect
+from .journal import parameters_of
+from .namespaces import DEFAULT, Namespace, Namespaces, name_in
+
+CONTROL = "/__double"
+HEADER = "X-Double-Namespace"
+
+# Keys of the WSGI environment.
+NAMESPACE = "saasus_analysis.namespace"
+FAILURE = "saasus_analysis.failure"
+"""The exception that the connection of this request ends with."""
+TIMEOUT = "saasus_analysis.timeout"
+"""Set by a caller that has no socket: after how many seconds it gives up."""
+
+View = TypeVar("View", bound=Callable[..., object])
+
+
+class Front:
+    """The WSGI application: takes `/ns/NAME` from the path, and fails as faults want it.
+
+    Raises ConnectionResetError for a connection that is to be reset, ConnectionAbortedError in the
+    midst of a body that is cut, and TimeoutError where the caller has given up by now: they are for
+    the server or transport that called to carry out.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path.startswith("/ns/"):
+            name, slash, rest = path.removeprefix("/ns/").partition("/")
+            environ[NAMESPACE] = name
+            environ["SCRIPT_NAME"] = f"{environ['SCRIPT_NAME']}/ns/{name}"
+            environ["PATH_INFO"] = slash + rest
+        body = self._app(environ, start_response)
+        failure = environ.get(FAILURE)
+        if isinstance(failure, ConnectionAbortedError):
+            return _until(body, failure)
+        if failure:
+            raise failure
+        return body
+
+
+class CurrentClock(SettableClock):
+    """The clock of the namespace that a request is for."""
+
+    def now(self) -> int:
+        namespace: Namespace = g.namespace
+        return namespace.database.clock.now()
+
+
+def _until(body: Iterable[bytes], failure: Exception) -> Iterator[bytes]:
+    """Yield a body, and then fail."""
+    yield from body
+    raise failure
+
+
+def of_all(view: View) -> View:
+    """Mark a view of the control API that is about the process and not about one namespace."""
+    view.of_all = True  # type: ignore[attr-defined]
+    return view
+
+
+def make_guard(settings: Settings) -> Guard:
+    """Return the guard of a double: it enters the namespace, and asks for keys as it is set up."""
+
+    def guard() -> Response | None:
+        if not settings.double_remote:
+            require_loopback()
+        if hasattr(_view(), "of_all"):
+            return None
+        if early := _enter():
+            return early
+        if settings.double_auth == "strict":
+            require_key()
+            return None
+        authorization = request.headers.get("Authorization")
+        if getattr(_view(), "scope", None) is None:
+            return None
+        if authorization is None and settings.double_auth == "any":
+            return None
+        if not is_well_formed(authorization or ""):
+            raise Unauthorized("Authorization must be Bearer TOKEN, or a SAASUSSIGV1 signature")
+        return None
+
+    return guard
+
+
+def init_app(app: Flask, namespaces: Namespaces) -> None:
+    """Put an application behind a front."""
+    app.extensions["namespaces"] = namespaces
+    app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
+    app.after_request(_leave)
+    app.teardown_request(_end_turn)
+
+
+def current_namespaces() -> Namespaces:
+    """Return the namespaces of the application that is handling this request."""
+    namespaces: Namespaces = current_app.extensions["namespaces"]
+    return namespaces
+
+
+def _enter() -> Response | None:
+    """Do what a fault says, and wait for the turn; return an answer where that is all.
+
+    Raises ApiError.
+    """
+    namespace = _find()
+    g.body = _read_body()
+    effect = _draw(namespace) if _is_noted() else None
+    if effect:
+        g.effect = effect
+        _wait(effect.seconds)
+    _take_turn()
+    if effect and effect.connection == RESET:
+        request.environ[FAILURE] = ConnectionResetError("reset by a fault of the double")
+        return Response()
+    if effect and effect.error:
+        raise effect.error
+    return None
+
+
+def _find() -> Namespace:
+    """Return the namespace of the request."""
+    name = (
+        request.environ.get(NAMESPACE)
+        or request.headers.get(HEADER)
+        or name_in(request.headers.get("Authorization", ""))
+        or DEFAULT
+    )
+    namespace: Namespace = current_namespaces().get(name)
+    return namespace
+
+
+def _view() -> object:
+    return current_app.view_functions.get(request.endpoint or "")
+
+
+def _is_noted() -> bool:
+    """Tell whether the journal has the request: to an operation, or to nothing that is there."""
+    view = _view()
+    if view is None:
+        return not request.path.startswith(f"{CONTROL}/")
+    return getattr(view, "scope", None) is not None
+
+
+def _operation() -> str | None:
+    return getattr(_view(), "operation_id", None)
+
+
+def _draw(namespace: Namespace) -> Effect | None:
+    with namespace.turn:
+        return namespace.faults.draw(_operation(), request.path)
+
+
+def _wait(seconds: float) -> None:
+    """Wait, as long as a caller without a socket waits at most."""
+    patience = request.environ.get(TIMEOUT)
+    if patience is not None and patience < seconds:
+        request.environ[FAILURE] = TimeoutError(f"no answer within {patience} seconds")
+        seconds = patience
+    if seconds:
+        with request.environ.get(WAITING, nullcontext)():
+            time.sleep(seconds)
+
+
+def _take_turn() -> None:
+    while True:
+        namespace = _find()
+        namespace.turn.acquire()
+        if not namespace.deleted:
+            break
+        namespace.turn.release()  # deleted while we waited: a new one has its name
+    g.namespace, g.database = namespace, namespace.database
+
+
+def _end_turn(_: BaseException | None) -> None:
+    if "namespace" in g:
+        g.namespace.turn.release()
+
+
+def _leave(response: Response) -> Response:
+    """Note the request, and do to the answer what a fault says."""
+    if not _is_noted() or hasattr(_view(), "of_all"):
+        return response
+    effect: Effect | None = g.get("effect")
+    if effect and effect.connection == CUT:
+        # Half of the body is sent, and the whole of it, or a byte, is promised.
+        whole = response.get_data()
+        response.set_data(whole[: len(whole) // 2])
+        response.headers["Content-Length"] = str(max(len(whole), 1))
+        request.environ[FAILURE] = ConnectionAbortedError("cut by a fault of the double")
+    elif effect and effect.connection == RESET_AFTER:
+        request.environ[FAILURE] = ConnectionResetError("reset by a fault of the double")
+    _note(response, effect)
+    return response
+
+
+def _note(response: Response, effect: Effect | None) -> None:
+    if "namespace" not in g:  # refused before it came to its namespace
+        try:
+            _take_turn()
+        except ApiError:
+            return
+    is_reset = isinstance(request.environ.get(FAILURE), ConnectionResetError)
+    g.namespace.journal.add(
+        at=g.database.clock.now(),
+        method=request.method,
+        path=request.path,
+        operation=_operation(),
+        parameters=parameters_of(request.view_args or {}, request.args.to_dict(flat=False)),
+        body=g.get("body", b""),
+        status=None if is_reset else response.status_code,
+        error=g.get("message"),
+        violations=g.get("violations", []),
+        fault=effect.fault if effect else None,
+    )
+
+
+def _read_body() -> bytes:
+    """Return the body for the journal; nothing of one that is refused."""
+    try:
+        return read_body()
+    except HTTPException:
+        return b""

@@ -1,0 +1,220 @@
+"""The journal: the requests that a namespace was sent, to look at and to verify."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+REQUESTS = 1000
+"""How many requests are kept."""
+
+BODIES = 16 * 1024 * 1024
+"""How many bytes of their bodies are kept; the oldest requests go first."""
+
+LISTS = {"tenant_ids"}
+"""The query parameters that are lists: given again, with commas, or both (contract A)."""
+
+IDS = {"user_id": ("user_id",), "tenant_id": ("tenant_id", "tenant_ids")}
+"""Under which names the parameters and body of a request hold what a filter asks for."""
+
+SHOWN_DIFFERENCES = 10
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request, and how it was answered."""
+
+    number: int
+    """Counts all requests of the namespace from 1."""
+    at: int
+    """By the clock of the namespace, in UNIX seconds."""
+    method: str
+    path: str
+    operation: str | None
+    parameters: Mapping[str, Any]
+    """Those of the path and the query; each is text, or a list of texts."""
+    body: bytes
+    """As it was before it was packed for the way."""
+    status: int | None
+    """None: the connection was reset before there was an answer."""
+    error: str | None
+    violations: list[str]
+    """All that was wrong with the request, where the answer's message may name a part."""
+    fault: int | None
+    """The id of the fault that was applied."""
+
+    def content(self) -> Any:
+        """Return the body as JSON if it is JSON, else as text; None if there is none."""
+        if not self.body:
+            return None
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return self.body.decode("utf-8", "replace")
+
+    def document(self) -> dict[str, Any]:
+        """Return the entry as the control API shows it."""
+        return {**vars(self), "parameters": dict(self.parameters), "body": self.content()}
+
+    def names(self, kind: str, wanted: str) -> bool:
+        """Tell whether the request names a user or tenant, in whatever part of it."""
+        return any(
+            wanted in found for found in _values((self.parameters, self.content()), IDS[kind])
+        )
+
+
+class Journal:
+    """The last requests of a namespace."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self.count = 0
+        """How many requests there were, those that are dropped included."""
+
+    def add(self, **values: Any) -> None:
+        """Add a request; drop the oldest while there are too many."""
+        self.count += 1
+        entry = Entry(number=self.count, **values)
+        self._entries.append(entry)
+        self._bytes += len(entry.body)
+        while len(self._entries) > REQUESTS or self._bytes > BODIES:
+            self._bytes -= len(self._entries.popleft().body)
+
+    @property
+    def dropped(self) -> int:
+        """How many requests are not kept any more."""
+        return self.count - len(self._entries)
+
+    def clear(self) -> None:
+        """Forget all requests; the next one is the first again."""
+        self._entries.clear()
+        self._bytes = self.count = 0
+
+    def select(
+        self,
+        *,
+        operation: str | None = None,
+        user_id: str | None = None,
+        tenant_id: str | None = None,
+        status: int | None = None,
+        since: int = 0,
+        after: int = 0,
+    ) -> list[Entry]:
+        """Return the kept requests that fit all that is given, oldest first.
+
+        `since` is in UNIX seconds by the namespace's clock, inclusive; `after` is a number.
+        """
+        return [
+            entry
+            for entry in self._entries
+            if (operation is None or entry.operation == operation)
+            and (status is None or entry.status == status)
+            and entry.at >= since
+            and entry.number > after
+            and (user_id is None or entry.names("user_id", user_id))
+            and (tenant_id is None or entry.names("tenant_id", tenant_id))
+        ]
+
+    def verify(self, expected: Mapping[str, Any]) -> str | None:
+        """Return None if as many requests as expected were sent, else what was sent instead."""
+        expected = dict(expected)
+        least, most = _times(expected.pop("times", {"at_least": 1}))
+        compared = [(list(_differences(expected, entry)), entry) for entry in self._entries]
+        found = sum(1 for differences, _ in compared if not differences)
+        if least <= found and (most is None or found <= most):
+            return None
+        lines = [f"expected {_say_times(least, most)}, found {found} of {len(compared)}"]
+        lines[0] += f" requests ({self.dropped} more are not kept)" if self.dropped else " requests"
+        others = [(differences, entry) for differences, entry in compared if differences]
+        if found < least and others:
+            wanted = expected.get("operation")
+            differences, nearest = min(
+                others,
+                key=lambda pair: (pair[1].operation != wanted, len(pair[0]), -pair[1].number),
+            )
+            lines.append(f"nearest is request {nearest.number}, {nearest.method} {nearest.path}")
+            lines += islice(differences, SHOWN_DIFFERENCES)
+            if len(differences) > SHOWN_DIFFERENCES:
+                lines.append(f"and {len(differences) - SHOWN_DIFFERENCES} differences more")
+        return "; ".join(lines)
+
+
+def parameters_of(path: Mapping[str, Any], query: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the parameters of a request: lists where the contract has lists, else texts."""
+    found: dict[str, Any] = dict(path)
+    for name, values in query.items():
+        if name in LISTS:
+            found[name] = [part for value in values for part in value.split(",")]
+        else:
+            found[name] = values[0] if len(values) == 1 else values
+    return found
+
+
+def _values(inside: Any, names: tuple[str, ...]) -> Iterator[list[Any]]:
+    """Yield what stands under names, at any depth."""
+    if isinstance(inside, Mapping):
+        for name, value in inside.items():
+            if name in names:
+                yield value if isinstance(value, list) else [value]
+            else:
+                yield from _values(value, names)
+    elif isinstance(inside, list | tuple):
+        for value in inside:
+            yield from _values(value, names)
+
+
+def _times(times: Any) -> tuple[int, int | None]:
+    if isinstance(times, int):
+        return times, times
+    return times.get("at_least", 0), times.get("at_most")
+
+
+def _say_times(least: int, most: int | None) -> str:
+    if least == most:
+        return f"exactly {least}"
+    if most is None:
+        return f"at least {least}"
+    return f"{least} to {most}" if least else f"at most {most}"
+
+
+def _differences(expected: Mapping[str, Any], entry: Entry) -> Iterator[str]:
+    """Yield in what a request is not what was expected."""
+    for name, wanted in expected.items():
+        if name == "parameters":
+            # In a URL, everything is text.
+            yield from _compare(_as_text(wanted), entry.parameters, "parameters")
+        elif name == "body":
+            yield from _compare(wanted, entry.content(), "body")
+        else:
+            yield from _compare(wanted, getattr(entry, name), name)
+
+
+def _compare(wanted: Any, sent: Any, place: str) -> Iterator[str]:
+    """Yield the places where what was sent lacks something, or has something else."""
+    if isinstance(wanted, Mapping) and isinstance(sent, Mapping):
+        for name, inner in wanted.items():
+            if name in sent:
+                yield from _compare(inner, sent[name], f"{place}.{name}")
+            else:
+                yield f"{place}.{name}: expected {_show(inner)}, nothing was sent"
+    elif isinstance(wanted, list) and isinstance(sent, list) and len(wanted) == len(sent):
+        for index, (inner, other) in enumerate(zip(wanted, sent, strict=True)):
+            yield from _compare(inner, other, f"{place}[{index}]")
+    elif wanted != sent or isinstance(wanted, bool) != isinstance(sent, bool):
+        yield f"{place}: expected {_show(wanted)}, was {_show(sent)}"
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _as_text(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_text(inner) for inner in value]
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}…"

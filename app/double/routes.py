@@ -1,0 +1,262 @@
+"""The control API, below `/__double`."""
+
+from typing import Any
+
+from flask import Flask, Response, current_app, g
+
+from .. import __version__, api
+from ..api import make_answer
+from ..auth import keys, public
+from ..body import read_json
+from ..database import Database
+from ..days import MAX_TIMESTAMP
+from ..errors import InvalidRequest, NotFound, VerificationFailed
+from ..ingest.schemas import one_or_many
+from . import schemas
+from .clock import ClockSetting
+from .front import CONTROL, current_namespaces, of_all
+from .namespaces import Namespace
+from .schemas import NAME, is_name, load
+from .state import add_to_image, make_image, read_state, write_state
+
+DESCRIPTION = """\
+Controls a test double. What is below is done to the namespace that the request names: by the header
+`X-Double-Namespace`, by `/ns/NAME` in front of the path, or by a token or API key `ns-NAME`.
+"""
+
+
+class Blueprint(api.Blueprint):
+    reasons = {
+        400: "A parameter or the body is not as described; nothing was changed",
+        404: "There is nothing of this name",
+        413: "The body is over the limit",
+        415: "The body's type or encoding is not one that is read",
+        500: "Internal Server Error",
+    }
+
+
+blueprint = Blueprint("double", __name__, description="The double")
+
+
+def init_app(app: Flask, fixed: dict[str, str]) -> None:
+    """Register the control API; `fixed` are the settings for states that have none."""
+    app.extensions["fixed"] = fixed
+    described = api.Api(
+        app,
+        CONTROL,
+        config_prefix="DOUBLE",
+        title="The control API of a SaaSus Analysis API double",
+        info={"description": DESCRIPTION},
+    )
+    described.register_blueprint(blueprint, url_prefix=CONTROL)
+
+    @app.get(f"{CONTROL}/openapi.json")
+    @public
+    @of_all
+    def double_openapi() -> Response:
+        return make_answer(described.describe())
+
+
+@of_all
+@blueprint.operation("GET", "/health", "GetHealth", scope=None)
+@blueprint.response(200, schemas.Health)
+def get_health() -> dict[str, Any]:
+    """Tell that the double answers"""
+    names = current_namespaces().names()
+    return {"status": "ok", "version": __version__, "namespaces": len(names)}
+
+
+@blueprint.operation("POST", "/reset", "Reset", scope=None)
+@blueprint.response(200)
+def reset() -> None:
+    """Go back to the seed, without faults and with an empty journal"""
+    _namespace().reset()
+
+
+@blueprint.operation("PUT", "/seed", "PutSeed", scope=None)
+@blueprint.body({"application/json": schemas.State})
+@blueprint.response(200)
+def put_seed() -> None:
+    """Make a state, or a list of events, the seed, and reset to it"""
+    _namespace().seed = make_image(read_json(), current_app.extensions["fixed"])
+    _namespace().reset()
+
+
+@blueprint.operation("GET", "/state", "GetState", scope=None)
+@blueprint.response(200, schemas.State)
+def get_state() -> str:
+    """Get everything as one document"""
+    return write_state(read_state(_namespace().database))
+
+
+@blueprint.operation("PUT", "/state", "PutState", scope=None)
+@blueprint.body({"application/json": schemas.State})
+@blueprint.response(200)
+def put_state() -> None:
+    """Replace everything by a state, or by a list of events"""
+    image = make_image(read_json(), current_app.extensions["fixed"])
+    _namespace().database.restore(image)
+
+
+@blueprint.operation("POST", "/state", "AddState", scope=None)
+@blueprint.body({"application/json": schemas.State})
+@blueprint.response(200)
+def add_state() -> None:
+    """Add a state, or a list of events, to what is there"""
+    database = _namespace().database
+    database.restore(add_to_image(database.capture(), read_json()))
+
+
+@blueprint.operation("POST", "/snapshots/<name>", "SaveSnapshot", scope=None)
+@blueprint.response(200)
+def save_snapshot(name: str) -> None:
+    """Remember everything as it is now"""
+    if not is_name(name):
+        raise InvalidRequest(f"name: must match {NAME}")
+    _namespace().save(name)
+
+
+@blueprint.operation("POST", "/snapshots/<name>/restore", "RestoreSnapshot", scope=None)
+@blueprint.response(200)
+def restore_snapshot(name: str) -> None:
+    """Make everything what it was"""
+    _namespace().database.restore(_namespace().snapshot(name))
+
+
+@blueprint.operation("DELETE", "/snapshots/<name>", "DeleteSnapshot", scope=None)
+@blueprint.response(200)
+def delete_snapshot(name: str) -> None:
+    """Forget a snapshot"""
+    _namespace().snapshot(name)
+    del _namespace().snapshots[name]
+
+
+@blueprint.operation("GET", "/clock", "GetClock", scope=None)
+@blueprint.response(200, schemas.Clock)
+def get_clock() -> dict[str, Any]:
+    """Get where the clock stands"""
+    return _clock()
+
+
+@blueprint.operation("PUT", "/clock", "PutClock", scope=None)
+@blueprint.arguments(schemas.ClockParam)
+@blueprint.response(200, schemas.Clock)
+def put_clock(body: dict[str, Any]) -> dict[str, Any]:
+    """Freeze the clock, move it, let it run with an offset, or make it real"""
+    clock = _namespace().database.clock
+    setting: ClockSetting = body["setting"](clock.setting)
+    if not 0 <= setting.now() <= MAX_TIMESTAMP:
+        raise InvalidRequest(f"the clock must stand from 0 to {MAX_TIMESTAMP}")
+    clock.setting = setting
+    return _clock()
+
+
+@blueprint.operation("GET", "/faults", "GetFaults", scope=None)
+@blueprint.response(200, schemas.Faults)
+def get_faults() -> dict[str, Any]:
+    """Get the faults, with how often each was applied"""
+    return {"faults": _namespace().faults.shown()}
+
+
+@blueprint.operation("POST", "/faults", "AddFaults", scope=None)
+@blueprint.body({"application/json": one_or_many(schemas.Fault)})
+@blueprint.response(200, schemas.Faults)
+def add_faults() -> dict[str, Any]:
+    """Add a fault, or a list of them"""
+    body = read_json()
+    if isinstance(body, list):
+        loaded = [load(schemas.Fault, one, f"[{index}]") for index, one in enumerate(body)]
+    else:
+        loaded = [load(schemas.Fault, body)]
+    return {"faults": _namespace().faults.add(loaded)}
+
+
+@blueprint.operation("DELETE", "/faults", "ClearFaults", scope=None)
+@blueprint.response(200)
+def clear_faults() -> None:
+    """Remove all faults"""
+    _namespace().faults.clear()
+
+
+@blueprint.operation("DELETE", "/faults/<int:fault_id>", "DeleteFault", scope=None)
+@blueprint.response(200)
+def delete_fault(fault_id: int) -> None:
+    """Remove a fault"""
+    if not _namespace().faults.remove(fault_id):
+        raise NotFound(f"there is no fault {fault_id}")
+
+
+@blueprint.operation("GET", "/requests", "GetRequests", scope=None)
+@blueprint.arguments(schemas.RequestsQuery, location="query")
+@blueprint.response(200, schemas.Requests)
+def get_requests(query: dict[str, Any]) -> dict[str, Any]:
+    """Get the requests that were sent, oldest first"""
+    journal = _namespace().journal
+    found = [entry.document() for entry in journal.select(**query)]
+    return {"requests": found, "dropped": journal.dropped}
+
+
+@blueprint.operation("GET", "/requests/count", "CountRequests", scope=None)
+@blueprint.arguments(schemas.RequestsQuery, location="query")
+@blueprint.response(200, schemas.Count)
+def count_requests(query: dict[str, Any]) -> dict[str, Any]:
+    """Count the requests that were sent"""
+    return {"count": len(_namespace().journal.select(**query))}
+
+
+@blueprint.operation("DELETE", "/requests", "ClearRequests", scope=None)
+@blueprint.response(200)
+def clear_requests() -> None:
+    """Forget the requests that were sent"""
+    _namespace().journal.clear()
+
+
+@blueprint.operation("POST", "/verify", "Verify", scope=None)
+@blueprint.arguments(schemas.Expected)
+@blueprint.response(200)
+def verify(expected: dict[str, Any]) -> None:
+    """Check that a request was sent so many times; 409 tells what was sent instead"""
+    failure = _namespace().journal.verify(expected)
+    if failure:
+        raise VerificationFailed(failure)
+
+
+@of_all
+@blueprint.operation("GET", "/namespaces", "GetNamespaces", scope=None)
+@blueprint.response(200, schemas.Namespaces)
+def get_namespaces() -> dict[str, Any]:
+    """Get the names of the namespaces that are there"""
+    return {"namespaces": current_namespaces().names(), "limit": current_namespaces().limit}
+
+
+@of_all
+@blueprint.operation("DELETE", "/namespaces/<name>", "DeleteNamespace", scope=None)
+@blueprint.response(200)
+def delete_namespace(name: str) -> None:
+    """Delete a namespace with all that is in it"""
+    current_namespaces().delete(name)
+
+
+@blueprint.operation("POST", "/keys", "CreateKey", scope=None)
+@blueprint.arguments(schemas.KeyParam)
+@blueprint.response(200, schemas.Key)
+def create_key(body: dict[str, Any]) -> dict[str, str]:
+    """Make a key, for a double that checks keys; all namespaces have it, and no reset removes it"""
+    database: Database = current_app.extensions["database"]
+    kind, name, scopes = body["kind"], body["name"], tuple(body["scopes"])
+    try:
+        if kind == "signature":
+            return keys.create_signature_key(database, name=name, scopes=scopes)
+        return {"token": keys.create_bearer_key(database, name=name, scopes=scopes)}
+    except keys.NameTaken:
+        raise InvalidRequest(f"name: there is a key {name} already") from None
+
+
+def _clock() -> dict[str, Any]:
+    clock = _namespace().database.clock
+    return {**clock.setting.document(), "now": clock.now()}
+
+
+def _namespace() -> Namespace:
+    namespace: Namespace = g.namespace
+    return namespace

@@ -1,0 +1,269 @@
+"""States: everything in a namespace as one document, written and read.
+
+A state holds what could have been sent to the API: events as `POST /ingest/events` takes them, then
+days of histories as `PUT /user-behavior-day`, then numbers as `PUT /active-users`, and the clock.
+Only the days whose histories are not those of the events are written.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from marshmallow import ValidationError
+
+from ..api import Schema
+from ..days import Calendar
+from ..dictionary import NO_TENANT, SELECT_SETTINGS
+from ..errors import InvalidRequest
+from ..fields import describe
+from ..ingest.events import Event, Place, Report, events_stored
+from ..ingest.queries import record_events
+from ..ingest.schemas import event_reader
+from ..migrations import FIXED
+from ..records import record_loader
+from ..user_analysis import queries
+from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
+from . import schemas
+from .clock import SettableClock
+from .schemas import load
+from .store import Image, MemoryDatabase, blank
+
+VERSION = 1
+
+INSERT_EVENT = "insert into fed_event (record) values (?)"
+
+SELECT_EVENTS = "select record from fed_event order by seq"
+
+SELECT_BEHAVIORS = """
+select user.name, behavior.timestamp, referer.url
+from behavior
+join user on user.id = behavior.user_id
+join referer on referer.id = behavior.referer_id
+order by user.name, behavior.timestamp, behavior.seq
+"""
+
+SELECT_PUT = """
+select case
+         when monthly then printf('%04d-%02d', period / 12, period % 12 + 1)
+         else date(period * 86400, 'unixepoch')
+       end,
+       monthly, tenant.name, env_id, put
+from active_users
+join tenant on tenant.id = active_users.tenant_id
+where put is not null
+order by monthly, period, tenant.name, env_id
+"""
+
+NEEDS = {
+    "userinfo": ("user_id",),
+    "create_tenant": ("tenant_id",),
+    "create_saas_user": (),
+    "create_tenant_user": ("tenant_id",),
+}
+"""What the events of a state need by type: less than those that are fed, where it is not kept."""
+
+Days = dict[tuple[str, int], list[dict[str, Any]]]
+"""Histories by user and day."""
+
+
+def read_state(database: MemoryDatabase) -> dict[str, Any]:
+    """Return the state of a namespace. Shape: `State`."""
+    with database.reading() as connection:
+        fed = [json.loads(record) for (record,) in connection.execute(SELECT_EVENTS)]
+        actual = _days(database.calendar, connection.execute(SELECT_BEHAVIORS))
+        numbers = connection.execute(SELECT_PUT).fetchall()
+        settings = dict(connection.execute(SELECT_SETTINGS))
+    expected = _days(database.calendar, _views(fed))
+    return {
+        "version": VERSION,
+        "settings": {name: settings[name] for name in FIXED},
+        "clock": database.clock.setting.document(),
+        "events": fed,
+        "histories": [
+            {
+                "user_id": user_id,
+                "timestamp": database.calendar.day_start(day),
+                "histories": actual.get((user_id, day), []),
+            }
+            for user_id, day in sorted(actual.keys() | expected.keys())
+            if actual.get((user_id, day)) != expected.get((user_id, day))
+        ],
+        "active_users": [
+            {
+                "type": "monthly" if monthly else "daily",
+                "date": date,
+                "tenant_id": tenant_id,
+                "env_id": env_id,
+                "active_users": put,
+            }
+            for date, monthly, tenant_id, env_id, put in numbers
+        ],
+    }
+
+
+def write_state(state: dict[str, Any]) -> str:
+    """Return a state as JSON with a line for each record, good to commit and to compare."""
+    parts = []
+    for name, value in state.items():
+        text = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list) and value:
+            records = (f"    {json.dumps(record, ensure_ascii=False)}" for record in value)
+            text = "[\n" + ",\n".join(records) + "\n  ]"
+        parts.append(f'  "{name}": {text}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def make_image(document: Any, settings: dict[str, str]) -> Image:
+    """Return what a namespace holds that is in a state, or was fed a list of events.
+
+    `settings` are those of `migrations.FIXED`, where the state has none. Raises InvalidRequest that
+    names the place of what is wrong.
+    """
+    state = _load_state(document)
+    return _apply(state, blank(**settings | state.get("settings", {})))
+
+
+def add_to_image(image: Image, document: Any) -> Image:
+    """Return an image with what is in a state, or a list of events, beside what it has.
+
+    Raises InvalidRequest as `make_image` does.
+    """
+    state = _load_state(document)
+    if "settings" in state:
+        raise InvalidRequest("settings: cannot be changed by what is added")
+    return _apply(state, image)
+
+
+def _load_state(document: Any) -> dict[str, Any]:
+    return load(schemas.State, {"events": document} if isinstance(document, list) else document)
+
+
+def _apply(state: dict[str, Any], image: Image) -> Image:
+    clock = SettableClock()
+    database = MemoryDatabase(image, clock)
+    try:
+        clock.setting = state.get("clock", clock.setting)
+        _feed(database, state.get("events", []))
+        _put(
+            database,
+            "histories",
+            state.get("histories", []),
+            UpdateUserBehaviorHistoriesByDayParam,
+            queries.update_user_behavior_histories_by_day,
+        )
+        _put(
+            database,
+            "active_users",
+            state.get("active_users", []),
+            UpdateActiveUsersParam,
+            queries.update_active_users,
+        )
+        return database.capture()
+    finally:
+        database.close()
+
+
+@events_stored.connect
+def keep_events(
+    database: object, *, connection: sqlite3.Connection, events: Sequence[Event]
+) -> None:
+    """Keep the events that a double has stored, in the same transaction."""
+    if isinstance(database, MemoryDatabase):
+        records = [(json.dumps(_record(event), ensure_ascii=False),) for event in events]
+        connection.executemany(INSERT_EVENT, records)
+
+
+def _views(records: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
+    """Return user, timestamp and referer of the history entries that events make, as stored."""
+    views = [
+        (record["user_id"], record["timestamp"], record["referer"])
+        for record in records
+        if record["type"] == "userinfo" and record.get("referer")
+    ]
+    return sorted(views, key=lambda view: view[:2])
+
+
+def _days(calendar: Calendar, views: Iterable[tuple[str, int, str]]) -> Days:
+    days: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for user_id, timestamp, referer in views:
+        entry = {"timestamp": timestamp, "referer": referer}
+        days[user_id, calendar.day_of(timestamp)].append(entry)
+    return dict(days)
+
+
+def _record(event: Event) -> dict[str, Any]:
+    """Return an event as a state shows it. Shape: `StateEvent`."""
+    (tenant_id, env_ids), *more = event.places or (Place(),)
+    record: dict[str, Any] = {
+        "type": event.type,
+        "timestamp": event.timestamp,
+        "user_id": event.user_id,
+        "tenant_id": tenant_id if tenant_id != NO_TENANT else None,
+        "env_id": env_ids[0] if env_ids else None,
+        "referer": event.referer,
+    }
+    if more or len(env_ids) > 1:
+        places = [
+            {"tenant_id": place.tenant_id, "env_ids": place.env_ids} for place in event.places
+        ]
+        record |= {"tenant_id": None, "env_id": None, "places": places}
+    if event.id:
+        source, record["id"] = event.id
+        record["source"] = source if source != "client" else None
+    if event.log_id:
+        record["log_id"] = event.log_id[1]
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _reader(now: Callable[[], int]) -> Callable[[Any], Event]:
+    """Return the reader of the events of a state."""
+    read_event = event_reader(now, NEEDS)
+    load_kept = record_loader(schemas.KeptEvent)
+
+    def read(record: Any) -> Event:
+        event, kept = read_event(record), load_kept(record)
+        if "places" in kept:
+            event = event._replace(places=kept["places"])
+        source, log_id = kept.get("source"), kept.get("log_id")
+        if event.id and source:
+            id_ = event.id[1]
+            event = event._replace(id=(source, id_))
+            if source == "apilog":
+                event = event._replace(twin=("eventbridge-log", id_))
+            elif log_id:
+                event = event._replace(log_id=("eventbridge-log", log_id), twin=("apilog", log_id))
+        return event
+
+    return read
+
+
+def _feed(database: MemoryDatabase, records: list[Any]) -> None:
+    read = _reader(database.clock.now)
+    events, violations = [], []
+    for index, record in enumerate(records):
+        try:
+            events.append(read(record))
+        except ValidationError as error:
+            violations += describe(error, f"events[{index}]")
+    if violations:
+        raise InvalidRequest(*violations)
+    record_events(database, events, Report())
+
+
+def _put(
+    database: MemoryDatabase,
+    name: str,
+    records: list[Any],
+    schema: type[Schema],
+    put: Callable[..., None],
+) -> None:
+    violations: list[str] = []
+    for index, record in enumerate(records):
+        try:
+            put(database, **load(schema, record, f"{name}[{index}]"))
+        except InvalidRequest as error:
+            violations += error.violations
+    if violations:
+        raise InvalidRequest(*violations)

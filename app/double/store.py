@@ -1,0 +1,91 @@
+"""The data of a namespace: a SQLite database in memory, copied and put back as a whole."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock, RLock
+
+from ..database import Database, passing_errors, transaction
+from ..days import Calendar
+from ..migrations import prepare
+from .clock import ClockSetting, SettableClock
+
+# What was fed, as a state shows it: counts do not tell the events that they were made of.
+CREATE_EVENTS = """
+create table fed_event (
+  seq    integer primary key,
+  record text not null                 -- JSON, in the shape of a state's events
+) strict
+"""
+
+
+@dataclass(frozen=True)
+class Image:
+    """All that a namespace holds at one moment. Cheap to put back, any number of times."""
+
+    data: bytes
+    calendar: Calendar
+    clock: ClockSetting = ClockSetting()
+
+
+class MemoryDatabase(Database):
+    """A database in memory on one connection, which whoever holds `turn` has alone.
+
+    A request holds it from before its view to its answer, so that each is one step for all others.
+    """
+
+    def __init__(self, image: Image, clock: SettableClock) -> None:
+        self.path = Path(":memory:")
+        self.clock: SettableClock = clock
+        self.sealing = Lock()
+        self.turn = RLock()
+        self._connection = _connect()
+        self.restore(image)
+
+    def capture(self) -> Image:
+        """Return all that is here now."""
+        with self.turn:
+            return Image(self._connection.serialize(), self.calendar, self.clock.setting)
+
+    def restore(self, image: Image) -> None:
+        """Put back what was captured, here or in another database."""
+        with self.turn:
+            self._connection.deserialize(image.data)
+            self.calendar = image.calendar
+            self.clock.setting = image.clock
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        with self.turn, passing_errors():
+            yield self._connection
+
+    _idle_connection = reading
+
+    @contextmanager
+    def writing(self, patience: int | None = None) -> Iterator[sqlite3.Connection]:
+        with self.turn, passing_errors(), transaction(self._connection):
+            yield self._connection
+
+    def close(self) -> None:
+        with self.turn:
+            self._connection.close()
+
+
+@lru_cache(maxsize=64)
+def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Image:
+    """Return a database without data that was made with these settings."""
+    fixed = {"time_zone": time_zone, "keep_query": keep_query, "collapse_ids": collapse_ids}
+    connection = _connect()
+    try:
+        prepare(connection, Path(":memory:"), fixed)
+        connection.execute(CREATE_EVENTS)
+        return Image(connection.serialize(), Calendar(time_zone))
+    finally:
+        connection.close()
+
+
+def _connect() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)

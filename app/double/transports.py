@@ -1,0 +1,102 @@
+"""HTTP clients that talk to a double without a socket: `httpx` and `requests`.
+
+Whatever host a URL names, the request goes to the double. This module is loaded only where one of
+the two libraries is there.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from .wsgi import Answer, WSGIApplication, call
+
+if TYPE_CHECKING:
+    import httpx
+    from requests.adapters import BaseAdapter
+
+
+def make_httpx_transport(app: WSGIApplication) -> Any:
+    """Return a transport for `httpx.Client` and `httpx.AsyncClient`."""
+    import anyio.to_thread
+    import httpx
+
+    class Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            return self._answer(request, request.read())
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            body = await request.aread()
+            return await anyio.to_thread.run_sync(self._answer, request, body)
+
+        def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+            timeout = request.extensions.get("timeout", {}).get("read")
+            headers = request.headers.multi_items()
+            try:
+                answer = call(app, request.method, str(request.url), headers, body, timeout)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(str(error), request=request) from None
+            except ConnectionAbortedError as error:
+                raise httpx.RemoteProtocolError(str(error), request=request) from None
+            except ConnectionError as error:
+                raise httpx.ReadError(str(error), request=request) from None
+            return httpx.Response(
+                answer.status, headers=answer.headers, content=answer.body, request=request
+            )
+
+    return Transport()
+
+
+def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
+    """Return an adapter to mount into a `requests.Session`."""
+    import requests
+    from requests.adapters import BaseAdapter, HTTPAdapter
+    from requests.exceptions import ChunkedEncodingError
+    from urllib3 import HTTPHeaderDict, HTTPResponse
+
+    class Adapter(BaseAdapter):
+        def send(
+            self, request: requests.PreparedRequest, *_: Any, **options: Any
+        ) -> requests.Response:
+            timeout = options.get("timeout")
+            if isinstance(timeout, tuple):
+                timeout = timeout[1]
+            body = request.body or b""
+            try:
+                answer = call(
+                    app,
+                    str(request.method),
+                    str(request.url),
+                    request.headers.items(),
+                    body.encode() if isinstance(body, str) else _whole(body),
+                    timeout,
+                )
+            except TimeoutError as error:
+                raise requests.ReadTimeout(str(error), request=request) from None
+            except ConnectionAbortedError as error:
+                raise ChunkedEncodingError(str(error), request=request) from None
+            except ConnectionError as error:
+                raise requests.ConnectionError(str(error), request=request) from None
+            return HTTPAdapter().build_response(request, _response(answer))
+
+        def close(self) -> None:
+            """Do nothing: there is no connection."""
+
+    def _response(answer: Answer) -> HTTPResponse:
+        return HTTPResponse(
+            body=io.BytesIO(answer.body),
+            headers=HTTPHeaderDict(answer.headers),
+            status=answer.status,
+            reason=answer.reason,
+            preload_content=False,
+        )
+
+    return Adapter()
+
+
+def _whole(body: Any) -> bytes:
+    """Return a body that a client gave as bytes, a file or chunks."""
+    if isinstance(body, bytes):
+        return body
+    read = getattr(body, "read", None)
+    return bytes(read() if read else b"".join(body))
