@@ -73,6 +73,14 @@ def _optional_text(value: object) -> str | None:
     return text
 
 
+def _seed(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be JSON, or the path of a file with it")
+    return value
+
+
 def _setting(default: Any, parse: Callable[[object], Any], unit: str, meaning: str) -> Any:
     return field(default=default, metadata={"parse": parse, "unit": unit, "meaning": meaning})
 
@@ -137,7 +145,7 @@ class Settings:
     )
     double_seed: str | None = _setting(
         None,
-        lambda value: None if value is None else str(value),
+        _seed,
         "path or JSON",
         "`double`: what each namespace begins with and is reset to, a state or a list of events.",
     )
@@ -211,12 +219,6 @@ def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
         except ValueError as error:
             raise StartError(f"{source}: {error}") from None
     return Settings(**values)  # type: ignore[arg-type]
-
-
-def parse_setting(name: str, value: object) -> Any:
-    """Return the value of one setting. Raises ValueError that tells what was expected."""
-    setting = next(setting for setting in fields(Settings) if setting.name == name)
-    return setting.metadata["parse"](value)
 
 
 def _refuse_unknown(name: str, known: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ pytest loads this module in every run; the double itself is loaded when a fixtur
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -63,7 +63,7 @@ def saasus_analysis(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the requests of a test that failed."""
     report = yield
     double: Double | None = getattr(item, "funcargs", {}).get(FIXTURE)

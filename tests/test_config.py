@@ -24,6 +24,10 @@ GOOD: list[tuple[str, str, Any]] = [
     ("collapse_ids", "off", False),
     ("synchronous", "normal", "normal"),
     ("busy_seconds", "0", 0),
+    ("double_seed", "{}", "{}"),
+    ("double_auth", "strict", "strict"),
+    ("double_remote", "on", True),
+    ("double_namespaces", "1", 1),
 ]
 
 

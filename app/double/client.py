@@ -74,11 +74,15 @@ class Double:
 
     @property
     def wsgi(self) -> WSGIApplication:
-        """The namespace as a WSGI application. Raises DoubleError if it runs elsewhere."""
+        """The namespace as a WSGI application. Raises DoubleError if it runs elsewhere.
+
+        A caller that tells no address is taken for one on this machine.
+        """
         app = self._process.app
 
         def in_namespace(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            return app({**environ, NAMESPACE: self.name}, start_response)
+            environ = {"REMOTE_ADDR": "127.0.0.1", **environ, NAMESPACE: self.name}
+            return app(environ, start_response)
 
         return in_namespace
 

@@ -141,14 +141,13 @@ def _enter() -> Response | None:
 
 def _find() -> Namespace:
     """Return the namespace of the request."""
-    name = (
-        request.environ.get(NAMESPACE)
-        or request.headers.get(HEADER)
-        or name_in(request.headers.get("Authorization", ""))
-        or DEFAULT
+    named = (
+        request.environ.get(NAMESPACE),
+        request.headers.get(HEADER),
+        name_in(request.headers.get("Authorization", "")),
     )
-    namespace: Namespace = current_namespaces().get(name)
-    return namespace
+    name = next((name for name in named if name is not None), DEFAULT)
+    return current_namespaces().get(name)
 
 
 def _view() -> object:
@@ -204,10 +203,10 @@ def _leave(response: Response) -> Response:
         return response
     effect: Effect | None = g.get("effect")
     if effect and effect.connection == CUT:
-        # Half of the body is sent, and the whole of it, or a byte, is promised.
-        whole = response.get_data()
+        # All of the body is promised, and half of it sent; an empty one becomes two spaces.
+        whole = response.get_data() or b"  "
         response.set_data(whole[: len(whole) // 2])
-        response.headers["Content-Length"] = str(max(len(whole), 1))
+        response.headers["Content-Length"] = str(len(whole))
         request.environ[FAILURE] = ConnectionAbortedError("cut by a fault of the double")
     elif effect and effect.connection == RESET_AFTER:
         request.environ[FAILURE] = ConnectionResetError("reset by a fault of the double")

@@ -213,6 +213,7 @@ def clear_requests() -> None:
 
 @blueprint.operation("POST", "/verify", "Verify", scope=None)
 @blueprint.arguments(schemas.Expected)
+@blueprint.alt_response(409, schema=api.Error, description="It was not, or not so often")
 @blueprint.response(200)
 def verify(expected: dict[str, Any]) -> None:
     """Check that a request was sent so many times; 409 tells what was sent instead"""

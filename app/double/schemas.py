@@ -8,8 +8,7 @@ from marshmallow import RAISE, ValidationError, fields, post_load, validates_sch
 
 from .. import api
 from ..auth.keys import SCOPES
-from ..config import parse_setting
-from ..days import MAX_TIMESTAMP
+from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES, InvalidRequest
 from ..fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid, describe_messages
 from ..ingest.events import Place
@@ -209,22 +208,32 @@ class FixedSettings(Field):
     """The settings that are fixed when a database is made; see `migrations.FIXED`."""
 
     def __init__(self, **options: Any) -> None:
-        properties = {name: {"type": "string", "example": FIXED[name]} for name in FIXED}
+        switch = Choice(("on", "off"))
+        self._fields = {name: Zone() if name == "time_zone" else switch for name in FIXED}
+        properties = {name: field.schema for name, field in self._fields.items()}
         super().__init__({"type": "object", "properties": properties}, **options)
 
     def check(self, value: Any) -> dict[str, str]:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
-        checked = {}
         for name, given in value.items():
-            if name not in FIXED:
+            if name not in self._fields:
                 raise ValidationError(f"{name} is not known; known are {', '.join(FIXED)}")
             try:
-                parsed = parse_setting(name, given)
-            except ValueError as error:
-                raise ValidationError(f"{name}: {error}") from None
-            checked[name] = parsed if isinstance(parsed, str) else "on" if parsed else "off"
-        return checked
+                self._fields[name].check(given)
+            except ValidationError as error:
+                raise ValidationError(f"{name}: {error.messages[0]}") from None
+        return value
+
+
+class Zone(Text):
+    """A time zone by its IANA name."""
+
+    def check(self, value: Any) -> str:
+        try:
+            return Calendar(super().check(value)).zone
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class KeptEvent(api.Schema):

@@ -226,14 +226,9 @@ def _reader(now: Callable[[], int]) -> Callable[[Any], Event]:
         event, kept = read_event(record), load_kept(record)
         if "places" in kept:
             event = event._replace(places=kept["places"])
-        source, log_id = kept.get("source"), kept.get("log_id")
-        if event.id and source:
-            id_ = event.id[1]
-            event = event._replace(id=(source, id_))
-            if source == "apilog":
-                event = event._replace(twin=("eventbridge-log", id_))
-            elif log_id:
-                event = event._replace(log_id=("eventbridge-log", log_id), twin=("apilog", log_id))
+        if event.id and "source" in kept:
+            log_id = ("eventbridge-log", kept["log_id"]) if "log_id" in kept else None
+            event = event._replace(id=(kept["source"], event.id[1]), log_id=log_id)
         return event
 
     return read
@@ -261,9 +256,15 @@ def _put(
 ) -> None:
     violations: list[str] = []
     for index, record in enumerate(records):
+        place = f"{name}[{index}]"
         try:
-            put(database, **load(schema, record, f"{name}[{index}]"))
+            loaded = load(schema, record, place)
         except InvalidRequest as error:
             violations += error.violations
+            continue
+        try:
+            put(database, **loaded)
+        except InvalidRequest as error:
+            violations += (f"{place}.{violation}" for violation in error.violations)
     if violations:
         raise InvalidRequest(*violations)

@@ -77,8 +77,8 @@ def _variables(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     variables: dict[str, str] = {}
     for name, value in headers:
         variable = name.upper().replace("-", "_")
-        if variable == "CONTENT_LENGTH":
-            continue
+        if variable in ("CONTENT_LENGTH", "TRANSFER_ENCODING"):
+            continue  # the body is here, whole
         if variable != "CONTENT_TYPE":
             variable = f"HTTP_{variable}"
         known = variables.get(variable)

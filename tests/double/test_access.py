@@ -1,0 +1,103 @@
+"""Who is answered: modes of keys, and other machines."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from ..auth.signer import authorization
+from ..calls import BASE
+from ..conftest import NOW
+
+PATH = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
+SIGNED = f"SAASUSSIGV1 Sig={'0' * 64}, SaaSID=any, APIKey=any"
+
+WELL_FORMED = ["Bearer x", "bearer  x ", SIGNED]
+MALFORMED = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Basic eDp5",
+    "x",
+    SIGNED.replace("SIGV1", "SIGV2"),
+    SIGNED.replace("0" * 64, "0" * 63),
+    SIGNED.replace("0" * 64, "G" * 64),
+    SIGNED.replace(", APIKey=any", ""),
+]
+
+
+def status(client: FlaskClient, given: str | None, path: str = PATH, **options: Any) -> int:
+    headers = {} if given is None else {"Authorization": given}
+    answer = client.get(path, headers=headers, **options)
+    if answer.status_code == 401:
+        assert answer.get_json()["type"] == "unauthorized"
+        assert answer.headers["WWW-Authenticate"]
+    return answer.status_code
+
+
+@pytest.mark.parametrize("given", WELL_FORMED)
+@pytest.mark.parametrize("settings", [{}, {"double_auth": "required"}])
+def test_any_well_formed_key_is_taken(client: FlaskClient, given: str) -> None:
+    assert status(client, given) == 200
+
+
+@pytest.mark.parametrize("given", MALFORMED)
+@pytest.mark.parametrize("settings", [{}, {"double_auth": "required"}, {"double_auth": "strict"}])
+def test_a_malformed_one_is_refused(client: FlaskClient, given: str) -> None:
+    assert status(client, given) == 401
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, 200), ({"double_auth": "required"}, 401), ({"double_auth": "strict"}, 401)],
+)
+def test_a_key_may_be_left_out_only_where_any_will_do(client: FlaskClient, expected: int) -> None:
+    assert status(client, None) == expected
+    for path in ("/__double/state", "/healthz", "/openapi.json", "/__double/openapi.json"):
+        assert status(client, None, path) == 200
+    assert status(client, None, f"{BASE}/nothing") == 404
+
+
+@pytest.mark.parametrize("settings", [{"double_auth": "strict"}])
+def test_a_strict_double_checks_keys_and_scopes(client: FlaskClient) -> None:
+    assert status(client, "Bearer ns-a") == 401
+
+    def create(**body: Any) -> Any:
+        return client.post("/__double/keys", json=body).get_json()
+
+    reader = create(name="reader", scopes=["read"])["token"]
+    assert status(client, f"Bearer {reader}") == 200
+    body = {"type": "create_tenant", "tenant_id": "t"}
+    headers = {"Authorization": f"Bearer {reader}"}
+    refused = client.post(f"{BASE}/ingest/events", json=body, headers=headers)
+    assert (refused.status_code, refused.get_json()["type"]) == (403, "permission_denied")
+    client.post("/__double/reset")
+    assert status(client, f"Bearer {reader}", f"/ns/other{PATH}") == 200
+    assert create(name="reader") == {
+        "type": "invalid_request",
+        "message": "name: there is a key reader already",
+    }
+    assert create(name="x", scopes=["root"])["message"].startswith("scopes[0]: must be one of")
+    assert create(name="x", kind="password")["message"].startswith("kind: must be one of")
+
+
+@pytest.mark.parametrize("settings", [{"double_auth": "strict"}])
+def test_a_strict_double_checks_signatures_with_the_prefix_that_was_signed(
+    client: FlaskClient,
+) -> None:
+    client.put("/ns/a/__double/clock", json={"mode": "frozen", "at": NOW})
+    key = client.post("/__double/keys", json={"name": "sdk", "kind": "signature"}).get_json()
+    target = f"/ns/a{PATH}"
+    good = authorization(key, at=NOW, method="GET", host="localhost", target=target)
+    assert status(client, good, target) == 200
+    assert status(client, good, PATH) == 401
+    assert status(client, authorization(key, at=NOW, method="GET", host="h", target=target)) == 401
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, 403), ({"double_remote": True}, 200)])
+@pytest.mark.parametrize("path", [PATH, "/__double/state", "/__double/namespaces", "/healthz"])
+def test_other_machines_are_answered_only_if_it_was_said(
+    client: FlaskClient, path: str, expected: int
+) -> None:
+    elsewhere = {"REMOTE_ADDR": "192.0.2.1"}
+    assert status(client, None, path, environ_overrides=elsewhere) == expected
