@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .double import Double
 
 FIXTURE = "saasus_analysis"
+SHOWN_REQUESTS = 50
 
 MARKERS = (
     "saasus_seed(state): what the test's double begins with: a state, events, or a Path of either",
@@ -79,8 +80,10 @@ def _name(test: str) -> str:
 
 
 def _shown(double: "Double") -> str:
-    lines = []
-    for sent in double.requests():
+    requests = double.requests()
+    shown = requests[-SHOWN_REQUESTS:]
+    lines = [f"{len(requests) - len(shown)} before"] if len(shown) < len(requests) else []
+    for sent in shown:
         what = sent["body"] if sent["body"] is not None else sent["parameters"]
         line = f"{sent['number']}. {sent['method']} {sent['path']} {what} -> {sent['status']}"
         if sent["fault"]:

@@ -45,11 +45,11 @@ class Front:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
+        path = environ.get("PATH_INFO", "")
         if path.startswith("/ns/"):
             name, slash, rest = path.removeprefix("/ns/").partition("/")
             environ[NAMESPACE] = name
-            environ["SCRIPT_NAME"] = f"{environ['SCRIPT_NAME']}/ns/{name}"
+            environ["SCRIPT_NAME"] = f"{environ.get('SCRIPT_NAME', '')}/ns/{name}"
             environ["PATH_INFO"] = slash + rest
         body = self._app(environ, start_response)
         failure = environ.get(FAILURE)
@@ -199,7 +199,7 @@ def _end_turn(_: BaseException | None) -> None:
 
 def _leave(response: Response) -> Response:
     """Note the request, and do to the answer what a fault says."""
-    if not _is_noted() or hasattr(_view(), "of_all"):
+    if not _is_noted():
         return response
     effect: Effect | None = g.get("effect")
     if effect and effect.connection == CUT:

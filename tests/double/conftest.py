@@ -16,7 +16,24 @@ from flask.testing import FlaskClient
 from app.config import load_settings
 from app.double import Double, application, double
 
-from ..conftest import ROOT
+from ..conftest import NOW, ROOT
+
+NUMBER = {
+    "type": "daily",
+    "date": "2026-05-19",
+    "tenant_id": "acme",
+    "env_id": 3,
+    "active_users": 5,
+}
+DAY = {"user_id": "bob", "timestamp": NOW, "histories": [{"timestamp": NOW, "referer": "/x"}]}
+VISIT = {
+    "type": "userinfo",
+    "timestamp": NOW,
+    "user_id": "ann",
+    "tenant_id": "acme",
+    "env_id": 3,
+    "referer": "/home",
+}
 
 
 @pytest.fixture

@@ -18,16 +18,10 @@ from app.errors import TYPES
 
 from ..calls import BASE, put
 from ..conftest import NOW
+from .conftest import NUMBER
 
 NUMBERS = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
 HISTORIES = f"{BASE}/users/ann/behavior-histories"
-NUMBER = {
-    "type": "daily",
-    "date": "2026-05-19",
-    "tenant_id": "acme",
-    "env_id": 3,
-    "active_users": 5,
-}
 
 
 def add(client: FlaskClient, *faults: dict[str, Any]) -> Any:

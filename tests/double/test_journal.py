@@ -13,15 +13,7 @@ from app.double.journal import BODIES, REQUESTS
 
 from ..calls import BASE, get, ingest, put
 from ..conftest import NOW
-
-NUMBER = {
-    "type": "daily",
-    "date": "2026-05-19",
-    "tenant_id": "acme",
-    "env_id": 3,
-    "active_users": 5,
-}
-DAY = {"user_id": "bob", "timestamp": NOW, "histories": [{"timestamp": NOW, "referer": "/x"}]}
+from .conftest import DAY, NUMBER
 
 
 def requests(client: FlaskClient, **filters: Any) -> list[dict[str, Any]]:

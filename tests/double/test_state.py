@@ -16,23 +16,7 @@ from app.double.namespaces import SNAPSHOTS
 from ..calls import BASE, get, ingest, put, utc
 from ..conftest import NOW
 from ..ingest.records import api_log, eventbridge, page
-
-DAY = {"user_id": "bob", "timestamp": NOW, "histories": [{"timestamp": NOW, "referer": "/x"}]}
-NUMBER = {
-    "type": "daily",
-    "date": "2026-05-19",
-    "tenant_id": "acme",
-    "env_id": 3,
-    "active_users": 5,
-}
-VISIT = {
-    "type": "userinfo",
-    "timestamp": NOW,
-    "user_id": "ann",
-    "tenant_id": "acme",
-    "env_id": 3,
-    "referer": "/home",
-}
+from .conftest import DAY, NUMBER, VISIT
 
 
 def state(client: FlaskClient) -> bytes:
