@@ -60,18 +60,22 @@ class Parser(FlaskParser):
         A list takes repeated keys, values with commas and both; anything else is given once.
         """
         values: dict[str, Any] = {}
-        repeated = []
+        wrong = []
         for name, field in schema.fields.items():
             given = req.args.getlist(name)
             if isinstance(field, ma.fields.List):
                 if given:
                     values[name] = [part for value in given for part in value.split(",")]
             elif len(given) > 1:
-                repeated.append(f"{name}: must be given once")
+                wrong.append(f"{name}: must be given once")
             elif given:
                 values[name] = given[0]
-        if repeated:
-            raise InvalidRequest(*repeated)
+        if schema.unknown == ma.RAISE:
+            wrong += (
+                f"{name}: is not known here" for name in req.args if name not in schema.fields
+            )
+        if wrong:
+            raise InvalidRequest(*wrong)
         return values
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:

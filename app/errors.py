@@ -19,6 +19,9 @@ TYPES = {
 }
 """The `type` of an `Error` by HTTP status (contract B.8; 409 is the test double's own)."""
 
+CHALLENGE = 'Bearer realm="saasus-analysis", SAASUSSIGV1'
+"""The `WWW-Authenticate` of a 401."""
+
 MESSAGES = 10
 """How many violations the message of an error names."""
 
@@ -62,7 +65,7 @@ class Unauthorized(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.headers["WWW-Authenticate"] = 'Bearer realm="saasus-analysis", SAASUSSIGV1'
+        self.headers["WWW-Authenticate"] = CHALLENGE
 
 
 class PermissionDenied(ApiError):

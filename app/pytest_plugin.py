@@ -5,7 +5,7 @@ pytest loads this module in every run; the double itself is loaded when a fixtur
 
 import re
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import pytest
@@ -17,8 +17,8 @@ FIXTURE = "saasus_analysis"
 SHOWN_REQUESTS = 50
 
 MARKERS = (
-    "saasus_seed(state): what the test's double begins with: a state, events, or a Path of either",
-    "saasus_clock(at): when the clock of the test's double stands still",
+    "saasus_seed(state): what the test's double begins with and is reset to",
+    "saasus_clock(at): where the clock of the test's double stands still",
     "saasus_fault(operation, *statuses, **rule): a fault of the test's double, as Double.fail",
 )
 
@@ -47,12 +47,10 @@ def saasus_analysis(
     """A namespace of the double for this test alone, with the official clients' variables set."""
     namespace = saasus_analysis_server.namespace(_name(request.node.nodeid))
     namespace.reset()
-    for marker in request.node.iter_markers("saasus_seed"):
-        namespace.seed(*marker.args, **marker.kwargs)
-        break
-    for marker in request.node.iter_markers("saasus_clock"):
-        namespace.clock.freeze(*marker.args, **marker.kwargs)
-        break
+    seed, clock = map(request.node.get_closest_marker, ("saasus_seed", "saasus_clock"))
+    if seed or clock:
+        state = [] if seed is None else _argument(seed)
+        namespace.seed(state, frozen_at=None if clock is None else _argument(clock))
     for marker in request.node.iter_markers("saasus_fault"):
         namespace.fail(*marker.args, **marker.kwargs)
     for name, value in namespace.environment.items():
@@ -71,6 +69,12 @@ def pytest_runtest_makereport(
     if double and report.when == "call" and report.failed:
         report.sections.append(("requests to the SaaSus Analysis double", _shown(double)))
     return report
+
+
+def _argument(marker: pytest.Mark) -> Any:
+    if len(marker.args) != 1 or marker.kwargs:
+        raise pytest.UsageError(f"@pytest.mark.{marker.name} takes one argument")
+    return marker.args[0]
 
 
 def _name(test: str) -> str:

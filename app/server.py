@@ -9,8 +9,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from threading import Lock
+from contextlib import contextmanager
+from threading import Lock, RLock
 from types import FrameType
 from typing import Any
 
@@ -139,8 +139,9 @@ class Server:
     """A socket that listens, and the application behind it.
 
     Listens from its making on, so that `url` is true; `run` answers. Raises StartError if the
-    address cannot be listened on, or if it is `loopback_only` and the address is not on loopback.
-    `may_wait` tells whether a request may take long now, so that others must not wait for it.
+    address cannot be listened on, or is not on loopback where there is a reason, `loopback_for`,
+    to listen on loopback only. `may_wait` tells whether a request may take long now, so that others
+    must not wait for it.
     """
 
     def __init__(
@@ -148,13 +149,15 @@ class Server:
         app: WSGIApplication,
         settings: Settings,
         *,
-        loopback_only: bool,
+        loopback_for: str | None,
         may_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         self._drain_seconds = settings.drain_seconds
         self._stopping = False
+        self._is_closed = False
+        self._end = RLock()  # a signal may come to the thread that holds it
         self._sockets: dict[int, Any] = {}
-        self._socket = _listen(settings.host, settings.port, loopback_only=loopback_only)
+        self._socket = _listen(settings.host, settings.port, loopback_for)
         self._dispatcher = _Dispatcher(may_wait)
         self._server = create_server(
             app,
@@ -185,7 +188,7 @@ class Server:
 
         `is_over` is asked every now and then; where it says so, it is a stop, too.
         """
-        with closing(self._server):
+        with self._closing():
             while not self._stopping and not is_over():
                 self._poll()
             self._server.del_channel()
@@ -203,12 +206,24 @@ class Server:
         if self._stopping:
             self._drain_seconds = 0
         self._stopping = True
-        self._server.pull_trigger()
+        with self._end:
+            if not self._is_closed:
+                self._server.pull_trigger()
 
     def run_until_signal(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Run until SIGTERM or SIGINT, too."""
         with self._signals():
             self.run(is_over)
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Close everything at the end; a stop that comes then finds nothing to wake up."""
+        try:
+            yield
+        finally:
+            with self._end:
+                self._is_closed = True
+                self._server.close()
 
     def _poll(self) -> None:
         wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._sockets, count=1)
@@ -250,12 +265,12 @@ class Server:
                 signal.signal(number, handler)
 
 
-def _listen(host: str, port: int, *, loopback_only: bool) -> socket.socket:
+def _listen(host: str, port: int, loopback_for: str | None) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        if loopback_only and not is_loopback(str(address[0])):
-            raise StartError(f"host: without keys, it must be a loopback address, not {host}")
+        if loopback_for and not is_loopback(str(address[0])):
+            raise StartError(f"host: {loopback_for}, it must be a loopback address, not {host}")
         return socket.create_server(address, family=family)
     except OSError as error:
         raise StartError(f"cannot listen on {host} port {port}: {error}") from None

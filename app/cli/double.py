@@ -60,8 +60,8 @@ def double(
     app = application.make_double(settings)
     try:
         server = application.serve(app)
-        if port_file:
-            _write_whole(port_file, server.url.rpartition(":")[2])
+        port_of_server = server.url.rpartition(":")[2]
+        part = _write_beside(port_file, port_of_server) if port_file else None
         ready = {
             "url": server.url,
             "control": server.url + CONTROL,
@@ -69,16 +69,18 @@ def double(
             "version": __version__,
         }
         click.echo(json.dumps(ready))
+        if part and port_file:
+            part.replace(port_file)
         server.run_until_signal(lambda: exit_with_parent and os.getppid() != parent)
     finally:
         application.close(app)
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that whoever waits for it never reads a part of it."""
+def _write_beside(path: Path, text: str) -> Path:
+    """Write a file that takes the place of a path at once, so that nobody reads a part of it."""
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         part.write_text(text)
-        part.replace(path)
+        return part
     except OSError as error:
         raise click.ClickException(f"--port-file {path}: {error.strerror}") from None

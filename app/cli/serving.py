@@ -122,4 +122,8 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:
         settings = app.extensions["settings"]
-        yield Server(app, settings, loopback_only=not settings.auth), settings, database
+        yield (
+            Server(app, settings, loopback_for=None if settings.auth else "without keys"),
+            settings,
+            database,
+        )

@@ -48,7 +48,7 @@ def serve(app: Flask) -> Server:
     return Server(
         app,
         settings,
-        loopback_only=not settings.double_remote,
+        loopback_for=None if settings.double_remote else "without --remote",
         may_wait=app.extensions["namespaces"].may_wait,
     )
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from ..description import BASE_PATH
 from . import application
 from .front import CONTROL, NAMESPACE
 from .namespaces import DEFAULT
+from .schemas import NAME
 from .wsgi import Answer, WSGIApplication, call
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ class Double:
             "SAASUS_SECRET_KEY": secrets.token_hex(16),
         }
         if self._process.is_strict:
-            key = self.create_key(f"environment of {self.name}", kind="signature")
+            name = f"environment of {self.name} {secrets.token_hex(4)}"
+            key = self.create_key(name, kind="signature")
         return {
             "SAASUS_BASE_URL": f"{self.url}/v1",
             **key,
@@ -126,13 +129,24 @@ class Double:
         state: dict[str, Any] = self.control("GET", "/state")
         return state
 
+    def save_state(self, path: Path) -> None:
+        """Write the state into a file, with a line for each record: good to commit."""
+        path.write_bytes(_whole(self._send("GET", "/state")).body)
+
     def set_state(self, state: Any) -> None:
         """Replace everything by a state, a list of events, or a file (a Path) that holds one."""
         self.control("PUT", "/state", _document(state))
 
-    def seed(self, state: Any) -> None:
-        """Make a state, a list of events, or a file of them the seed, and reset to it."""
-        self.control("PUT", "/seed", _document(state))
+    def seed(self, state: Any, *, frozen_at: int | str | datetime | None = None) -> None:
+        """Make a state, a list of events, or a file of them the seed, and reset to it.
+
+        With a time, the clock of the seed is frozen there, whatever the state says.
+        """
+        document = _document(state)
+        if frozen_at is not None:
+            document = {"events": document} if isinstance(document, list) else dict(document)
+            document["clock"] = {"mode": "frozen", "at": _instant(frozen_at)}
+        self.control("PUT", "/seed", document)
 
     def reset(self) -> None:
         """Go back to the seed, without faults and with an empty journal."""
@@ -169,6 +183,10 @@ class Double:
         faults: list[dict[str, Any]] = self.control("GET", "/faults")["faults"]
         return faults
 
+    def remove_fault(self, id_: int) -> None:
+        """Remove a fault by the id that `fail` has returned."""
+        self.control("DELETE", f"/faults/{id_}")
+
     def clear_faults(self) -> None:
         """Remove all faults."""
         self.control("DELETE", "/faults")
@@ -201,7 +219,7 @@ class Double:
         answer = self._send("POST", "/verify", expected)
         if answer.status == 409:
             raise AssertionError(_message(answer))
-        _content(answer)
+        _whole(answer)
 
     def create_key(self, name: str, **options: Any) -> dict[str, str]:
         """Make a key, for a double that checks keys; options are kind and scopes."""
@@ -218,9 +236,10 @@ class Double:
 
     def control(self, method: str, path: str, document: Any = None) -> Any:
         """Call the control API for this namespace, and return what it answers."""
-        return _content(self._send(method, path, document))
+        body = _whole(self._send(method, path, document)).body
+        return json.loads(body) if body else None
 
-    def _send(self, method: str, path: str, document: Any) -> Answer:
+    def _send(self, method: str, path: str, document: Any = None) -> Answer:
         body = b"" if document is None else json.dumps(document).encode()
         return self._process.send(method, f"/ns/{self.name}{CONTROL}{path}", body)
 
@@ -233,7 +252,7 @@ class DoubleClock:
 
     def freeze(self, at: int | str | datetime) -> None:
         """Stop the clock at UNIX seconds, a text such as 2026-05-19T02:22:58Z, or a datetime."""
-        self._put(mode="frozen", at=at.isoformat() if isinstance(at, datetime) else at)
+        self._put(mode="frozen", at=_instant(at))
 
     def move(self, by: int | timedelta) -> None:
         """Move the clock by seconds, on or back; a frozen one stays frozen."""
@@ -266,11 +285,14 @@ def double(
     """Give a double: a new one in this process, or a namespace of the one that runs `at` a URL.
 
     The seed is a state, a list of events, or a Path of a file with one. Settings are those of
-    `config.Settings`; the environment is not read. Raises StartError for a seed or setting that
-    cannot be used.
+    `config.Settings`, for a new one; the environment is not read. A URL may be that of a namespace.
+    Raises StartError for a seed or setting that cannot be used, and DoubleError for a URL that
+    cannot.
     """
     if at is not None:
-        remote = Double(_Remote(at), namespace)
+        if settings:
+            raise DoubleError(f"{next(iter(settings))}: is for a new double, not for one that runs")
+        remote = Double(_Remote(at), _namespace_in(at) or namespace)
         if seed is not None:
             remote.seed(seed)
         yield remote
@@ -282,7 +304,10 @@ def double(
 class _Process(ABC):
     """Where a double runs."""
 
-    is_strict = False
+    @property
+    @abstractmethod
+    def is_strict(self) -> bool:
+        """Whether it checks keys."""
 
     @property
     @abstractmethod
@@ -307,7 +332,7 @@ class _Local(_Process):
         if isinstance(seed, Path):
             given["double_seed"], seed = str(seed), None
         values = load_settings(given, {})
-        self.is_strict = values.double_auth == "strict"
+        self._is_strict = values.double_auth == "strict"
         self._app = application.make_double(values, seed)
         self._listening = Lock()
         self._thread: Thread | None = None
@@ -331,6 +356,10 @@ class _Local(_Process):
         return self._server.url
 
     @property
+    def is_strict(self) -> bool:
+        return self._is_strict
+
+    @property
     def app(self) -> WSGIApplication:
         return self._app
 
@@ -342,15 +371,20 @@ class _Remote(_Process):
     """A double that runs elsewhere."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        parts = urlsplit(self._url)
-        if parts.scheme != "http" or not parts.netloc:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.netloc or not (_namespace_in(url) or _is_root(url)):
             raise DoubleError(f"at: must be the http URL of a double, not {url}")
         self._netloc = parts.netloc
+        self._url = f"http://{parts.netloc}"
 
     @property
     def url(self) -> str:
         return self._url
+
+    @cached_property
+    def is_strict(self) -> bool:
+        health = json.loads(self.send("GET", f"{CONTROL}/health").body)
+        return bool(health["auth"] == "strict")
 
     @property
     def app(self) -> WSGIApplication:
@@ -371,10 +405,20 @@ class _Remote(_Process):
 _HEADERS = (("Content-Type", "application/json"),)
 
 
-def _content(answer: Answer) -> Any:
+def _namespace_in(url: str) -> str | None:
+    """Return the namespace that a URL such as http://127.0.0.1:8000/ns/NAME ends in, if it does."""
+    found = re.fullmatch(rf"/ns/({NAME})/?", urlsplit(url).path)
+    return found[1] if found else None
+
+
+def _is_root(url: str) -> bool:
+    return urlsplit(url).path in ("", "/")
+
+
+def _whole(answer: Answer) -> Answer:
     if answer.status != 200:
         raise DoubleError(_message(answer))
-    return json.loads(answer.body) if answer.body else None
+    return answer
 
 
 def _message(answer: Answer) -> str:
@@ -386,6 +430,10 @@ def _message(answer: Answer) -> str:
 
 def _document(state: Any) -> Any:
     return application.read_seed(str(state)) if isinstance(state, Path) else state
+
+
+def _instant(at: int | str | datetime) -> int | str:
+    return at.isoformat() if isinstance(at, datetime) else at
 
 
 def _seconds(time: int | timedelta) -> int:

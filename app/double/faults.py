@@ -6,9 +6,17 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-from ..errors import ApiError
+from ..errors import CHALLENGE, ApiError
 
 RESET, RESET_AFTER, CUT = "reset", "reset_after", "cut"
+
+HEADERS = {
+    401: {"WWW-Authenticate": CHALLENGE},
+    405: {"Allow": ""},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+}
+"""What belongs to an error beside its body (contract B.8), by status."""
 
 
 @dataclass
@@ -80,8 +88,9 @@ class Injected(ApiError):
         super().__init__(rule.get("message", f"a fault of the double answers with {status}"))
         self.code = status
         self.type = rule.get("type")
-        if "retry_after" in rule or status in (429, 503):
-            self.headers["Retry-After"] = str(rule.get("retry_after", 1))
+        self.headers |= HEADERS.get(status, {})
+        if "retry_after" in rule:
+            self.headers["Retry-After"] = str(rule["retry_after"])
 
 
 class Faults:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from ..auth import Guard, is_well_formed, require_key, require_loopback
 from ..body import read_body
@@ -158,7 +159,8 @@ def _is_noted() -> bool:
     """Tell whether the journal has the request: to an operation, or to nothing that is there."""
     view = _view()
     if view is None:
-        return not request.path.startswith(f"{CONTROL}/")
+        is_redirected = isinstance(request.routing_exception, RequestRedirect)
+        return not is_redirected and not request.path.startswith(f"{CONTROL}/")
     return getattr(view, "scope", None) is not None
 
 

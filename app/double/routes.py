@@ -8,6 +8,7 @@ from .. import __version__, api
 from ..api import make_answer
 from ..auth import keys, public
 from ..body import read_json
+from ..config import Settings
 from ..database import Database
 from ..days import MAX_TIMESTAMP
 from ..errors import InvalidRequest, NotFound, VerificationFailed
@@ -62,8 +63,13 @@ def init_app(app: Flask, fixed: dict[str, str]) -> None:
 @blueprint.response(200, schemas.Health)
 def get_health() -> dict[str, Any]:
     """Tell that the double answers"""
-    names = current_namespaces().names()
-    return {"status": "ok", "version": __version__, "namespaces": len(names)}
+    settings: Settings = current_app.extensions["settings"]
+    return {
+        "status": "ok",
+        "version": __version__,
+        "namespaces": len(current_namespaces().names()),
+        "auth": settings.double_auth,
+    }
 
 
 @blueprint.operation("POST", "/reset", "Reset", scope=None)

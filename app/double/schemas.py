@@ -262,7 +262,8 @@ class State(Schema):
 class Health(Schema):
     status = fields.String(required=True)
     version = fields.String(required=True)
-    namespaces = Integer(required=True)
+    namespaces = Integer(required=True, metadata={"description": "How many there are"})
+    auth = fields.String(required=True, metadata={"description": "any, required or strict"})
 
 
 class ClockParam(Schema):
@@ -330,7 +331,7 @@ class Faults(Schema):
     faults = fields.List(fields.Nested(ShownFault), required=True)
 
 
-class RequestsQuery(api.Schema):
+class RequestsQuery(Schema):
     operation = Operation()
     user_id = Uuid()
     tenant_id = Uuid()

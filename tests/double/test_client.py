@@ -16,9 +16,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import requests
+from waitress.server import BaseWSGIServer
+from werkzeug.test import Client
 
 from app.double import Double, DoubleError, double
 from app.errors import StartError
+from app.server import POLL_SECONDS
 
 from ..auth.signer import authorization
 from ..calls import BASE
@@ -157,14 +160,19 @@ def test_the_variables_of_the_official_clients_lead_to_the_namespace(d: Double) 
 
 
 @pytest.mark.parametrize("settings", [{"double_auth": "strict"}])
-def test_they_hold_in_a_strict_double_too(d: Double) -> None:
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_they_hold_in_a_strict_double_too(d: Double, is_elsewhere: bool) -> None:
     d.clock.freeze(NOW)
     url = urlsplit(d.url)
     target = f"{url.path}{HISTORIES}"
-    signed = authorization(d.environment, at=NOW, method="GET", host=url.netloc, target=target)
-    request = urllib.request.Request(d.url + HISTORIES, headers={"Authorization": signed})
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status == 200
+    for _ in range(2):
+        with double(at=d.url) as elsewhere:
+            again = elsewhere if is_elsewhere else d.namespace(d.name)
+            key = again.environment
+        signed = authorization(key, at=NOW, method="GET", host=url.netloc, target=target)
+        request = urllib.request.Request(d.url + HISTORIES, headers={"Authorization": signed})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
 
 
 def test_a_seed_can_be_a_file(tmp_path: Path) -> None:
@@ -174,7 +182,8 @@ def test_a_seed_can_be_a_file(tmp_path: Path) -> None:
     with double(seed=lines) as d:
         assert len(d.state["events"]) == 2
         saved = tmp_path / "state.json"
-        saved.write_text(json.dumps(d.state))
+        d.save_state(saved)
+        assert saved.read_bytes() == Client(d.wsgi).get("/__double/state").data
         d.seed([])
         d.set_state(saved)
         assert len(d.state["events"]) == 2
@@ -218,7 +227,37 @@ def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
         assert d.namespace("default").state["active_users"] == []
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:1", "https://127.0.0.1:1", "http://"])
+def test_the_url_of_a_namespace_leads_to_it() -> None:
+    with double() as d:
+        mine = d.namespace("mine")
+        with double(at=mine.url) as again:
+            again.put_active_users("daily", "2026-05-19", "acme", 3, 5)
+            assert (again.name, again.url) == ("mine", mine.url)
+        assert len(mine.state["active_users"]) == 1
+
+
+def test_settings_are_for_a_new_double() -> None:
+    with (
+        pytest.raises(DoubleError, match="time_zone: is for a new double"),
+        double(at="http://127.0.0.1:9", time_zone="UTC"),
+    ):
+        pass
+
+
+def test_a_stop_that_comes_late_finds_nothing_to_wake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop ends between being told to and being woken up."""
+    pull = BaseWSGIServer.pull_trigger
+
+    def pull_late(self: BaseWSGIServer) -> None:
+        time.sleep(2 * POLL_SECONDS)
+        pull(self)
+
+    monkeypatch.setattr(BaseWSGIServer, "pull_trigger", pull_late)
+    with double() as d:
+        assert d.url
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://a/v1"])
 def test_a_url_of_no_double_is_refused(url: str) -> None:
     with pytest.raises(DoubleError, match="at: must be the http URL"), double(at=url):
         pass

@@ -97,6 +97,8 @@ def test_each_status_is_answered_as_documented(client: FlaskClient, status: int)
     assert answer.get_json().keys() == {"type", "message"}
     assert answer.get_json()["type"] == TYPES[status]
     assert answer.headers.get("Retry-After") == ("1" if status in (429, 503) else None)
+    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert ("Allow" in answer.headers) == (status == 405)
     assert answer.headers["X-Saasus-Trace-Id"]
 
 
@@ -253,6 +255,14 @@ def test_a_body_is_cut_short(d: Double) -> None:
     head, _, body = send(d, "PUT", f"{BASE}/active-users", PUT_BODY).partition(b"\r\n\r\n")
     assert (b"Content-Length: 2\r\n" in head, body) == (True, b" ")
     assert len(d.state["active_users"]) == 1
+
+
+def test_one_fault_is_removed_in_python_too(d: Double) -> None:
+    first, second = d.fail("*", 500), d.fail("*", 503)
+    d.remove_fault(first)
+    assert [fault["id"] for fault in d.faults()] == [second]
+    with pytest.raises(DoubleError, match=f"there is no fault {first}"):
+        d.remove_fault(first)
 
 
 def test_the_wrong_name_is_refused_in_python_too(d: Double) -> None:

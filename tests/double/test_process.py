@@ -48,12 +48,15 @@ def test_it_tells_one_line_when_it_answers(tmp_path: Path) -> None:
             "pid": double.process.pid,
             "version": __version__,
         }
+        while not port_file.exists():
+            time.sleep(0.01)
         assert port_file.read_text() == str(urlsplit(double.url).port)
         assert list(tmp_path.iterdir()) == [port_file]
         assert read(f"{double.ready['control']}/health") == {
             "status": "ok",
             "version": __version__,
             "namespaces": 0,
+            "auth": "any",
         }
         assert read(f"{double.url}{BASE}/active-users?type=daily&date_from=2026-01-01") == {
             "data": []
@@ -108,7 +111,10 @@ def test_it_begins_with_a_seed(tmp_path: Path, inline: bool, by_variable: bool) 
         (["--seed", "/nothing/here"], "the seed /nothing/here cannot be read"),
         (["--seed", "[1]\n[2"], "the seed must be JSON"),
         (["--seed", ""], "double_seed: must be JSON, or the path of a file"),
-        (["--host", "0.0.0.0"], "host: without keys, it must be a loopback address"),
+        (
+            ["--host", "0.0.0.0"],
+            "host: without --remote, it must be a loopback address",
+        ),
         (["--port", "99999"], "port: must be a whole number from 0 to 65535"),
         (["--port-file", "/nothing/here/port"], "--port-file /nothing/here/port: No such file"),
     ],

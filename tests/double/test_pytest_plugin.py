@@ -76,10 +76,12 @@ class TestMarked:
     def test_of_the_class(self, saasus_analysis):
         assert len(saasus_analysis.state["events"]) == 2
         assert saasus_analysis.clock.now() == 1779157378
+        assert saasus_analysis.state["events"][0]["timestamp"] == 1779157378
         saasus_analysis.clock.move(1)
         saasus_analysis.events(EVENT)
         saasus_analysis.reset()
         assert len(saasus_analysis.state["events"]) == 2
+        assert saasus_analysis.clock.now() == 1779157378
 
     @pytest.mark.saasus_seed(Path("seed.json"))
     @pytest.mark.saasus_clock(7)
