@@ -100,13 +100,20 @@ def find_examples(document: str, text: str) -> Iterator[Example]:
 
 
 EXAMPLES = [example for page, text in PAGES.items() for example in find_examples(page, text)]
+IN_README = [
+    example
+    for example in find_examples("top.md", (ROOT / "README.md").read_text())
+    if example.language == "python"
+]
 FILES = {example.note: example.text for example in EXAMPLES if example.kind == "file"}
 
 
 def of_kind(kind: str) -> Any:
     """Run a test for each example of a kind."""
     examples = [
-        example for example in EXAMPLES if example.kind == kind and not example.is_unrunnable
+        example
+        for example in [*EXAMPLES, *IN_README]
+        if example.kind == kind and not example.is_unrunnable
     ]
     assert examples, f"there is no example of {kind}"
     return pytest.mark.parametrize("example", examples, ids=lambda example: example.name)
