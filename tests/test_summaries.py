@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from app import summaries
 from app.database import Database
 from app.dictionary import read_page_rule
 from app.ingest.events import Event, Report
@@ -26,13 +25,13 @@ from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
 from app.summaries import sealing
 from app.summaries.reading import SELECT_SUMMARIES
+from app.summaries.spans import LENGTHS
 from app.summaries.summary import decode, encode
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, ROOT, SetClock, run, serving
 from .test_database import locked_by_another_process
 
-LENGTHS = summaries.LENGTHS
 HOUR = 3600
 DAY = 24 * HOUR
 TODAY = NOW // DAY * DAY
@@ -95,7 +94,7 @@ def sealed(database: Database) -> set[tuple[int, int]]:
 
 
 def wrong(database: Database) -> list[tuple[int, int, str]]:
-    return list(summaries.check(database, iter))
+    return list(sealing.check(database, iter))
 
 
 def fill(database: Database, days: int, users: int = 3) -> None:
@@ -217,9 +216,7 @@ def test_today_is_never_sealed(tmp_path: Path, zone: str) -> None:
         for now in (TODAY, TODAY + 7 * HOUR, TODAY + 15 * HOUR, TODAY + DAY):
             clock.timestamp = now
             ask(database, TODAY - 3 * DAY, TODAY + 2 * DAY)
-            ends = [
-                (span + 1) * summaries.LENGTHS[level] * HOUR for level, span in sealed(database)
-            ]
+            ends = [(span + 1) * LENGTHS[level] * HOUR for level, span in sealed(database)]
             today = calendar.day_start(calendar.day_of(now))
             assert max(ends) == today // HOUR * HOUR
 
@@ -245,9 +242,7 @@ def test_a_write_drops_what_covers_it_and_no_more(database: Database) -> None:
         update_user_behavior_histories_by_day(
             database, timestamp=late, user_id="ann", histories=histories
         )
-        covering = {
-            (level, late // HOUR // length) for level, length in enumerate(summaries.LENGTHS)
-        }
+        covering = {(level, late // HOUR // length) for level, length in enumerate(LENGTHS)}
         assert before - sealed(database) == covering & before
         ask(database, 0, TODAY)
         assert sealed(database) == before
@@ -311,7 +306,7 @@ def test_two_processes_that_seal_at_once_do_no_harm(
 ) -> None:
     fill(database, 2)
     with closing(Database(database.path, clock=SetClock(), synchronous="off")) as other:
-        during_sealing(monkeypatch, lambda: summaries.seal(other, 0, TODAY))
+        during_sealing(monkeypatch, lambda: sealing.seal(other, 0, TODAY))
         ask(database, 0, TODAY)
     assert wrong(database) == []
 

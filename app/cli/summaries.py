@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from .. import summaries
 from ..config import Settings
 from ..database import Database
 from ..dictionary import PageRule, read_page_rule
+from ..summaries import sealing
+from ..summaries.dropping import drop_all
+from ..summaries.spans import LENGTHS
 from .common import database_option, load, open_database
 
 SWITCH = click.Choice(["on", "off"])
@@ -28,8 +30,8 @@ def check_summaries(database: Path | None) -> None:
     """Compare every summary with the rows; list those that are wrong and exit with 1."""
     wrong = 0
     with open_database(database) as opened:
-        for level, span, reason in summaries.check(opened, _bar("checked")):
-            hours = summaries.LENGTHS[level]
+        for level, span, reason in sealing.check(opened, _bar("checked")):
+            hours = LENGTHS[level]
             begin = datetime.fromtimestamp(span * hours * 3600, UTC)
             tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
             wrong += 1
@@ -50,7 +52,7 @@ def rebuild_summaries(
     """Make all summaries anew, and the pages by other settings if some are given."""
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
     with closing(Database.open(replace(wanted, keep_query=None, collapse_ids=None))) as opened:
-        summaries.rebuild(opened, _rule(opened, wanted), _bar("sealed"))
+        sealing.rebuild(opened, _rule(opened, wanted), _bar("sealed"))
 
 
 @group.command("drop")
@@ -58,7 +60,7 @@ def rebuild_summaries(
 def drop_summaries(database: Path | None) -> None:
     """Drop all summaries; questions make those that they need again."""
     with open_database(database) as opened, opened.writing() as connection:
-        summaries.drop_all(connection)
+        drop_all(connection)
 
 
 def _rule(database: Database, wanted: Settings) -> PageRule:
@@ -72,5 +74,5 @@ def _rule(database: Database, wanted: Settings) -> PageRule:
     return rule
 
 
-def _bar(what: str) -> summaries.Progress:
+def _bar(what: str) -> sealing.Progress:
     return lambda spans: tqdm(spans, desc=what, unit="span", disable=None)

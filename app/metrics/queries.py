@@ -8,7 +8,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from .. import summaries
 from ..database import Database
 from ..days import format_day
 
@@ -70,9 +69,13 @@ def get_page_statistics(
     Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly. With a limit,
     only the most viewed pages are shown; the totals still cover all.
     """
-    summaries.seal(database, start_timestamp, end_timestamp)
+    # Bitmaps are loaded when the first question needs them.
+    from ..summaries.reading import summarize
+    from ..summaries.sealing import seal
+
+    seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:
-        summary = summaries.summarize(connection, start_timestamp, end_timestamp)
+        summary = summarize(connection, start_timestamp, end_timestamp)
         pages = _most_viewed(connection, summary.views, limit)
     return {
         "start_date": start_timestamp,

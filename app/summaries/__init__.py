@@ -9,18 +9,3 @@ The rows of `behavior` are the truth. A write drops the summaries of its time in
 transaction, a summary that is damaged or gone is passed over, and all of them can be dropped at any
 time: none of it changes an answer.
 """
-
-from .reading import summarize
-from .sealing import Progress, check, drop, drop_all, rebuild, seal
-from .summary import LENGTHS
-
-__all__ = [
-    "LENGTHS",
-    "Progress",
-    "check",
-    "drop",
-    "drop_all",
-    "rebuild",
-    "seal",
-    "summarize",
-]

@@ -5,9 +5,8 @@ import sqlite3
 from array import array
 from collections import defaultdict
 
-from .summary import LENGTHS, Summary, decode
-
-HOUR = 3600
+from .spans import HOUR, LENGTHS, joined, range_of_spans
+from .summary import Summary, decode
 
 # `cross join` keeps the order: a range of the clustered rows, then each row's page.
 SELECT_VIEWS = """
@@ -55,23 +54,6 @@ def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[in
     for hour, viewed in connection.execute(SELECT_VIEWS, parameters):
         views[hour].append(viewed)
     return {hour: Summary.of(viewed) for hour, viewed in views.items()}
-
-
-def range_of_spans(level: int, first: int, last: int) -> dict[str, int]:
-    """Return the parameters of a query for summaries."""
-    return {"level": level, "first": first, "last": last}
-
-
-def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ascending ranges with those joined that touch, and without those that are empty."""
-    touching: list[tuple[int, int]] = []
-    for begin, end in ranges:
-        if begin == end:
-            continue
-        if touching and touching[-1][1] == begin:
-            begin = touching.pop()[0]
-        touching.append((begin, end))
-    return touching
 
 
 def _stored(

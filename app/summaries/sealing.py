@@ -1,4 +1,4 @@
-"""Sealing closed spans of time, dropping what a write makes wrong, and checking all."""
+"""Sealing closed spans of time, and checking what was sealed."""
 
 import logging
 import secrets
@@ -10,15 +10,10 @@ from typing import Any
 from ..database import Database
 from ..dictionary import PageRule, change_page_rule, read_page_rule
 from ..errors import ServiceUnavailable
-from .reading import (
-    HOUR,
-    SELECT_SUMMARIES,
-    joined,
-    range_of_spans,
-    read_hours,
-    summarize,
-)
-from .summary import LENGTHS, Summary, decode, encode
+from .dropping import drop_all
+from .reading import SELECT_SUMMARIES, read_hours, summarize
+from .spans import HOUR, LENGTHS, range_of_spans
+from .summary import Summary, decode, encode
 
 logger = logging.getLogger("saasus_analysis.summaries")
 
@@ -69,18 +64,6 @@ BEGIN_SEALING = "insert or replace into page_sealing (level, span, token) values
 
 END_SEALING = "delete from page_sealing where level = ? and span = ? and token = ?"
 
-DROP_SUMMARIES = """
-delete from page_summary
-where level = :level and span between :first and :last
-"""
-
-STOP_SEALING = """
-delete from page_sealing
-where level = :level and span between :first and :last
-"""
-
-DROP_ALL = ("delete from page_summary", "delete from page_sealing")
-
 
 def seal(
     database: Database,
@@ -104,24 +87,6 @@ def seal(
         logger.info("page summaries are not stored: %s", error.description)
     finally:
         database.sealing.release()
-
-
-def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
-    """Drop the summaries that a write of rows with these timestamps makes wrong."""
-    hours = sorted({timestamp // HOUR for timestamp in timestamps})
-    for first, last in joined([(hour, hour + 1) for hour in hours]):
-        covering = [
-            range_of_spans(level, first // length, (last - 1) // length)
-            for level, length in enumerate(LENGTHS)
-        ]
-        connection.executemany(DROP_SUMMARIES, covering)
-        connection.executemany(STOP_SEALING, covering)
-
-
-def drop_all(connection: sqlite3.Connection) -> None:
-    """Drop all summaries."""
-    for statement in DROP_ALL:
-        connection.execute(statement)
 
 
 def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:

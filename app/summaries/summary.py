@@ -11,9 +11,6 @@ from zlib import compress, crc32, decompress
 
 from pyroaring import BitMap, BitMap64
 
-LENGTHS = (1, 8, 64, 512)
-"""The hours of a span by its level."""
-
 Row = tuple[int, int, bytes, bytes, bytes, int]
 """A row of `page_summary`: level, span, views, visitors, users, checksum."""
 

@@ -5,11 +5,11 @@ import sqlite3
 from itertools import chain, count, groupby, repeat
 from typing import Any
 
-from .. import summaries
 from ..database import Database
 from ..days import PERIODS
 from ..dictionary import Dictionary
 from ..errors import InvalidRequest
+from ..summaries.dropping import drop
 
 BLOCK = 14400
 """The seconds of a block of histories, by which they are clustered (schema.sql)."""
@@ -113,7 +113,7 @@ def update_user_behavior_histories_by_day(
         connection.executemany(
             INSERT_BEHAVIOR, zip(timestamps, repeat(user), count(seq), map(referers.get, urls))
         )
-        summaries.drop(connection, chain((at for (at,) in deleted), timestamps))
+        drop(connection, chain((at for (at,) in deleted), timestamps))
 
 
 def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, int, int]]) -> None:
@@ -124,7 +124,7 @@ def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, 
     # In the order of the table, which spares SQLite from going to and fro in it.
     behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1]))
     connection.executemany(APPEND_BEHAVIOR, behaviors)
-    summaries.drop(connection, (timestamp for timestamp, _, _ in behaviors))
+    drop(connection, (timestamp for timestamp, _, _ in behaviors))
 
 
 def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, Any]:

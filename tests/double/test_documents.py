@@ -252,7 +252,7 @@ def test_an_example_of_python_works(tmp_path: Path, example: Example) -> None:
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What pytest tells of all examples that are its tests, run at once."""
     folder = tmp_path_factory.mktemp("pytest")
-    for example in EXAMPLES:
+    for example in [*EXAMPLES, *IN_README]:
         if example.kind == "pytest":
             (folder / f"test_{example.name}.py").write_text(example.text)
     code, out, err = run(

@@ -1,0 +1,39 @@
+"""Dropping the summaries that a write makes wrong.
+
+Apart from the rest, which loads what a write does not need.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from .spans import HOUR, LENGTHS, joined, range_of_spans
+
+DROP_SUMMARIES = """
+delete from page_summary
+where level = :level and span between :first and :last
+"""
+
+STOP_SEALING = """
+delete from page_sealing
+where level = :level and span between :first and :last
+"""
+
+DROP_ALL = ("delete from page_summary", "delete from page_sealing")
+
+
+def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
+    """Drop the summaries that a write of rows with these timestamps makes wrong."""
+    hours = sorted({timestamp // HOUR for timestamp in timestamps})
+    for first, last in joined([(hour, hour + 1) for hour in hours]):
+        covering = [
+            range_of_spans(level, first // length, (last - 1) // length)
+            for level, length in enumerate(LENGTHS)
+        ]
+        connection.executemany(DROP_SUMMARIES, covering)
+        connection.executemany(STOP_SEALING, covering)
+
+
+def drop_all(connection: sqlite3.Connection) -> None:
+    """Drop all summaries."""
+    for statement in DROP_ALL:
+        connection.execute(statement)
