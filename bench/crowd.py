@@ -15,7 +15,7 @@ from app.demo import make_events
 
 from .data import DAY
 from .measuring import ms, seconds, times, write
-from .processes import BASE, Client, peak_memory, serving
+from .processes import BASE, Client, memory, serving
 
 BEFORE, IMPORTED, BATCH = 100_000, 1_000_000, 10_000
 DAYS = 90
@@ -35,12 +35,12 @@ def run() -> None:
             feeder.start()
             beside = _latencies(client, paths, lambda _: feeder.is_alive())
             client.send("GET", f"{BASE}/metrics/page-statistics?{_range(now, DAYS)}")
-        memory = peak_memory(process_id)
+        most = memory(process_id, "VmHWM")
     rows = []
     for name, quantile in (("median", 50), ("p99", 99)):
         one, other = (statistics.quantiles(taken, n=100)[quantile - 1] for taken in (alone, beside))
         rows.append([f"{name} of a read", ms(one), ms(other), times(other / one)])
-    rows.append(["memory of the server, at most", "", f"{memory / 1e6:.0f} MB", ""])
+    rows.append(["memory of the server, at most", "", f"{most / 1e6:.0f} MB", ""])
     write(
         "crowd",
         "Crowd",

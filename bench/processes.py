@@ -80,10 +80,10 @@ def running(command: list[str], port: int, environment: Mapping[str, str]) -> It
             process.terminate()
 
 
-def peak_memory(process_id: int) -> int:
-    """Return the most memory that a process has had, in bytes (Linux)."""
+def memory(process_id: int, which: str) -> int:
+    """Return the memory of a process in bytes: `VmRSS` is what it has, `VmHWM` the most (Linux)."""
     status = Path(f"/proc/{process_id}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    (line,) = (line for line in status.splitlines() if line.startswith(f"{which}:"))
     return int(line.split()[1]) * 1024
 
 
