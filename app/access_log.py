@@ -6,6 +6,7 @@ import time
 from flask import Flask, Response, g, request
 
 from .api import request_target
+from .security import client_address
 
 logger = logging.getLogger("saasus_analysis.access")
 
@@ -23,15 +24,18 @@ def _start() -> None:
 def _log(response: Response) -> Response:
     if not logger.isEnabledFor(logging.INFO):
         return response
-    logger.info(
-        "%s %s %s %s %.1fms key=%s trace=%s",
-        request.remote_addr,
-        request.method,
+    fields = {
+        "address": client_address(),
+        "method": request.method,
         # Raw targets hold no spaces, but some servers let other bytes through.
-        ascii(request_target())[1:-1],
-        response.status_code,
-        (time.perf_counter() - g.started) * 1000 if "started" in g else 0,
-        g.get("key_name", "-"),
-        response.headers.get("X-Saasus-Trace-Id"),
+        "target": ascii(request_target())[1:-1],
+        "status": response.status_code,
+        "milliseconds": round((time.perf_counter() - g.started) * 1000, 1) if "started" in g else 0,
+        "key": g.get("key_name", "-"),
+    }
+    logger.info(
+        "%(address)s %(method)s %(target)s %(status)s %(milliseconds)sms key=%(key)s",
+        fields,
+        extra={"request": fields},
     )
     return response

@@ -2,7 +2,18 @@
 
 from flask import Flask
 
-from . import access_log, api, auth, docs, ingest, metrics, operations, user_analysis
+from . import (
+    access_log,
+    api,
+    auth,
+    docs,
+    ingest,
+    metrics,
+    monitoring,
+    operations,
+    security,
+    user_analysis,
+)
 from .auth import Guard
 from .config import Settings
 from .database import Database
@@ -16,7 +27,9 @@ def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     app.extensions["database"] = database
     access_log.init_app(app)
     described = api.init_app(app)
+    security.init_app(app, settings)
     auth.init_app(app, guard)
+    monitoring.init_app(app, settings)
     for feature in (user_analysis, metrics, ingest, operations, docs):
         feature.init_app(app, described)
     return app

@@ -5,6 +5,8 @@ variable `ANALYSIS_TIME_ZONE`; a keyword wins. The three `saasus_…` settings a
 variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
 """
 
+import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +17,8 @@ from .days import Calendar
 from .errors import StartError
 
 PREFIX = "ANALYSIS_"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _path(value: object) -> Path:
@@ -73,6 +77,30 @@ def _optional_text(value: object) -> str | None:
     return text
 
 
+def _parts(value: object) -> tuple[str, ...]:
+    """Return what stands between commas, or in a list or tuple."""
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(str(part).strip() for part in parts)
+
+
+def _networks(value: object) -> tuple[Network, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(ipaddress.ip_network(part) for part in _parts(value))
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
+
+
+def _origins(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    parts = _parts(value)
+    if not all(re.fullmatch(r"https?://[^/?#,\s]+", part) for part in parts):
+        raise ValueError("must be origins such as https://example.com, with commas between them")
+    return parts
+
+
 def _seed(value: object) -> str | None:
     if value is None:
         return None
@@ -106,6 +134,48 @@ class Settings:
     port: int = _setting(8000, _number(0, 65535), "port", "Where `serve` listens; 0: any free one.")
     threads: int = _setting(
         8, _number(1, 512), "threads", "Requests that `serve` works on at once."
+    )
+    queue: int = _setting(
+        500,
+        _number(0, 100_000),
+        "requests",
+        "How many requests wait for a thread of `serve`; those that come beyond it get a 503.",
+    )
+    receive_seconds: int = _setting(
+        60,
+        _number(1, 3600),
+        "seconds",
+        "How long a request may take to come in whole; then its connection is closed.",
+    )
+    allow_from: tuple[Network, ...] | None = _setting(
+        None,
+        _networks,
+        "networks",
+        "Addresses and networks whose clients are answered, with commas between them; others get a "
+        "403. Without it: all. The health checks answer all.",
+    )
+    proxies: int = _setting(
+        0,
+        _number(0, 16),
+        "proxies",
+        "How many proxies stand before this server: the client's address is taken so far from the "
+        "end of `X-Forwarded-For`. 0: the header is not looked at.",
+    )
+    cors_origins: tuple[str, ...] | None = _setting(
+        None,
+        _origins,
+        "origins",
+        "Origins whose pages may call the API from a browser, with commas between them.",
+    )
+    log_format: str = _setting(
+        "text", _one_of("text", "json"), "word", "Lines of the log: for people, or JSON objects."
+    )
+    metrics: str = _setting(
+        "loopback",
+        _one_of("off", "loopback", "key"),
+        "word",
+        "`/metrics` for Prometheus: not there, for clients on this machine, or with a key of scope "
+        "read.",
     )
     drain_seconds: int = _setting(
         30, _number(0, 3600), "seconds", "How long `serve` lets requests finish when it is stopped."

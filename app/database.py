@@ -6,6 +6,7 @@ it on connections of their own (WAL), each seeing one state of the data.
 
 import os
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -18,6 +19,7 @@ from flask import current_app, g
 from .config import Settings
 from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
+from .histogram import Histogram
 from .migrations import prepare
 
 SWITCHED = {None: None, True: "on", False: "off"}
@@ -69,6 +71,8 @@ class Database:
         self._write_lock = Lock()
         self.sealing = Lock()
         """Held by the thread that makes page summaries."""
+        self.write_waits = Histogram()
+        """How long writes waited for other threads and processes."""
         wanted = {
             "time_zone": time_zone,
             "keep_query": SWITCHED[keep_query],
@@ -139,6 +143,7 @@ class Database:
         Waits for other threads, and `busy_seconds` for other processes; with a patience, so many
         seconds for each. Raises ServiceUnavailable where asking again later can help.
         """
+        began = time.perf_counter()
         if not self._write_lock.acquire(timeout=-1 if patience is None else patience):
             raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
         connection = self._writer
@@ -147,6 +152,7 @@ class Database:
                 if patience is not None:
                     _set_busy_timeout(connection, patience)
                 with transaction(connection):
+                    self.write_waits.observe(time.perf_counter() - began)
                     yield connection
         finally:
             if patience is not None:

@@ -18,5 +18,15 @@ def init_app(app: Flask, api: Api) -> None:
 
     # A validator badge would be fetched from another host.
     page = {"app_name": TITLE, "validatorUrl": None}
-    app.register_blueprint(get_swaggerui_blueprint("/docs", "/openapi.json", config=page))
+    blueprint = get_swaggerui_blueprint("/docs", "/openapi.json", config=page)
+    blueprint.after_request(_let_the_page_work)
+    app.register_blueprint(blueprint)
     public(app.view_functions["swagger_ui.show"])
+
+
+def _let_the_page_work(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+    )
+    return response

@@ -74,6 +74,12 @@ class PermissionDenied(ApiError):
     code = 403
 
 
+class IpRestricted(PermissionDenied):
+    """403: clients at this address are not answered."""
+
+    type = "ip_restricted"
+
+
 class NotFound(ApiError):
     """404: there is nothing of the name that the path has."""
 

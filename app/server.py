@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from threading import Lock, RLock
 from types import FrameType
 from typing import Any
@@ -19,11 +20,12 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import Error
 
 from .api import TRACE_HEADER, make_trace_id
-from .auth.guard import is_loopback
 from .config import Settings
 from .errors import StartError, error_body, known_status
+from .security import SECURITY_HEADERS, is_loopback
 
 logger = logging.getLogger("saasus_analysis.server")
 # It warns of every request that waits for a thread, which is what a queue is for.
@@ -40,10 +42,12 @@ MESSAGES = {
     431: "the request line and headers must be shorter than {max_header} bytes",
     500: "the server failed to answer; its log tells more",
     501: "Transfer-Encoding must be chunked or left out",
+    503: "there are too many requests at once; ask again later",
 }
 """What is said where waitress refuses a request before the application sees it."""
 
 POLL_SECONDS = 0.5
+SLOW_SECONDS = 1
 CONNECTIONS = 1000
 RECEIVED, KEPT_IN_MEMORY = 2**16, 2**22
 
@@ -63,9 +67,12 @@ class _ErrorTask(ErrorTask):
         body = json.dumps(error_body(status, message)).encode()
         self.status = f"{status} {self.request.error.reason}"
         self.response_headers += [("Content-Type", "application/json"), (TRACE_HEADER, trace_id)]
+        self.response_headers += SECURITY_HEADERS.items()
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
         self.content_length = len(body)
-        logger.info("%s refused: %s trace=%s", self.channel.addr[0], self.status, trace_id)
+        logger.info("%s refused: %s (%s)", self.channel.addr[0], self.status, trace_id)
         self.write(body)
 
 
@@ -106,25 +113,48 @@ class _Channel(HTTPChannel):
     task_class = _Task
     error_task_class = _ErrorTask
 
+    receiving_since: float | None = None
+    """When the first byte came of a request that is not whole yet; by the monotonic clock."""
+
     @property
     def busy(self) -> bool:
         """Whether a request is being received, worked on or answered."""
         return bool(self.requests or self.request or self.total_outbufs_len)
 
+    def received(self, data: bytes) -> bool:
+        taken: bool = super().received(data)
+        if self.request is None:
+            self.receiving_since = None
+        elif self.receiving_since is None:
+            self.receiving_since = time.monotonic()
+        return taken
+
+
+class _TooMany(Error):
+    """What is wrong with a request that would have to wait behind too many others."""
+
+    code = HTTPStatus.SERVICE_UNAVAILABLE
+    reason = HTTPStatus.SERVICE_UNAVAILABLE.phrase
+
 
 class _Dispatcher(ThreadedTaskDispatcher):
     """Gives requests to threads if they may wait, else to the thread of the loop.
 
-    Handing a small request to another thread and back takes as long as answering it.
+    Handing a small request to another thread and back takes as long as answering it. A request that
+    finds as many waiting as may wait is refused.
     """
 
-    def __init__(self, may_wait: Callable[[], bool]) -> None:
+    def __init__(self, queue: int, may_wait: Callable[[], bool]) -> None:
         super().__init__()
+        self._most = queue
         self._may_wait = may_wait
         self._ready: deque[HTTPChannel] = deque()
 
     def add_task(self, task: HTTPChannel) -> None:
-        if self._may_wait():
+        if len(self.queue) >= self._most:
+            task.requests[0].error = _TooMany("")
+            self._ready.append(task)
+        elif self._may_wait():
             super().add_task(task)
         else:
             self._ready.append(task)
@@ -153,12 +183,14 @@ class Server:
         may_wait: Callable[[], bool] = lambda: True,
     ) -> None:
         self._drain_seconds = settings.drain_seconds
+        self._looked = time.monotonic()
         self._stopping = False
         self._is_closed = False
         self._end = RLock()  # a signal may come to the thread that holds it
         self._sockets: dict[int, Any] = {}
         self._socket = _listen(settings.host, settings.port, loopback_for)
-        self._dispatcher = _Dispatcher(may_wait)
+        self._receive_seconds = settings.receive_seconds
+        self._dispatcher = _Dispatcher(settings.queue, may_wait)
         self._server = create_server(
             app,
             _dispatcher=self._dispatcher,
@@ -173,7 +205,7 @@ class Server:
             inbuf_overflow=KEPT_IN_MEMORY,
             # waitress refuses what is as long as its limit; ours may be reached.
             max_request_body_size=settings.max_body + 1,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=not settings.proxies,
         )
         self._server.channel_class = _Channel
         self._server.waiting = self._waiting
@@ -228,6 +260,7 @@ class Server:
     def _poll(self) -> None:
         wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._sockets, count=1)
         self._dispatcher.run_ready()
+        self._close_slow()
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -242,6 +275,18 @@ class Server:
         with self._counting:
             self._threads += count
             self._dispatcher.set_thread_count(self._threads)
+
+    def _close_slow(self) -> None:
+        """Close the connections whose request takes too long to come, about once a second."""
+        now = time.monotonic()
+        if now - self._looked < SLOW_SECONDS:
+            return
+        self._looked = now
+        for channel in list(self._server.active_channels.values()):
+            since = channel.receiving_since
+            if since is not None and now - since > self._receive_seconds:
+                logger.info("%s is too slow to send a request; closed", channel.addr[0])
+                channel.handle_close()
 
     def _close_idle(self) -> bool:
         """Close the connections that wait for nothing, and tell whether any are left."""

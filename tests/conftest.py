@@ -95,11 +95,18 @@ def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[s
 
 
 @contextmanager
-def serving(*arguments: str | Path, stderr: Any = subprocess.DEVNULL) -> Iterator[RunningServer]:
+def serving(
+    *arguments: str | Path, stderr: Any = subprocess.DEVNULL, **environment: str
+) -> Iterator[RunningServer]:
     """Run `serve` of this checkout on a free port, and end it afterwards."""
     command = [sys.executable, "-m", "app", "serve", "--port", "0", *map(str, arguments)]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

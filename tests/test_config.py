@@ -1,4 +1,5 @@
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ GOOD: list[tuple[str, str, Any]] = [
     ("port", "65535", 65535),
     ("threads", "1", 1),
     ("drain_seconds", "0", 0),
+    ("queue", "0", 0),
+    ("receive_seconds", "1", 1),
+    ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    ("proxies", "1", 1),
+    ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
+    ("log_format", "json", "json"),
+    ("metrics", "off", "off"),
     ("max_body", "1024", 1024),
     ("keep_query", "1", True),
     ("collapse_ids", "off", False),
@@ -57,11 +65,15 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
     [
         ({"databse": "x"}, {}, "databse is not a setting; did you mean database?"),
         ({}, {"ANALYSIS_PROT": "1"}, "ANALYSIS_PROT is not a setting; did you mean ANALYSIS_PORT?"),
-        ({"qqq": 1}, {}, "qqq is not a setting; known are auth, "),
+        ({"qqq": 1}, {}, "qqq is not a setting; known are allow_from, auth, "),
         ({}, {"ANALYSIS_PORT": "x"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({}, {"ANALYSIS_PORT": "65536"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({"port": True}, {}, "port: must be a whole number"),
         ({"port": 1.0}, {}, "port: must be a whole number"),
+        ({"allow_from": "10.0.0.1/8"}, {}, "allow_from: must be networks such as"),
+        ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
+        ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
+        ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
         ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
         ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),
         ({"auth": 1}, {}, "auth: must be on or off"),

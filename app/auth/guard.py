@@ -4,7 +4,6 @@ A view that names no scope and is not marked public is refused to everybody.
 """
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +14,7 @@ from ..api import request_target
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, Unauthorized
+from ..security import client_address, is_loopback
 from . import keys, signature
 from .keys import Key
 
@@ -33,14 +33,6 @@ def public(view: View) -> View:
     """Mark a view as one that needs no key."""
     view.scope = None  # type: ignore[attr-defined]
     return view
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address is this machine's own; what is no IP address is not."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def init_app(app: Flask, guard: Guard) -> None:
@@ -75,7 +67,7 @@ def is_well_formed(authorization: str) -> bool:
 
 def require_loopback() -> None:
     """Let a request through that comes from this machine."""
-    if not is_loopback(request.remote_addr or ""):
+    if not is_loopback(client_address()):
         raise PermissionDenied("without keys, this server answers clients on its own machine only")
 
 

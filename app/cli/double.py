@@ -3,12 +3,11 @@
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 
 import click
 
-from .. import __version__
+from .. import __version__, logs
 from ..double import application
 from ..double.front import CONTROL
 from .common import host_option, load
@@ -52,11 +51,10 @@ def double(
     Prints one line of JSON when it answers: url, control, pid and version.
     """
     parent = os.getppid()
-    level = logging.INFO if verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = load(
         host=host, port=port, double_auth=auth, double_seed=seed, double_remote=remote or None
     )
+    logs.configure(settings, logging.INFO if verbose else logging.ERROR)
     app = application.make_double(settings)
     try:
         server = application.serve(app)

@@ -1,9 +1,7 @@
 """`serve` and `demo`."""
 
 import json
-import logging
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import TextIO
 import click
 from tqdm import tqdm
 
-from .. import create_app
+from .. import create_app, logs
 from ..auth import keys
 from ..config import Settings
 from ..database import Database
@@ -118,10 +116,10 @@ def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
 @contextmanager
 def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     """Give a server that listens, and is not running yet, with its settings and database."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:
         settings = app.extensions["settings"]
+        logs.configure(settings)
         yield (
             Server(app, settings, loopback_for=None if settings.auth else "without keys"),
             settings,

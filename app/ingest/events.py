@@ -61,6 +61,15 @@ class Report:
     ignored: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many records had which outcome."""
+        return {
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "ignored": self.ignored,
+            "refused": len(self.refused),
+        }
+
     def refuse(self, index: int, error: ValidationError) -> None:
         """Note why the record at an index was refused."""
         self.refused.append({"index": index, "message": "; ".join(describe(error))})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from flask import request
+from flask import g, request
 from marshmallow import ValidationError
 
 from ..body import parse_json, read_body
@@ -33,6 +33,7 @@ def take_in(
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
         raise InvalidRequest(*lines, introduction="nothing was stored: ")
     record_events(database, events, report)
+    g.report = report.counts()
     return asdict(report)
 
 

@@ -56,7 +56,7 @@ def test_every_route_is_public_on_purpose_or_listed_above(app: Flask) -> None:
         for method, path, _ in OPERATIONS
     }
     listed |= {("POST", f"/ingest/{feed}") for feed in ("events", "eventbridge", "apilog")}
-    public = {"/healthz", "/readyz", "/openapi.json", "/docs/", "/docs/<path:path>"}
+    public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/", "/docs/<path:path>"}
     for rule in app.url_map.iter_rules():
         scope = getattr(app.view_functions[rule.endpoint], "scope", "none named")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:

@@ -1,0 +1,120 @@
+"""What operators watch: counts and times since the start, as Prometheus reads them."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, current_app, g, request
+
+from .auth import public
+from .config import Settings
+from .database import Database
+from .errors import PermissionDenied
+from .histogram import BUCKETS, Histogram
+from .security import client_address, is_loopback
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+SELECT_SUMMARIES = "select level, count(*) from page_summary group by level order by level"
+
+
+class Monitor:
+    """Counts the requests of an application."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.records: Counter[str] = Counter()
+
+    def note(self, response: Response) -> Response:
+        """Count a request that was answered."""
+        view = current_app.view_functions.get(request.endpoint or "")
+        operation = getattr(view, "operation_id", None) or "other"
+        with self._lock:
+            self.requests[operation, response.status_code] += 1
+            durations = self.durations[operation]
+            if "report" in g:
+                self.records.update(g.report)
+        if "started" in g:
+            durations.observe(time.perf_counter() - g.started)
+        return response
+
+    def collect(self) -> "Iterator[Metric]":
+        """Yield what was counted, and how the database stands now."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        database: Database = current_app.extensions["database"]
+        with self._lock:
+            requests, records = dict(self.requests), dict(self.records)
+            durations = dict(self.durations)
+        counted = CounterMetricFamily(
+            "saasus_analysis_requests",
+            "Requests that were answered",
+            labels=["operation", "status"],
+        )
+        for (operation, status), count in sorted(requests.items()):
+            counted.add_metric([operation, str(status)], count)
+        yield counted
+        yield _histogram("request_seconds", "Time to an answer", durations)
+        fed = CounterMetricFamily(
+            "saasus_analysis_ingested_records", "Records that were fed", labels=["outcome"]
+        )
+        for outcome, count in sorted(records.items()):
+            fed.add_metric([outcome], count)
+        yield fed
+        waits = {"": database.write_waits}
+        yield _histogram("write_wait_seconds", "Time that writes waited for others", waits)
+        for name, path in (("database", database.path), ("wal", Path(f"{database.path}-wal"))):
+            size = path.stat().st_size if path.exists() else 0
+            yield GaugeMetricFamily(f"saasus_analysis_{name}_bytes", "Size of the file", size)
+        spans = GaugeMetricFamily(
+            "saasus_analysis_page_summaries", "Spans that are sealed", labels=["level"]
+        )
+        with database.reading() as connection:
+            for level, count in connection.execute(SELECT_SUMMARIES):
+                spans.add_metric([str(level)], count)
+        yield spans
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Count the requests of an application, and show the counts unless that is off."""
+    if settings.metrics == "off":
+        return
+    monitor = Monitor()
+    app.after_request(monitor.note)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        if settings.metrics == "loopback" and not is_loopback(client_address()):
+            raise PermissionDenied("/metrics is shown to clients on the server's own machine only")
+        # Loaded when the first one asks: a start does not wait for it.
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(monitor)
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    if settings.metrics == "key":
+        metrics.scope = "read"  # type: ignore[attr-defined]
+    else:
+        public(metrics)
+
+
+def _histogram(name: str, about: str, histograms: dict[str, Histogram]) -> "Metric":
+    from prometheus_client.core import HistogramMetricFamily
+
+    labels = ["operation"] if "" not in histograms else []
+    family = HistogramMetricFamily(f"saasus_analysis_{name}", about, labels=labels)
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    for label, histogram in sorted(histograms.items()):
+        counts, total = histogram.read()
+        buckets = list(zip(bounds, accumulate(counts), strict=True))
+        family.add_metric([label] if labels else [], buckets, total)
+    return family

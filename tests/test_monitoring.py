@@ -1,0 +1,171 @@
+"""What Prometheus reads, and the log."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.config import load_settings
+from app.database import Database
+from app.histogram import BUCKETS, Histogram
+from app.logs import JsonFormatter, TextFormatter
+
+from .calls import BASE, ingest, put
+from .conftest import NOW, ROOT, run, serving
+
+EVENT = {"type": "userinfo", "user_id": "ann", "timestamp": NOW, "referer": "/"}
+
+
+def samples(client: FlaskClient) -> dict[tuple[str, str], float]:
+    """Return the samples of /metrics by name and the values of their labels."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    assert answer.content_type.startswith("text/plain")
+    return {
+        (
+            sample.name.removeprefix("saasus_analysis_"),
+            "/".join(sample.labels.values()),
+        ): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_requests_are_counted_by_operation_and_status(client: FlaskClient) -> None:
+    for _ in range(3):
+        client.get(f"{BASE}/users/ann/behavior-histories")
+    client.get(f"{BASE}/active-users")
+    client.get(f"{BASE}/users/ann/behavior-histories", headers={"Authorization": "Bearer x"})
+    client.get("/nothing")
+    found = samples(client)
+    assert found["requests_total", "GetUserBehaviorHistories/200"] == 3
+    assert found["requests_total", "GetUserBehaviorHistories/401"] == 1
+    assert found["requests_total", "GetActiveUsers/400"] == 1
+    assert found["requests_total", "other/404"] == 1
+    assert found["request_seconds_count", "GetUserBehaviorHistories"] == 4
+    assert 0 < found["request_seconds_sum", "GetUserBehaviorHistories"] < 60
+
+
+def test_records_are_counted_by_outcome(client: FlaskClient) -> None:
+    ingest(client, EVENT | {"id": "1"}, EVENT)
+    client.post(f"{BASE}/ingest/events", json=[EVENT | {"id": "1"}, {"type": "x"}])
+    found = samples(client)
+    outcomes = ("accepted", "duplicates", "ignored", "refused")
+    assert [found["ingested_records_total", outcome] for outcome in outcomes] == [2, 1, 0, 1]
+
+
+def test_the_database_is_measured(client: FlaskClient, database: Database) -> None:
+    hours = [EVENT | {"timestamp": NOW - 10**6 - 60 * number} for number in range(600)]
+    ingest(client, *hours)
+    span = {"start_timestamp": 0, "end_timestamp": NOW}
+    client.get(f"{BASE}/metrics/page-statistics", query_string=span)
+    found = samples(client)
+    assert found["database_bytes", ""] == database.path.stat().st_size
+    assert found["wal_bytes", ""] == Path(f"{database.path}-wal").stat().st_size
+    assert found["page_summaries", "0"] > 0
+    assert found["write_wait_seconds_count", ""] >= 2
+
+
+def test_a_label_is_never_what_a_client_wrote(client: FlaskClient) -> None:
+    """A client could otherwise make as many series as it likes."""
+    for number in range(50):
+        client.get(f"/path-{number}")
+        client.get(f"{BASE}/users/user-{number}/behavior-histories")
+    text = client.get("/metrics").text
+    assert "path-" not in text
+    assert "user-" not in text
+
+
+def test_counts_of_many_threads_add_up(app: Flask) -> None:
+    def ask() -> None:
+        client = app.test_client()
+        for _ in range(50):
+            client.get("/healthz")
+
+    threads = [Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert samples(app.test_client())["requests_total", "other/200"] == 400
+
+
+def test_times_fall_into_the_bucket_that_they_do_not_exceed() -> None:
+    histogram = Histogram()
+    for seconds in (0, BUCKETS[0], BUCKETS[0] + 1e-9, BUCKETS[-1], BUCKETS[-1] + 1):
+        histogram.observe(seconds)
+    counts, total = histogram.read()
+    assert (counts[0], counts[1], counts[-2], counts[-1], sum(counts)) == (2, 1, 1, 1, 5)
+    assert total == pytest.approx(2 * BUCKETS[0] + 2 * BUCKETS[-1] + 1)
+
+
+def test_a_start_does_not_load_what_only_prometheus_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys; from app import create_app\n"
+        "client = create_app(database=sys.argv[1], auth=False).test_client()\n"
+        "client.get('/healthz')\n"
+        "print('prometheus_client' in sys.modules)\n"
+        "client.get('/metrics'); print('prometheus_client' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.db")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_a_line_of_the_log_is_an_object_with_the_trace_id(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        serving(
+            "--database", tmp_path / "a.db", stderr=stderr, ANALYSIS_LOG_FORMAT="json"
+        ) as server,
+    ):
+        headers = {**server.headers, "X-Saasus-Trace-Id": "my-trace"}
+        url = f"{server.url}{BASE}/active-users?type=%0A"
+        with pytest.raises(HTTPError) as refused:
+            urlopen(Request(url, headers=headers))
+        refused.value.close()
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert line["trace"] == "my-trace"
+    assert (line["level"], line["logger"]) == ("info", "saasus_analysis.access")
+    assert (line["method"], line["status"], line["key"]) == ("GET", 400, "first")
+    assert line["target"] == f"{BASE}/active-users?type=%0A"
+    assert server.token not in log.read_text()
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_line_stays_one_line_whatever_is_in_it(formatter: logging.Formatter, app: Flask) -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 1, "two %s", ("words",), None)
+    with app.test_request_context():
+        text = formatter.format(record)
+    assert "two words" in text
+    assert len(text.splitlines()) == 1
+
+
+def test_an_unknown_form_of_the_log_is_refused(tmp_path: Path) -> None:
+    environment = os.environ | {"ANALYSIS_LOG_FORMAT": "xml"}
+    done = run("serve", "--database", tmp_path / "a.db", env=environment)
+    assert done.returncode == 1
+    assert "ANALYSIS_LOG_FORMAT: must be one of text, json" in done.stderr
+    assert load_settings({}, {}).log_format == "text"
+
+
+def test_put_and_read_wait_for_nobody(client: FlaskClient, database: Database) -> None:
+    before = sum(database.write_waits.read()[0])
+    put(
+        client,
+        "/active-users",
+        {"type": "daily", "date": "2026-05-19", "tenant_id": "a", "env_id": 1, "active_users": 1},
+    )
+    client.get(f"{BASE}/users/ann/behavior-histories")
+    assert sum(database.write_waits.read()[0]) == before + 1
