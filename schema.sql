@@ -124,6 +124,7 @@ create table key (
   created_at integer not null,
   expires_at integer,                  -- null: never
   revoked_at integer,                  -- null: not revoked
+  last_used_at integer,                -- null: never; noted once an hour
   check ((token_hash is null) = (saas_id is not null)),
   check (secret is null or saas_id is not null)
 ) strict;

@@ -48,6 +48,9 @@ MIGRATIONS: tuple[str, ...] = (
       primary key (level, span)
     ) strict, without rowid;
     """,
+    """
+    alter table key add column last_used_at integer;
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 

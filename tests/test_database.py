@@ -162,6 +162,7 @@ class TestMigration:
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(
                 """
+                alter table key drop column last_used_at;
                 drop table page_summary;
                 drop table page_sealing;
                 drop table behavior;

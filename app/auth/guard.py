@@ -52,6 +52,7 @@ def require_key() -> None:
     if key is None:
         raise Unauthorized(REFUSED)
     g.key_name = key.name
+    keys.note_use(current_app.extensions["database"], key)
     if scope not in key.scopes:
         raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
 

@@ -9,9 +9,10 @@ import hmac
 import secrets
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..database import Database
+from ..errors import ServiceUnavailable
 
 SCOPES = ("read", "write", "ingest", "admin")
 TOKEN_PREFIX = "saa_"
@@ -23,7 +24,7 @@ values (:name, :prefix, :token_hash, :saas_id, :secret, :scopes, :created_at, :e
 """
 
 LIST_KEYS = """
-select name, prefix, saas_id, scopes, created_at, expires_at, revoked_at
+select name, prefix, saas_id, scopes, created_at, expires_at, revoked_at, last_used_at
 from key
 order by id
 """
@@ -34,8 +35,23 @@ set revoked_at = :now, secret = null
 where name = :name and revoked_at is null
 """
 
+RETIRE_KEY = """
+update key
+set name = :old_name, expires_at = min(coalesce(expires_at, :until), :until)
+where name = :name
+  and revoked_at is null
+  and (expires_at is null or expires_at > :now)
+returning scopes, saas_id
+"""
+
+NOTE_USE = """
+update key
+set last_used_at = :now
+where prefix = :prefix
+"""
+
 FIND_KEY = """
-select name, scopes, token_hash, saas_id, secret
+select name, scopes, token_hash, saas_id, secret, prefix, last_used_at
 from key
 where prefix = :prefix
   and revoked_at is null
@@ -45,12 +61,22 @@ where prefix = :prefix
 COUNT_KEYS = "select count(*) from key"
 
 
+NOTED_SECONDS = 3600
+"""How old the noted time of a key's last use may be: a write for each request would be too many."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key that came with a request and holds now."""
 
     name: str
     scopes: frozenset[str]
+    prefix: str | None = None
+    """None: it is not stored."""
+    last_used_at: int | None = None
+
+
+Shown = TypeVar("Shown")
 
 
 class NameTaken(Exception):
@@ -64,16 +90,11 @@ def create_bearer_key(
 
     Raises NameTaken.
     """
-    token = f"{TOKEN_PREFIX}{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
-    _insert(
-        database,
-        name=name,
-        scopes=scopes,
-        expires_at=expires_at,
-        prefix=token[:PREFIX_LENGTH],
-        token_hash=_hash(token),
-    )
-    return token
+    made = _make_bearer()
+    with database.writing() as connection:
+        now = database.clock.now()
+        _insert(connection, now, name=name, scopes=scopes, expires_at=expires_at, **made.row)
+    return made.shown
 
 
 def create_signature_key(
@@ -83,18 +104,43 @@ def create_signature_key(
 
     Raises NameTaken.
     """
-    saas_id, api_key = f"saas_{secrets.token_hex(8)}", f"api_{secrets.token_hex(16)}"
-    secret = secrets.token_urlsafe(32)
-    _insert(
-        database,
-        name=name,
-        scopes=scopes,
-        expires_at=expires_at,
-        prefix=api_key,
-        saas_id=saas_id,
-        secret=secret,
-    )
-    return {"SAASUS_SAAS_ID": saas_id, "SAASUS_API_KEY": api_key, "SAASUS_SECRET_KEY": secret}
+    made = _make_signature()
+    with database.writing() as connection:
+        now = database.clock.now()
+        _insert(connection, now, name=name, scopes=scopes, expires_at=expires_at, **made.row)
+    return made.shown
+
+
+def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | str | None:
+    """Make a key in the place of another, which goes on for so many seconds as `NAME.old`.
+
+    Returns what `create_bearer_key` or `create_signature_key` does, or None if there is no such key.
+    Raises NameTaken, with nothing changed, if there is a `NAME.old` already.
+    """
+    with database.writing() as connection:
+        now = database.clock.now()
+        old = {"name": name, "old_name": f"{name}.old", "until": now + overlap, "now": now}
+        try:
+            row = connection.execute(RETIRE_KEY, old).fetchone()
+        except sqlite3.IntegrityError as error:
+            raise NameTaken(old["old_name"]) from error
+        if row is None:
+            return None
+        made = _make_signature() if row[1] else _make_bearer()
+        _insert(connection, now, name=name, scopes=tuple(row[0].split()), **made.row)
+    return made.shown
+
+
+def note_use(database: Database, key: Key) -> None:
+    """Note that a key was used, once an hour, and not where that would have to wait."""
+    now = database.clock.now()
+    if key.prefix is None or abs(now - (key.last_used_at or 0)) < NOTED_SECONDS:
+        return
+    try:
+        with database.writing(patience=0) as connection:
+            connection.execute(NOTE_USE, {"prefix": key.prefix, "now": now})
+    except ServiceUnavailable:
+        return
 
 
 def list_keys(database: Database) -> list[dict[str, Any]]:
@@ -136,21 +182,38 @@ def find_signature_key(database: Database, saas_id: str, api_key: str) -> tuple[
     return None, secrets.token_urlsafe(32)
 
 
-def _insert(database: Database, *, scopes: tuple[str, ...], **values: Any) -> None:
-    empty: dict[str, object] = {"token_hash": None, "saas_id": None, "secret": None}
-    with database.writing() as connection:
-        try:
-            connection.execute(
-                INSERT_KEY,
-                empty
-                | values
-                | {
-                    "scopes": " ".join(scope for scope in SCOPES if scope in scopes),
-                    "created_at": database.clock.now(),
-                },
-            )
-        except sqlite3.IntegrityError as error:
-            raise NameTaken(values["name"]) from error
+@dataclass(frozen=True)
+class _Made(Generic[Shown]):
+    """What is shown of a new key, and what is stored of it."""
+
+    shown: Shown
+    row: dict[str, Any]
+
+
+def _make_bearer() -> _Made[str]:
+    token = f"{TOKEN_PREFIX}{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
+    return _Made(token, {"prefix": token[:PREFIX_LENGTH], "token_hash": _hash(token)})
+
+
+def _make_signature() -> _Made[dict[str, str]]:
+    saas_id, api_key = f"saas_{secrets.token_hex(8)}", f"api_{secrets.token_hex(16)}"
+    secret = secrets.token_urlsafe(32)
+    return _Made(
+        {"SAASUS_SAAS_ID": saas_id, "SAASUS_API_KEY": api_key, "SAASUS_SECRET_KEY": secret},
+        {"prefix": api_key, "saas_id": saas_id, "secret": secret},
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, now: int, *, scopes: tuple[str, ...], **values: Any
+) -> None:
+    empty = dict.fromkeys(("token_hash", "saas_id", "secret", "expires_at"))
+    ordered = " ".join(scope for scope in SCOPES if scope in scopes)
+    row = empty | values | {"scopes": ordered, "created_at": now}
+    try:
+        connection.execute(INSERT_KEY, row)
+    except sqlite3.IntegrityError as error:
+        raise NameTaken(values["name"]) from error
 
 
 def _find(database: Database, prefix: str) -> tuple[Any, ...] | None:
@@ -162,7 +225,7 @@ def _find(database: Database, prefix: str) -> tuple[Any, ...] | None:
 
 
 def _key(row: tuple[Any, ...]) -> Key:
-    return Key(name=row[0], scopes=frozenset(row[1].split()))
+    return Key(row[0], frozenset(row[1].split()), prefix=row[5], last_used_at=row[6])
 
 
 def _hash(token: str) -> bytes:

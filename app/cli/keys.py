@@ -43,18 +43,42 @@ def create_key(
         expires_at = _expiry(expires, opened.clock.now()) if expires else None
         try:
             if signature:
-                made = keys.create_signature_key(
-                    opened, name=name, scopes=scopes, expires_at=expires_at
+                _show(
+                    keys.create_signature_key(
+                        opened, name=name, scopes=scopes, expires_at=expires_at
+                    )
                 )
-                for variable, value in made.items():
-                    click.echo(f"{variable}={value}")
             else:
-                click.echo(
+                _show(
                     keys.create_bearer_key(opened, name=name, scopes=scopes, expires_at=expires_at)
                 )
         except keys.NameTaken:
             raise click.ClickException(f"there is a key named {name}; revoke it first") from None
-    click.echo("This is shown once; keep it safe.", err=True)
+
+
+@group.command("rotate")
+@click.argument("name")
+@click.option(
+    "--overlap",
+    metavar="HOURS",
+    type=click.IntRange(0, 8760),
+    default=24,
+    show_default=True,
+    help="How long the old key goes on, as NAME.old.",
+)
+@database_option
+def rotate_key(name: str, overlap: int, database: Path | None) -> None:
+    """Make another key of the same kind and scopes, and let the old one run out."""
+    with open_database(database) as opened:
+        try:
+            made = keys.rotate_key(opened, name, overlap * 3600)
+        except keys.NameTaken:
+            raise click.ClickException(
+                f"there is a key named {name}.old, from a rotation before; revoke it first"
+            ) from None
+    if made is None:
+        raise click.ClickException(f"there is no key named {name} that is valid")
+    _show(made)
 
 
 @group.command("list")
@@ -63,12 +87,13 @@ def list_keys(database: Path | None) -> None:
     """List the keys, without what is secret."""
     with open_database(database) as opened:
         now = opened.clock.now()
-        line = "{:<20} {:<10} {:<40} {:<24} {}"
-        click.echo(line.format("NAME", "KIND", "PREFIX OR API KEY", "SCOPES", "STATE"))
+        line = "{:<20} {:<10} {:<40} {:<24} {:<22} {}"
+        click.echo(line.format("NAME", "KIND", "PREFIX OR API KEY", "SCOPES", "STATE", "LAST USED"))
         for key in keys.list_keys(opened):
             kind = "signature" if key["saas_id"] else "bearer"
             state = _state(key, now)
-            click.echo(line.format(key["name"], kind, key["prefix"], key["scopes"], state))
+            used = _minute(key["last_used_at"]) if key["last_used_at"] else "never"
+            click.echo(line.format(key["name"], kind, key["prefix"], key["scopes"], state, used))
 
 
 @group.command("revoke")
@@ -80,6 +105,12 @@ def revoke_key(name: str, database: Path | None) -> None:
         if not keys.revoke_key(opened, name):
             raise click.ClickException(f"there is no key named {name}")
     click.echo(f"revoked {name}")
+
+
+def _show(made: str | dict[str, str]) -> None:
+    lines = [made] if isinstance(made, str) else [f"{name}={made[name]}" for name in made]
+    click.echo("\n".join(lines))
+    click.echo("This is shown once; keep it safe.", err=True)
 
 
 def _expiry(text: str, now: int) -> int:
@@ -94,6 +125,10 @@ def _expiry(text: str, now: int) -> int:
             "must be a date to come, as YYYY-MM-DD, or a number of days", param_hint="--expires"
         )
     return at
+
+
+def _minute(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _state(key: dict[str, Any], now: int) -> str:

@@ -9,6 +9,7 @@ from app.auth import keys
 from app.database import Database
 
 from ..conftest import SetClock, run
+from ..test_database import locked_by_another_process
 
 DAY = 86400
 OPERATIONS = [
@@ -172,7 +173,7 @@ def test_the_command_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
     secret = signing.stdout.split("SAASUS_SECRET_KEY=")[1].strip()
     listed = run("keys", "list", *at).stdout
     assert re.search(rf"reporting +bearer +{token[:12]} +read +valid until ", listed)
-    assert re.search(r"sdk +signature +api_\w+ +read write ingest +valid\n", listed)
+    assert re.search(r"sdk +signature +api_\w+ +read write ingest +valid +never\n", listed)
     assert token not in listed
     assert secret not in listed
     assert run("keys", "revoke", "sdk", *at).stdout == "revoked sdk\n"
@@ -214,3 +215,76 @@ def test_a_name_can_be_used_again_when_its_key_is_revoked(database: Database) ->
     assert keys.revoke_key(database, "k")
     assert not keys.revoke_key(database, "k")
     keys.create_bearer_key(database, name="k", scopes=("read",))
+
+
+def test_a_rotated_key_goes_on_for_a_while(
+    anonymous: FlaskClient, database: Database, clock: SetClock
+) -> None:
+    def status(token: str) -> int:
+        return anonymous.get(
+            "/v1/analysis/users/ann/behavior-histories", headers=bearer(token)
+        ).status_code
+
+    old = keys.create_bearer_key(database, name="k", scopes=("read", "ingest"))
+    new = keys.rotate_key(database, "k", overlap=3600)
+    assert isinstance(new, str)
+    assert [status(old), status(new)] == [200, 200]
+    rows = {row["name"]: row for row in keys.list_keys(database)}
+    assert rows["k"]["scopes"] == rows["k.old"]["scopes"] == "read ingest"
+    assert (rows["k"]["expires_at"], rows["k.old"]["expires_at"]) == (None, clock.now() + 3600)
+    with pytest.raises(keys.NameTaken):
+        keys.rotate_key(database, "k", overlap=0)
+    assert [status(old), status(new)] == [200, 200]
+    clock.timestamp += 3600
+    assert [status(old), status(new)] == [401, 200]
+    assert keys.rotate_key(database, "nobody", overlap=0) is None
+    assert keys.rotate_key(database, "k.old", overlap=0) is None
+
+
+def test_a_rotated_signature_key_is_one_again(database: Database) -> None:
+    old = keys.create_signature_key(database, name="sdk", scopes=("read",))
+    new = keys.rotate_key(database, "sdk", overlap=60)
+    assert isinstance(new, dict)
+    assert new.keys() == old.keys()
+    for key, name in ((old, "sdk.old"), (new, "sdk")):
+        found, secret = keys.find_signature_key(
+            database, key["SAASUS_SAAS_ID"], key["SAASUS_API_KEY"]
+        )
+        assert found is not None
+        assert (found.name, secret) == (name, key["SAASUS_SECRET_KEY"])
+
+
+def test_a_rotation_never_makes_a_key_last_longer(database: Database, clock: SetClock) -> None:
+    until = clock.now() + 10
+    keys.create_bearer_key(database, name="k", scopes=("read",), expires_at=until)
+    keys.rotate_key(database, "k", overlap=3600)
+    rows = {row["name"]: row["expires_at"] for row in keys.list_keys(database)}
+    assert rows == {"k": None, "k.old": until}
+
+
+def test_the_last_use_is_noted_once_an_hour(
+    anonymous: FlaskClient, database: Database, clock: SetClock
+) -> None:
+    token = keys.create_bearer_key(database, name="k", scopes=("read",))
+
+    def used() -> int | None:
+        anonymous.get("/v1/analysis/users/ann/behavior-histories", headers=bearer(token))
+        anonymous.get("/healthz", headers=bearer(token))
+        noted: int | None = keys.list_keys(database)[0]["last_used_at"]
+        return noted
+
+    assert keys.list_keys(database)[0]["last_used_at"] is None
+    first = clock.now()
+    assert used() == first
+    clock.timestamp += 3599
+    assert used() == first
+    clock.timestamp += 1
+    assert used() == first + 3600
+
+
+def test_a_use_that_cannot_be_noted_is_a_use(anonymous: FlaskClient, database: Database) -> None:
+    token = keys.create_bearer_key(database, name="k", scopes=("read",))
+    with locked_by_another_process(database.path):
+        path = "/v1/analysis/users/ann/behavior-histories"
+        assert anonymous.get(path, headers=bearer(token)).status_code == 200
+    assert keys.list_keys(database)[0]["last_used_at"] is None
