@@ -114,7 +114,8 @@ def create_signature_key(
 def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | str | None:
     """Make a key in the place of another, which goes on for so many seconds as `NAME.old`.
 
-    Returns what `create_bearer_key` or `create_signature_key` does, or None if there is no such key.
+    Returns what `create_bearer_key` or `create_signature_key` does, or None if there is none of
+    this name.
     Raises NameTaken, with nothing changed, if there is a `NAME.old` already.
     """
     with database.writing() as connection:

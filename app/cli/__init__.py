@@ -11,6 +11,7 @@ from ..errors import StartError
 
 COMMANDS = {
     "demo": "serving:demo",
+    "doctor": "doctor:doctor",
     "double": "double:double",
     "import": "importing:import_files",
     "keys": "keys:group",
