@@ -322,7 +322,8 @@ def request_target() -> str:
     environ = request.environ
     target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if target is None:
-        target = quote(environ["PATH_INFO"].encode("latin-1"), safe="/!$&'()*+,;=:@")
+        path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+        target = quote(path.encode("latin-1"), safe="/!$&'()*+,;=:@")
         if environ["QUERY_STRING"]:
             target += f"?{environ['QUERY_STRING']}"
     return target

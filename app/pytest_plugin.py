@@ -46,17 +46,19 @@ def saasus_analysis(
 ) -> "Iterator[Double]":
     """A namespace of the double for this test alone, with the official clients' variables set."""
     namespace = saasus_analysis_server.namespace(_name(request.node.nodeid))
-    namespace.reset()
-    seed, clock = map(request.node.get_closest_marker, ("saasus_seed", "saasus_clock"))
-    if seed or clock:
-        state = [] if seed is None else _argument(seed)
-        namespace.seed(state, frozen_at=None if clock is None else _argument(clock))
-    for marker in request.node.iter_markers("saasus_fault"):
-        namespace.fail(*marker.args, **marker.kwargs)
-    for name, value in namespace.environment.items():
-        monkeypatch.setenv(name, value)
-    yield namespace
-    namespace.delete()
+    try:
+        namespace.reset()
+        seed, clock = map(request.node.get_closest_marker, ("saasus_seed", "saasus_clock"))
+        if seed or clock:
+            state = namespace.state if seed is None else _argument(seed)
+            namespace.seed(state, frozen_at=None if clock is None else _argument(clock))
+        for marker in request.node.iter_markers("saasus_fault"):
+            namespace.fail(*marker.args, **marker.kwargs)
+        for name, value in namespace.environment.items():
+            monkeypatch.setenv(name, value)
+        yield namespace
+    finally:
+        namespace.delete()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,7 +86,10 @@ def _name(test: str) -> str:
 
 
 def _shown(double: "Double") -> str:
-    requests = double.requests()
+    try:
+        requests = double.requests()
+    except Exception as error:  # a report must not end the session
+        return f"not to be had: {error}"
     shown = requests[-SHOWN_REQUESTS:]
     lines = [f"{len(requests) - len(shown)} before"] if len(shown) < len(requests) else []
     for sent in shown:

@@ -5,7 +5,6 @@ import logging
 import signal
 import socket
 import struct
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -162,7 +161,16 @@ class _Dispatcher(ThreadedTaskDispatcher):
     def run_ready(self) -> None:
         """Answer the requests that were not given to threads; the loop calls it when it is free."""
         while self._ready:
-            self._ready.popleft().service()
+            task = self._ready.popleft()
+            # What may wait, for a client to read or for a fault since then, is not for the loop.
+            may_wait = self._may_wait() or len(task.requests) > 1 or task.total_outbufs_len
+            if may_wait and not task.requests[0].error:
+                super().add_task(task)
+            else:
+                try:
+                    task.service()
+                except Exception:
+                    logger.exception("a request was not answered")
 
 
 class Server:
@@ -185,7 +193,7 @@ class Server:
         self._drain_seconds = settings.drain_seconds
         self._looked = time.monotonic()
         self._stopping = False
-        self._is_closed = False
+        self._is_ending = self._is_closed = False
         self._end = RLock()  # a signal may come to the thread that holds it
         self._sockets: dict[int, Any] = {}
         self._socket = _listen(settings.host, settings.port, loopback_for)
@@ -197,8 +205,6 @@ class Server:
             map=self._sockets,
             sockets=[self._socket],
             connection_limit=CONNECTIONS,
-            # The loop must never wait for itself to send.
-            outbuf_high_watermark=sys.maxsize,
             ident=None,
             # A large body is read in few pieces, and does not go through a file.
             recv_bytes=RECEIVED,
@@ -228,6 +234,8 @@ class Server:
             since = time.monotonic()
             while self._close_idle() and time.monotonic() - since < self._drain_seconds:
                 self._poll()
+            with self._counting:
+                self._is_ending = True
             self._dispatcher.shutdown(timeout=POLL_SECONDS)
 
     def stop(self) -> None:
@@ -242,11 +250,6 @@ class Server:
             if not self._is_closed:
                 self._server.pull_trigger()
 
-    def run_until_signal(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Run until SIGTERM or SIGINT, too."""
-        with self._signals():
-            self.run(is_over)
-
     @contextmanager
     def _closing(self) -> Iterator[None]:
         """Close everything at the end; a stop that comes then finds nothing to wake up."""
@@ -255,6 +258,8 @@ class Server:
         finally:
             with self._end:
                 self._is_closed = True
+                for channel in list(self._server.active_channels.values()):
+                    channel.handle_close()
                 self._server.close()
 
     def _poll(self) -> None:
@@ -273,8 +278,9 @@ class Server:
 
     def _add_threads(self, count: int) -> None:
         with self._counting:
-            self._threads += count
-            self._dispatcher.set_thread_count(self._threads)
+            if not self._is_ending:
+                self._threads += count
+                self._dispatcher.set_thread_count(self._threads)
 
     def _close_slow(self) -> None:
         """Close the connections whose request takes too long to come, about once a second."""
@@ -296,7 +302,9 @@ class Server:
         return bool(self._server.active_channels)
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT stop it, also before it runs."""
+
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.stop()
 

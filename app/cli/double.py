@@ -66,10 +66,11 @@ def double(
             "pid": os.getpid(),
             "version": __version__,
         }
-        click.echo(json.dumps(ready))
-        if part and port_file:
-            part.replace(port_file)
-        server.run_until_signal(lambda: exit_with_parent and os.getppid() != parent)
+        with server.stopped_by_signals():
+            click.echo(json.dumps(ready))
+            if part and port_file:
+                part.replace(port_file)
+            server.run(lambda: exit_with_parent and os.getppid() != parent)
     finally:
         application.close(app)
 

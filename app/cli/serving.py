@@ -38,8 +38,9 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
-        click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
-        server.run_until_signal()
+        with server.stopped_by_signals():
+            click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+            server.run()
 
 
 @click.command()
@@ -97,8 +98,9 @@ def demo(
                 pass
         for url in _demo_urls(server.url + BASE_PATH, opened.calendar, now, days):
             click.echo(url)
-        click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
-        server.run_until_signal()
+        with server.stopped_by_signals():
+            click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+            server.run()
 
 
 def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:

@@ -19,7 +19,7 @@ from ..description import BASE_PATH
 from . import application
 from .front import CONTROL, NAMESPACE
 from .namespaces import DEFAULT
-from .schemas import NAME
+from .schemas import NAME, is_name
 from .wsgi import Answer, WSGIApplication, call
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Double:
     """
 
     def __init__(self, process: "_Process", name: str) -> None:
+        if not is_name(name):
+            raise DoubleError(f"the namespace {name!r} must match {NAME}")
         self._process = process
         self.name = name
         self.clock = DoubleClock(self)
@@ -131,7 +133,7 @@ class Double:
 
     def save_state(self, path: Path) -> None:
         """Write the state into a file, with a line for each record: good to commit."""
-        path.write_bytes(_whole(self._send("GET", "/state")).body)
+        path.write_bytes(_checked(self._send("GET", "/state")).body)
 
     def set_state(self, state: Any) -> None:
         """Replace everything by a state, a list of events, or a file (a Path) that holds one."""
@@ -219,7 +221,7 @@ class Double:
         answer = self._send("POST", "/verify", expected)
         if answer.status == 409:
             raise AssertionError(_message(answer))
-        _whole(answer)
+        _checked(answer)
 
     def create_key(self, name: str, **options: Any) -> dict[str, str]:
         """Make a key, for a double that checks keys; options are kind and scopes."""
@@ -236,7 +238,7 @@ class Double:
 
     def control(self, method: str, path: str, document: Any = None) -> Any:
         """Call the control API for this namespace, and return what it answers."""
-        body = _whole(self._send(method, path, document)).body
+        body = _checked(self._send(method, path, document)).body
         return json.loads(body) if body else None
 
     def _send(self, method: str, path: str, document: Any = None) -> Answer:
@@ -335,20 +337,25 @@ class _Local(_Process):
         self._is_strict = values.double_auth == "strict"
         self._app = application.make_double(values, seed)
         self._listening = Lock()
+        self._is_over = False
         self._thread: Thread | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._thread:
-            self._server.stop()
-            self._thread.join()
+        with self._listening:
+            self._is_over = True
+            if self._thread:
+                self._server.stop()
+                self._thread.join()
         application.close(self._app)
 
     @property
     def url(self) -> str:
         with self._listening:
+            if self._is_over:
+                raise DoubleError("this double is over: its `with` block has ended")
             if not self._thread:
                 self._server = application.serve(self._app)
                 self._thread = Thread(target=self._server.run, name="double", daemon=True)
@@ -415,7 +422,7 @@ def _is_root(url: str) -> bool:
     return urlsplit(url).path in ("", "/")
 
 
-def _whole(answer: Answer) -> Answer:
+def _checked(answer: Answer) -> Answer:
     if answer.status != 200:
         raise DoubleError(_message(answer))
     return answer

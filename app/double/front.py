@@ -12,11 +12,11 @@ from werkzeug.routing import RequestRedirect
 from ..auth import Guard, is_well_formed, require_key, require_loopback
 from ..body import read_body
 from ..config import Settings
-from ..errors import ApiError, Unauthorized
+from ..errors import PermissionDenied, Unauthorized
 from ..server import WAITING
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
-from .journal import parameters_of
+from .journal import VIOLATIONS, parameters_of
 from .namespaces import DEFAULT, Namespace, Namespaces, name_in
 
 CONTROL = "/__double"
@@ -128,27 +128,41 @@ def _enter() -> Response | None:
     namespace = _find()
     g.body = _read_body()
     effect = _draw(namespace) if _is_noted() else None
+    if effect and effect.seconds:
+        life = namespace.life
+        _wait(effect.seconds)
+        if namespace.life != life:
+            g.is_over = True
+            return _reset("what waited is over when its namespace is reset or deleted")
+    _take_turn()
     if effect:
         g.effect = effect
-        _wait(effect.seconds)
-    _take_turn()
-    if effect and effect.connection == RESET:
-        request.environ[FAILURE] = ConnectionResetError("reset by a fault of the double")
-        return Response()
+        if effect.connection == RESET:
+            return _reset("reset by a fault of the double")
     if effect and effect.error:
         raise effect.error
     return None
 
 
-def _find() -> Namespace:
-    """Return the namespace of the request."""
+def _reset(reason: str) -> Response:
+    """Have the connection reset once the answer that is returned has come through."""
+    request.environ.setdefault(FAILURE, ConnectionResetError(reason))
+    return Response()
+
+
+def _name() -> str:
+    """Return the name of the request's namespace."""
     named = (
         request.environ.get(NAMESPACE),
         request.headers.get(HEADER),
         name_in(request.headers.get("Authorization", "")),
     )
-    name = next((name for name in named if name is not None), DEFAULT)
-    return current_namespaces().get(name)
+    return next((name for name in named if name is not None), DEFAULT)
+
+
+def _find() -> Namespace:
+    """Return the namespace of the request, which is made if it is not there."""
+    return current_namespaces().get(_name())
 
 
 def _view() -> object:
@@ -188,7 +202,7 @@ def _take_turn() -> None:
     while True:
         namespace = _find()
         namespace.turn.acquire()
-        if not namespace.deleted:
+        if namespace.life is not None:
             break
         namespace.turn.release()  # deleted while we waited: a new one has its name
     g.namespace, g.database = namespace, namespace.database
@@ -201,27 +215,28 @@ def _end_turn(_: BaseException | None) -> None:
 
 def _leave(response: Response) -> Response:
     """Note the request, and do to the answer what a fault says."""
-    if not _is_noted():
+    if not _is_noted() or "is_over" in g:
         return response
     effect: Effect | None = g.get("effect")
-    if effect and effect.connection == CUT:
+    if effect and effect.connection == CUT and request.method != "HEAD":
         # All of the body is promised, and half of it sent; an empty one becomes two spaces.
         whole = response.get_data() or b"  "
         response.set_data(whole[: len(whole) // 2])
         response.headers["Content-Length"] = str(len(whole))
-        request.environ[FAILURE] = ConnectionAbortedError("cut by a fault of the double")
+        cut = ConnectionAbortedError("cut by a fault of the double")
+        request.environ.setdefault(FAILURE, cut)
     elif effect and effect.connection == RESET_AFTER:
-        request.environ[FAILURE] = ConnectionResetError("reset by a fault of the double")
+        _reset("reset by a fault of the double")
     _note(response, effect)
     return response
 
 
 def _note(response: Response, effect: Effect | None) -> None:
     if "namespace" not in g:  # refused before it came to its namespace
-        try:
-            _take_turn()
-        except ApiError:
+        is_foreign = response.status_code == PermissionDenied.code
+        if is_foreign or not (_name() == DEFAULT or current_namespaces().has(_name())):
             return
+        _take_turn()
     is_reset = isinstance(request.environ.get(FAILURE), ConnectionResetError)
     g.namespace.journal.add(
         at=g.database.clock.now(),
@@ -232,7 +247,7 @@ def _note(response: Response, effect: Effect | None) -> None:
         body=g.get("body", b""),
         status=None if is_reset else response.status_code,
         error=g.get("message"),
-        violations=g.get("violations", []),
+        violations=g.get("violations", [])[:VIOLATIONS],
         fault=effect.fault if effect else None,
     )
 

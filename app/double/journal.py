@@ -3,15 +3,19 @@
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 REQUESTS = 1000
 """How many requests are kept."""
 
-BODIES = 16 * 1024 * 1024
-"""How many bytes of their bodies are kept; the oldest requests go first."""
+BYTES = 16 * 1024 * 1024
+"""How many bytes of them are kept, about; the oldest requests go first."""
+
+VIOLATIONS = 1000
+"""How many violations of a request are kept."""
 
 LISTS = {"tenant_ids"}
 """The query parameters that are lists: given again, with commas, or both (contract A)."""
@@ -45,18 +49,27 @@ class Entry:
     fault: int | None
     """The id of the fault that was applied."""
 
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.body) + sum(map(len, (self.path, str(self.parameters), *self.violations)))
+
     def content(self) -> Any:
         """Return the body as JSON if it is JSON, else as text; None if there is none."""
         if not self.body:
             return None
         try:
-            return json.loads(self.body)
+            value = json.loads(self.body)
+            # What Python reads is not always what JSON can say: NaN, and halves of characters.
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             return self.body.decode("utf-8", "replace")
+        return value
 
     def document(self) -> dict[str, Any]:
         """Return the entry as the control API shows it."""
-        return {**vars(self), "parameters": dict(self.parameters), "body": self.content()}
+        shown = {field.name: getattr(self, field.name) for field in fields(self)}
+        return shown | {"parameters": dict(self.parameters), "body": self.content()}
 
     def names(self, kind: str, wanted: str) -> bool:
         """Tell whether the request names a user or tenant, in whatever part of it."""
@@ -79,9 +92,9 @@ class Journal:
         self.count += 1
         entry = Entry(number=self.count, **values)
         self._entries.append(entry)
-        self._bytes += len(entry.body)
-        while len(self._entries) > REQUESTS or self._bytes > BODIES:
-            self._bytes -= len(self._entries.popleft().body)
+        self._bytes += entry.size
+        while len(self._entries) > REQUESTS or self._bytes > BYTES:
+            self._bytes -= self._entries.popleft().size
 
     @property
     def dropped(self) -> int:
@@ -155,15 +168,17 @@ def parameters_of(path: Mapping[str, Any], query: Mapping[str, list[str]]) -> di
 
 def _values(inside: Any, names: tuple[str, ...]) -> Iterator[list[Any]]:
     """Yield what stands under names, at any depth."""
-    if isinstance(inside, Mapping):
-        for name, value in inside.items():
-            if name in names:
-                yield value if isinstance(value, list) else [value]
-            else:
-                yield from _values(value, names)
-    elif isinstance(inside, list | tuple):
-        for value in inside:
-            yield from _values(value, names)
+    left = [inside]
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                if name in names:
+                    yield inner if isinstance(inner, list) else [inner]
+                else:
+                    left.append(inner)
+        elif isinstance(value, list | tuple):
+            left.extend(value)
 
 
 def _times(times: Any) -> tuple[int, int | None]:

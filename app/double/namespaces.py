@@ -3,6 +3,7 @@
 import re
 from threading import Lock
 
+from ..auth.signature import SCHEME, Credentials
 from ..errors import InvalidRequest, NotFound
 from .clock import SettableClock
 from .faults import Faults
@@ -14,25 +15,27 @@ DEFAULT = "default"
 SNAPSHOTS = 100
 """How many snapshots a namespace can have."""
 
-_TOKEN = re.compile(rf"(?:bearer\s+|saasussigv1\s.*\bapikey=)ns-({NAME})\s*", re.IGNORECASE)
+_KEY = re.compile(f"ns-({NAME})")
 
 
 class Namespace:
     """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
 
-    def __init__(self, seed: Image) -> None:
+    def __init__(self, seed: Image, waiting: set[Faults]) -> None:
         self.seed = seed
         self.database = MemoryDatabase(seed, SettableClock())
         self.turn = self.database.turn
         """Held through each request, so that all of it sees one state."""
-        self.faults = Faults()
+        self.faults = Faults(waiting)
         self.journal = Journal()
         self.snapshots: dict[str, Image] = {}
-        self.deleted = False
+        self.life: int | None = 0
+        """Another number after each reset; None: it is deleted."""
 
     def reset(self) -> None:
         """Go back to the seed, without faults and with an empty journal. Snapshots stay."""
         with self.turn:
+            self.life = (self.life or 0) + 1
             self.database.restore(self.seed)
             self.faults.clear()
             self.journal.clear()
@@ -52,7 +55,8 @@ class Namespace:
     def close(self) -> None:
         """Let go of everything, once no request has its turn."""
         with self.turn:
-            self.deleted = True
+            self.life = None
+            self.faults.clear()
             self.database.close()
 
 
@@ -64,6 +68,7 @@ class Namespaces:
         self._seed = seed
         self._lock = Lock()
         self._named: dict[str, Namespace] = {}
+        self._waiting: set[Faults] = set()
 
     def get(self, name: str) -> Namespace:
         """Return a namespace. Raises InvalidRequest for a bad name, and for one too many."""
@@ -83,12 +88,16 @@ class Namespaces:
                         "DELETE /__double/namespaces/{name} deletes one, and "
                         "ANALYSIS_DOUBLE_NAMESPACES is the limit"
                     )
-                self._named[name] = Namespace(self._seed)
+                self._named[name] = Namespace(self._seed, self._waiting)
             return self._named[name]
 
     def may_wait(self) -> bool:
         """Tell whether a fault of some namespace lets requests wait."""
-        return any(namespace.faults.may_wait() for namespace in list(self._named.values()))
+        return bool(self._waiting)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a namespace is there."""
+        return name in self._named
 
     def names(self) -> list[str]:
         """Return the names of those that are there."""
@@ -110,5 +119,8 @@ class Namespaces:
 
 def name_in(authorization: str) -> str | None:
     """Return the name in a token or API key `ns-NAME`, or None if it is no such key."""
-    found = _TOKEN.fullmatch(authorization.strip())
+    scheme, _, rest = authorization.strip().partition(" ")
+    signed = Credentials.parse(rest) if scheme == SCHEME else None
+    key = signed.api_key if signed else rest.strip() if scheme.lower() == "bearer" else ""
+    found = _KEY.fullmatch(key)
     return found[1] if found else None

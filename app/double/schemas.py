@@ -370,8 +370,8 @@ class Expected(Schema):
     method = Text()
     path = Text(most=8192)
     parameters = fields.Dict(metadata={"description": "Of the path and query"})
-    body = fields.Raw()
-    status = Integer()
+    body = fields.Raw(allow_none=True)
+    status = Integer(allow_none=True, metadata={"description": "null: the connection was reset"})
     times = Times(metadata={"description": "Without it: at least once"})
 
 

@@ -88,4 +88,6 @@ def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Image:
 
 
 def _connect() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.execute("pragma foreign_keys = on")
+    return connection

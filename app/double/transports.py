@@ -27,7 +27,9 @@ def make_httpx_transport(app: WSGIApplication) -> Any:
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             body = await request.aread()
-            return await anyio.to_thread.run_sync(self._answer, request, body)
+            return await anyio.to_thread.run_sync(
+                self._answer, request, body, abandon_on_cancel=True
+            )
 
         def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
             timeout = request.extensions.get("timeout", {}).get("read")
@@ -52,7 +54,7 @@ def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
     import requests
     from requests.adapters import BaseAdapter, HTTPAdapter
     from requests.exceptions import ChunkedEncodingError
-    from urllib3 import HTTPHeaderDict, HTTPResponse
+    from urllib3 import HTTPHeaderDict, HTTPResponse, Timeout
 
     class Adapter(BaseAdapter):
         def send(
@@ -61,13 +63,17 @@ def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
             timeout = options.get("timeout")
             if isinstance(timeout, tuple):
                 timeout = timeout[1]
+            elif isinstance(timeout, Timeout):
+                timer = timeout.clone()
+                timer.start_connect()
+                timeout = timer.read_timeout
             body = request.body or b""
             try:
                 answer = call(
                     app,
                     str(request.method),
                     str(request.url),
-                    request.headers.items(),
+                    [(_text(name), _text(value)) for name, value in request.headers.items()],
                     body.encode() if isinstance(body, str) else _whole(body),
                     timeout,
                 )
@@ -92,6 +98,10 @@ def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
         )
 
     return Adapter()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _whole(body: Any) -> bytes:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import requests
+import urllib3
 from waitress.server import BaseWSGIServer
 from werkzeug.test import Client
 
@@ -45,6 +46,13 @@ def test_it_listens_once_somebody_asks_for_its_url() -> None:
     assert threading.active_count() == before
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+
+
+def test_a_double_that_is_over_does_not_listen_again() -> None:
+    with double() as d:
+        pass
+    with pytest.raises(DoubleError, match="this double is over"):
+        _ = d.url
 
 
 def test_two_doubles_in_a_process_know_nothing_of_each_other() -> None:
@@ -97,6 +105,8 @@ def test_requests_goes_without_a_socket(d: Double) -> None:
         headers = {"Content-Type": "application/x-ndjson"}
         url = f"https://api.saasus.io{BASE}/ingest/events"
         assert session.post(url, data=lines, headers=headers, timeout=5).json()["accepted"] == 1
+        assert session.get(OFFICIAL, headers={"Authorization": b"Bearer x"}, timeout=5).ok
+        assert session.get(OFFICIAL, timeout=urllib3.Timeout(5)).ok  # type: ignore[arg-type]
         entries = session.get(OFFICIAL, timeout=5).json()["histories"][0]["histories"]
         assert [entry["referer"] for entry in entries] == ["/ü", "/ü"]
         assert session.get(f"https://api.saasus.io{BASE}/nothing", timeout=5).status_code == 404
@@ -113,6 +123,11 @@ def test_requests_goes_without_a_socket(d: Double) -> None:
             requests.exceptions.ChunkedEncodingError,
         ),
         ({"latency_ms": 10_000}, httpx.ReadTimeout, requests.ReadTimeout),
+        (
+            {"latency_ms": 10_000, "connection": "cut"},
+            httpx.ReadTimeout,
+            requests.ReadTimeout,
+        ),
     ],
 )
 @pytest.mark.parametrize("has_socket", [False, True])

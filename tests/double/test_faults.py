@@ -1,18 +1,21 @@
 """Faults: answers that are wrong, late, or none."""
 
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import Client
 
-from app.double import Double, DoubleError
+from app.double import Double, DoubleError, double
 from app.double.schemas import STATUSES
 from app.errors import TYPES
 
@@ -200,11 +203,74 @@ def test_a_waiting_request_holds_up_no_other(d: Double) -> None:
         time.sleep(0.3)
         assert ask(d.url + HISTORIES) == 200
         assert ask(d.namespace("other").url + NUMBERS) == 200
-        d.reset()
+        d.put_active_users("daily", "2026-05-19", "acme", 3, 5)
         assert time.monotonic() - begin < 1.5, "something waited for the waiting"
         assert [future.result() for future in slow] == [200] * 40
         assert time.monotonic() - begin >= 1.5
     assert ask(d.url + NUMBERS) == 200
+
+
+@pytest.mark.parametrize("end", ["reset", "delete"])
+def test_what_waits_when_its_namespace_is_reset_or_deleted_is_over(d: Double, end: str) -> None:
+    mine = d.namespace("mine")
+    mine.fail("*", latency_ms=600)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(send, mine, "PUT", f"{BASE}/active-users", PUT_BODY)
+        time.sleep(0.2)
+        getattr(mine, end)()
+        with pytest.raises(ConnectionResetError):
+            waiting.result()
+    names = d.control("GET", "/namespaces")["namespaces"]
+    assert "mine" in names or end == "delete"
+    assert mine.state["active_users"] == mine.requests() == []
+
+
+def test_a_fault_that_is_added_while_the_server_is_busy_holds_up_nobody(d: Double) -> None:
+    """Both requests are read at once, so the fault comes when the next one is queued already."""
+    parts = urlsplit(d.url)
+    d.events(*({"type": "userinfo", "user_id": f"u{n}", "referer": "/"} for n in range(20_000)))
+    fault = b'{"path": "*", "latency_ms": 2500}'
+
+    def begin(method: str, path: str, body: bytes = b"") -> socket.socket:
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
+        connection.sendall(
+            f"{method} {parts.path}{path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        return connection
+
+    busy = begin("GET", "/__double/state")
+    connections = [begin("POST", "/__double/faults", fault), begin("GET", HISTORIES)]
+    began = time.monotonic()
+    assert ask(f"{d.url}/healthz") == 200
+    assert time.monotonic() - began < 2.5, "the loop waited for the fault"
+    for connection in (busy, *connections):
+        connection.close()
+    d.clear_faults()
+
+
+def test_a_double_that_ends_while_a_request_waits_leaves_no_thread(d: Double) -> None:
+    with double() as other:
+        other.fail("*", latency_ms=2500)
+        url = other.url + HISTORIES
+        asking = threading.Thread(target=give_up, args=(url,))
+        asking.start()
+        time.sleep(0.3)
+    asking.join()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and waitress_threads():
+        time.sleep(0.05)
+    assert waitress_threads() == []
+
+
+def give_up(url: str) -> None:
+    with suppress(OSError):
+        urlopen(url).close()
+
+
+def waitress_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("waitress")]
 
 
 def test_a_range_of_latency_is_kept(d: Double) -> None:
@@ -249,6 +315,7 @@ def test_a_body_is_cut_short(d: Double) -> None:
     d.put_histories("ann", NOW, [{"timestamp": NOW, "referer": "/x"}])
     whole = send(d, "GET", HISTORIES).partition(b"\r\n\r\n")[2]
     d.fail("*", connection="cut")
+    assert send(d, "HEAD", HISTORIES).startswith(b"HTTP/1.1 200")
     head, _, body = send(d, "GET", HISTORIES).partition(b"\r\n\r\n")
     assert f"Content-Length: {len(whole)}\r\n".encode() in head
     assert body == whole[: len(whole) // 2]

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import Client
 
 from app.double import Double, DoubleError
-from app.double.journal import BODIES, REQUESTS
+from app.double.journal import BYTES, REQUESTS, VIOLATIONS
 
 from ..calls import BASE, get, ingest, put
 from ..conftest import NOW
@@ -184,7 +184,7 @@ def test_the_last_thousand_are_kept_and_the_others_counted(client: FlaskClient) 
 
 
 def test_large_bodies_drop_older_requests(client: FlaskClient) -> None:
-    body = b" " * (BODIES // 4)
+    body = b" " * (BYTES // 4 - 1000)
     for _ in range(6):
         client.put(f"{BASE}/active-users", data=body, content_type="application/json")
     told = client.get("/__double/requests/count").get_json()["count"]
@@ -251,6 +251,52 @@ def test_a_bad_expectation_is_no_failed_one(d: Double, expected: Any, place: str
     with pytest.raises(DoubleError) as refused:
         d.verify(**expected)
     assert str(refused.value).startswith(place)
+
+
+def raw(client: FlaskClient, body: str) -> Any:
+    return client.put(
+        f"{BASE}/active-users", data=body.encode(), content_type="application/json"
+    ).status_code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"tenant_id": "\\ud800"}',
+        '{"active_users": NaN}',
+        '{"active_users": 1e999}',
+        '{"active_users": ' + "9" * 5000 + "}",
+        "[" * 900 + "]" * 900,
+        "[" * 5000,
+        '{"user_id": ' * 480 + "1" + "}" * 480,
+    ],
+)
+def test_no_body_makes_the_journal_unreadable(client: FlaskClient, body: str) -> None:
+    assert raw(client, body) == 400
+    assert len(requests(client)) == 1
+    assert requests(client, user_id="ann") == []
+    assert client.post("/__double/verify", json={"body": {"a": 1}}).status_code == 409
+    json.loads(client.get("/__double/requests").data, parse_constant=pytest.fail)
+
+
+def test_what_is_compared_may_be_nested_deeply(client: FlaskClient) -> None:
+    raw(client, '{"a":' * 400 + "1" + "}" * 400)
+    deep = '{"body":' + '{"a":' * 400 + "2" + "}" * 401
+    answer = client.post("/__double/verify", data=deep, content_type="application/json")
+    assert answer.status_code in (400, 409)
+
+
+def test_a_request_that_is_wrong_everywhere_takes_no_more_than_it_may(client: FlaskClient) -> None:
+    entries = [{"timestamp": -1, "referer": 5}] * 20_000
+    client.put(f"{BASE}/user-behavior-day", json=DAY | {"histories": entries})
+    assert len(requests(client)[0]["violations"]) == VIOLATIONS
+
+
+def test_a_reset_connection_can_be_asked_for(d: Double) -> None:
+    d.fail("*", connection="reset")
+    with pytest.raises(ConnectionResetError):
+        Client(d.wsgi).get(f"{BASE}/active-users")
+    d.verify("GetActiveUsers", status=None, times=1)
 
 
 def test_nothing_secret_is_in_the_journal(client: FlaskClient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.double import Double
+from app.double import Double, DoubleError
 from app.double.front import HEADER
 from app.double.namespaces import name_in
 
@@ -122,11 +122,25 @@ def test_a_bad_name_is_refused(client: FlaskClient, name: str) -> None:
         ("Basic ns-a", None),
         (SIGNED, "mine"),
         ("SAASUSSIGV1 Sig=00, SaaSID=ns-no, APIKey=key", None),
+        ("SAASUSSIGV1 APIKey=ns-first, Sig=00, SaaSID=x", "first"),
         ("", None),
     ],
 )
 def test_a_name_is_read_from_keys_that_have_one(authorization: str, name: str | None) -> None:
     assert name_in(authorization) == name
+
+
+def test_who_is_refused_makes_no_namespace(client: FlaskClient) -> None:
+    elsewhere = {"REMOTE_ADDR": "192.0.2.1"}
+    assert client.get(f"/ns/evil{PATH}", environ_overrides=elsewhere).status_code == 403
+    assert client.get(f"/ns/evil{BASE}/users/%FF/behavior-histories").status_code == 400
+    assert client.get("/__double/namespaces").get_json()["namespaces"] == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "__main__.T.test", "a" * 101])
+def test_a_bad_name_is_refused_in_python_too(d: Double, name: str) -> None:
+    with pytest.raises(DoubleError, match="must match"):
+        d.namespace(name)
 
 
 def test_many_first_uses_at_once_make_one_namespace(app: Flask) -> None:

@@ -66,6 +66,13 @@ def test_it_tells_one_line_when_it_answers(tmp_path: Path) -> None:
         assert (out, err, double.process.returncode) == ("", "", 0)
 
 
+def test_it_stops_as_soon_as_it_has_told_its_line() -> None:
+    for _ in range(5):
+        with running() as double:
+            double.process.terminate()
+            assert double.process.wait(timeout=10) == 0
+
+
 def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app", "double"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -105,6 +105,38 @@ def test_faults(saasus_analysis):
     result.assert_outcomes(passed=3)
 
 
+def test_a_clock_alone_leaves_the_seed_of_the_session(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+import pytest
+from app.double import double
+
+@pytest.fixture(scope="session")
+def saasus_analysis_server():
+    with double(seed=[{"type": "create_tenant", "tenant_id": "t"}]) as running:
+        yield running
+"""
+    )
+    result = run(
+        project,
+        """
+@pytest.mark.saasus_clock(7)
+def test_both(saasus_analysis):
+    assert saasus_analysis.clock.now() == 7
+    assert len(saasus_analysis.state["events"]) == 1
+
+@pytest.mark.saasus_clock("noon")
+def test_wrong(saasus_analysis):
+    pass
+
+def test_after(saasus_analysis_server):
+    names = saasus_analysis_server.control("GET", "/namespaces")["namespaces"]
+    assert names in ([], ["default"])
+""",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+
+
 def test_a_failing_test_shows_the_requests_that_it_made(project: pytest.Pytester) -> None:
     result = run(
         project,
