@@ -4,12 +4,13 @@ Every write is one `begin immediate` transaction on the one writing connection; 
 it on connections of their own (WAL), each seeing one state of the data.
 """
 
+import logging
 import os
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -21,6 +22,8 @@ from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
 from .histogram import Histogram
 from .migrations import prepare
+
+logger = logging.getLogger("saasus_analysis.database")
 
 SWITCHED = {None: None, True: "on", False: "off"}
 
@@ -40,7 +43,18 @@ _PASSING = {
     sqlite3.SQLITE_READONLY: "the database cannot be written to",
     sqlite3.SQLITE_IOERR: "the disk that holds the database reports an error",
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
+    sqlite3.SQLITE_NOTADB: "the database file is damaged",
 }
+
+FILES = ("", "-wal", "-shm")
+"""What is behind the names of the files that SQLite holds open."""
+
+# Change nothing together, but go to the disk like any other write.
+TRY_WRITE = (
+    "insert into setting (name, value) values ('try_write', '')",
+    "delete from setting where name = 'try_write'",
+)
 
 
 class Database:
@@ -68,26 +82,19 @@ class Database:
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
         self._idle: deque[sqlite3.Connection] = deque()
+        self._lent = 0
+        self._lending = Lock()
         self._write_lock = Lock()
         self.sealing = Lock()
         """Held by the thread that makes page summaries."""
         self.write_waits = Histogram()
         """How long writes waited for other threads and processes."""
-        wanted = {
+        self._wanted = {
             "time_zone": time_zone,
             "keep_query": SWITCHED[keep_query],
             "collapse_ids": SWITCHED[collapse_ids],
         }
-        try:
-            _make_private(path)
-            self._writer = self._connect()
-            with ExitStack() as on_failure:
-                on_failure.enter_context(closing(self._writer))
-                fixed = prepare(self._writer, path, wanted)
-                self.calendar = Calendar(fixed["time_zone"])
-                on_failure.pop_all()
-        except (OSError, sqlite3.Error) as error:
-            raise StartError(f"the database {path} cannot be used: {error}") from error
+        self._open()
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
@@ -101,6 +108,19 @@ class Database:
             busy_seconds=settings.busy_seconds,
             clock=clock,
         )
+
+    def _open(self) -> None:
+        try:
+            _make_private(self.path)
+            self._writer = self._connect()
+            with ExitStack() as on_failure:
+                on_failure.enter_context(closing(self._writer))
+                fixed = prepare(self._writer, self.path, self._wanted)
+                self.calendar = Calendar(fixed["time_zone"])
+                on_failure.pop_all()
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(f"the database {self.path} cannot be used: {error}") from error
+        self._files: list[tuple[int, int] | None] = self._find_files()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -125,16 +145,25 @@ class Database:
     @contextmanager
     def _idle_connection(self) -> Iterator[sqlite3.Connection]:
         with passing_errors():
+            if self._find_files() != self._files:
+                with self._lock(self._busy_seconds):
+                    self._open_again()
+            with self._lending:
+                self._lent += 1
             try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connect()
-            try:
-                yield connection
+                try:
+                    connection = self._idle.pop()
+                except IndexError:
+                    connection = self._connect()
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:
+                        connection.rollback()
+                    self._idle.append(connection)
             finally:
-                if connection.in_transaction:
-                    connection.rollback()
-                self._idle.append(connection)
+                with self._lending:
+                    self._lent -= 1
 
     @contextmanager
     def writing(self, patience: int | None = None) -> Iterator[sqlite3.Connection]:
@@ -144,33 +173,98 @@ class Database:
         seconds for each. Raises ServiceUnavailable where asking again later can help.
         """
         began = time.perf_counter()
-        if not self._write_lock.acquire(timeout=-1 if patience is None else patience):
-            raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
-        connection = self._writer
-        try:
-            with passing_errors():
-                if patience is not None:
-                    _set_busy_timeout(connection, patience)
-                with transaction(connection):
-                    self.write_waits.observe(time.perf_counter() - began)
-                    yield connection
-        finally:
-            if patience is not None:
-                _set_busy_timeout(connection, self._busy_seconds)
-            self._write_lock.release()
+        with self._lock(-1 if patience is None else patience), passing_errors():
+            self._open_again()
+            with self._patient(patience), transaction(self._writer):
+                self.write_waits.observe(time.perf_counter() - began)
+                yield self._writer
+            self._save_what_was_committed()
 
     def try_write(self) -> None:
-        """Write and undo it. Raises ServiceUnavailable if a write would not work now."""
+        """Write as others do, changing nothing. Raises ServiceUnavailable if it does not work."""
         with self.writing() as connection:
-            connection.execute("insert into setting (name, value) values ('try_write', '')")
-            connection.rollback()
+            for statement in TRY_WRITE:
+                connection.execute(statement)
 
     def close(self) -> None:
         """Close all connections; call it when no request is running."""
         with self._write_lock:
-            while self._idle:
-                self._idle.pop().close()
-            self._writer.close()
+            self._close_all()
+
+    @contextmanager
+    def _lock(self, seconds: int) -> Iterator[None]:
+        """Hold the write lock, after waiting so long for other threads; with -1, however long."""
+        if not self._write_lock.acquire(timeout=seconds):
+            raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
+        try:
+            yield
+        finally:
+            self._write_lock.release()
+
+    def _find_files(self) -> list[tuple[int, int] | None]:
+        return [_identity(f"{self.path}{suffix}") for suffix in FILES]
+
+    def _open_again(self) -> None:
+        """Where other files than those that are open are at the path, open those.
+
+        To be called with the write lock. SQLite itself would go on with files that have no name any
+        more, and what it stores there is lost with the process. Raises ServiceUnavailable if there
+        is no file, it cannot be used, or questions are still answered from the old one.
+        """
+        with self._lending:
+            found = self._find_files()
+            if found == self._files:
+                return
+            if found[0] is None:
+                # It may come back: what is open stays open.
+                raise ServiceUnavailable("the database file is gone; nothing was stored")
+            if self._lent:
+                raise ServiceUnavailable("the database file is being opened; nothing was stored")
+            if self._files:
+                # What is in a -wal file without a name would be lost, and one that has its name
+                # still would be taken for that of the other file.
+                (busy, _, _) = self._writer.execute("pragma wal_checkpoint(truncate)").fetchone()
+                if busy:
+                    raise ServiceUnavailable("the database is busy; nothing was stored")
+            self._close_all()
+            self._files = []
+            self._wanted["time_zone"] = self.calendar.zone
+            try:
+                self._open()
+            except StartError as error:
+                logger.error("%s", error)
+                raise ServiceUnavailable(
+                    "the database file cannot be used; nothing was stored"
+                ) from error
+            logger.warning("%s was opened again, since its files were changed", self.path)
+
+    def _save_what_was_committed(self) -> None:
+        """See to it that a commit is in the files at the path, also if they changed meanwhile."""
+        found = self._find_files()
+        if found == self._files:
+            return
+        with suppress(ServiceUnavailable):
+            if found[0] == self._files[0]:
+                self._open_again()
+                return
+        raise ServiceUnavailable("the database file was changed by others; this may not be stored")
+
+    @contextmanager
+    def _patient(self, seconds: int | None) -> Iterator[None]:
+        """Wait so long for other processes, and not `busy_seconds`."""
+        if seconds is None:
+            yield
+            return
+        _set_busy_timeout(self._writer, seconds)
+        try:
+            yield
+        finally:
+            _set_busy_timeout(self._writer, self._busy_seconds)
+
+    def _close_all(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self._writer.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -211,11 +305,20 @@ def passing_errors() -> Iterator[None]:
     """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         reason = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if reason is None:
             raise
         raise ServiceUnavailable(f"{reason}; nothing was stored") from error
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from any other, whatever its name; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (a third of the time of Path.stat)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _set_busy_timeout(connection: sqlite3.Connection, seconds: int) -> None:
