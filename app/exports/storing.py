@@ -4,7 +4,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
@@ -95,11 +94,15 @@ def _store_histories(
     entries: list[tuple[int, tuple[int, int], int]],
     report: Report,
 ) -> None:
-    """Store entries: line, timestamp and user, referer. Those of a user and second are one."""
+    """Store entries: line, timestamp and user, referer.
+
+    Those of a user and second on lines behind each other are one: known as a whole, or not at all.
+    """
     known = _known_histories(connection, [moment for _, moment, _ in entries])
     behaviors = []
-    for moment, of_moment in groupby(entries, key=itemgetter(1)):
-        together = list(of_moment)
+    groups = groupby(enumerate(entries), key=lambda place: (place[1][1], place[1][0] - place[0]))
+    for (moment, _), group in groups:
+        together = [entry for _, entry in group]
         referers = [referer for _, _, referer in together]
         if moment not in known:
             known[moment] = referers
