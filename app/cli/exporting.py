@@ -20,7 +20,9 @@ def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
 
 
 @click.command()
-@click.argument("table", metavar="[TABLE]", required=False, type=click.Choice(list(TABLES)))
+@click.argument(
+    "table", metavar=f"[{'|'.join(TABLES)}]", required=False, type=click.Choice(list(TABLES))
+)
 @click.option("--from", "first", metavar="YYYY-MM-DD", callback=_day, help="The first day.")
 @click.option("--to", "last", metavar="YYYY-MM-DD", callback=_day, help="The last day, inclusive.")
 @click.option(
@@ -46,15 +48,7 @@ def export(
     path: Path | None,
     database: Path | None,
 ) -> None:
-    r"""Write out everything but the keys, or one table, to be read by `import export`.
-
-    \b
-    TABLE is one of:
-      histories     where users were, and when
-      calls         calls and creations, counted by day and tenant
-      active-users  who was active in a day or month
-      numbers       the numbers of active users that were put
-      event-ids     which events are known
+    """Write out everything but the keys, or one table, to be read by `import export`.
 
     Days are those of the database's time zone; a month goes with its first day.
     """

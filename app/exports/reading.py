@@ -8,6 +8,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from operator import itemgetter
 from typing import Any, BinaryIO, NamedTuple
 
 from marshmallow import ValidationError
@@ -51,6 +52,7 @@ def import_export(
         loaded = _load(batch, report)
         with database.writing() as connection:
             store(connection, loaded, report)
+        report.refused.sort(key=itemgetter("index"))
         yield report
 
 

@@ -61,6 +61,14 @@ def test_what_contradicts_what_is_stored_is_refused_by_its_line(
     assert exported(database) == content
 
 
+def test_refusals_come_by_line_whatever_was_wrong(database: Database) -> None:
+    imported(database, ndjson(*ALL))
+    report = imported(
+        database, ndjson(CALL | {"count": 9}, VISIT | {"referer": "/b"}, 5, CALL | {"count": 8})
+    )
+    assert [refusal["index"] for refusal in report.refused] == [2, 3, 4, 5]
+
+
 def test_two_copies_behind_each_other_are_one(database: Database) -> None:
     content = ndjson(VISIT, VISIT | {"referer": "/b"}, *ALL[1:])
     report = imported(database, content + content)
