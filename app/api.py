@@ -6,7 +6,7 @@ names its id and scope, and an answer without content does not claim to be JSON.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
 from threading import Lock
@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from .body import read_json
+from .csv_text import CONTENT_TYPE, CSV, csv_text, wants_csv
 from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
 from .errors import ApiError, InvalidRequest, error_body, known_status
 from .fields import Id, Uuid, describe_messages
@@ -29,6 +30,9 @@ from .fields import Id, Uuid, describe_messages
 TRACE_HEADER = "X-Saasus-Trace-Id"
 
 View = Callable[..., Any]
+
+Rows = Callable[..., Iterable[Sequence[object]]]
+"""Makes the rows of an answer's CSV, its header first, of what the view returned and was given."""
 
 
 class Schema(ma.Schema):
@@ -144,23 +148,42 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def response(
-        self, status_code: int, schema: type[Schema] | None = None, **options: Any
+        self,
+        status_code: int,
+        schema: type[Schema] | None = None,
+        *,
+        rows: Rows | None = None,
+        **options: Any,
     ) -> Callable[[View], View]:
         """Answer with what the view returns, which has the schema's shape already.
 
-        None is an empty body without a content type (contract A).
+        None is an empty body without a content type (contract A). With `rows`, a client that
+        prefers CSV is answered with that.
         """
         described = {"description": HTTPStatus(status_code).phrase, "content_type": None, **options}
+        kinds = [described]
+        if rows:
+            text = {"type": "string", "description": "RFC 4180, with a header"}
+            kinds = [described | {"schema": text, "content_type": CSV}, described]
         if schema:
             described["schema"] = schema
 
         def decorate(view: View) -> View:
             @wraps(view)
             def answer(*args: Any, **parameters: Any) -> Response:
-                return make_answer(view(*args, **parameters), status_code)
+                content = view(*args, **parameters)
+                if rows is None:
+                    return make_answer(content, status_code)
+                if wants_csv(request.environ.get("HTTP_ACCEPT")):
+                    text = csv_text(rows(content, *args))
+                    made = Response(text, status=status_code, content_type=CONTENT_TYPE)
+                else:
+                    made = make_answer(content, status_code)
+                made.headers["Vary"] = "Accept"
+                return made
 
             # What the framework's decorator notes, without an object of the schema.
-            noted = {"response": {"responses": {status_code: [described]}}}
+            noted = {"response": {"responses": {status_code: kinds}}}
             answer._apidoc = getattr(view, "_apidoc", {}) | noted  # type: ignore[attr-defined]
             return answer
 

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import StartError
+from ..errors import ServiceUnavailable, StartError
 
 COMMANDS = {
     "demo": "serving:demo",
     "doctor": "doctor:doctor",
     "double": "double:double",
+    "export": "exporting:export",
     "import": "importing:import_files",
     "keys": "keys:group",
     "serve": "serving:serve",
@@ -24,7 +25,8 @@ COMMANDS = {
 class Command(click.Group):
     """Loads the command that was asked for.
 
-    Shows what keeps the program from starting as one line, and exits with 1.
+    Shows what keeps the program from starting, or a database from answering, as one line, and exits
+    with 1.
     """
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -42,6 +44,8 @@ class Command(click.Group):
             return super().invoke(context)
         except StartError as error:
             raise click.ClickException(str(error)) from error
+        except ServiceUnavailable as error:
+            raise click.ClickException(str(error.description)) from error
 
 
 @click.group(cls=Command)

@@ -1,9 +1,12 @@
 """What the commands share: options, settings and the database."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 import click
 
@@ -36,3 +39,52 @@ def open_database(path: Path | None) -> Iterator[Database]:
     settings = load(database=path)
     with closing(Database.open(settings)) as database:
         yield database
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[IO[bytes]]:
+    """Give a file to write: standard output, or one that is put at its path when it is whole.
+
+    Readable by its owner alone, as a database is. Shows what keeps it from being written as one
+    line.
+    """
+    try:
+        if path is None:
+            with _standard_output() as stream:
+                yield stream
+        elif path.exists() and not path.is_file():  # such as /dev/null
+            with path.open("wb") as stream:
+                yield stream
+        else:
+            with _replacing(path.resolve()) as stream:
+                yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"{path or 'standard output'} cannot be written: {error.strerror}"
+        raise click.ClickException(message) from error
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    stream = sys.stdout.buffer
+    try:
+        yield stream
+        stream.flush()
+    except OSError:
+        # What is left in the buffer must not be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            yield file.file
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise

@@ -12,6 +12,7 @@ from ..fields import describe
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 TYPES = ("userinfo", *CREATIONS)
+SOURCES = ("client", "eventbridge", "eventbridge-log", "apilog")
 
 EventId = tuple[str, str]
 """Where an id comes from (`client`, `eventbridge`, `eventbridge-log`, `apilog`), and the id."""

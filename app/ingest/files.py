@@ -25,7 +25,7 @@ MAX_LINE = 16 * 1024 * 1024
 
 
 class UnreadableFile(Exception):
-    """The file is not JSON from some place on; what stood before it is stored."""
+    """The rest of a file cannot be read; the message continues a sentence that begins with it."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def import_stream(
     `progress` is told how many bytes were read. The indexes of refused records count through the
     stream. Raises UnreadableFile.
     """
-    metered: BinaryIO = io.BufferedReader(_Metered(stream, progress))
-    return import_records(database, _records(metered, format_), format_.read)
+    return import_records(database, _records(metered(stream, progress), format_), format_.read)
 
 
 def import_records(database: Database, records: Iterator[Any], read: Reader) -> Iterator[Report]:
@@ -72,17 +71,17 @@ def _records(stream: BinaryIO, format_: Format) -> Iterator[Any]:
         return iter(())
     if start.startswith(b"[") or not _is_json(start):
         return _from_json(_Rejoined(start, stream), start.startswith(b"["), format_)
-    return _from_lines(chain([start], _lines(stream)), format_)
+    return _from_lines(chain([start], lines_of(stream)), format_)
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes | ValidationError]:
-    """Yield the lines that are not blank; the ValidationError for one that is too long."""
+def lines_of(stream: BinaryIO) -> Iterator[bytes | ValidationError]:
+    """Yield the lines of a stream; the ValidationError for one that is too long."""
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             while line and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE)
             yield ValidationError(f"the line must be shorter than {MAX_LINE} bytes")
-        elif line.strip():
+        else:
             yield line
 
 
@@ -96,6 +95,8 @@ def _is_json(line: bytes) -> bool:
 
 def _from_lines(lines: Iterator[bytes | ValidationError], format_: Format) -> Iterator[Any]:
     for line in lines:
+        if isinstance(line, bytes) and not line.strip():
+            continue
         outer = line if isinstance(line, ValidationError) else parse_line(line)
         if isinstance(outer, ValidationError):
             yield outer
@@ -111,7 +112,13 @@ def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[
     try:
         yield from ijson.items(stream, path, use_float=True, multiple_values=True)
     except ijson.JSONError as error:
-        raise UnreadableFile(str(error).splitlines()[0]) from None
+        place = str(error).splitlines()[0]
+        raise UnreadableFile(f"is not JSON from some place on: {place}") from None
+
+
+def metered(stream: BinaryIO, progress: Callable[[int], object]) -> BinaryIO:
+    """Return a stream that tells how many bytes were read from it."""
+    return io.BufferedReader(_Metered(stream, progress))
 
 
 class _Metered(io.RawIOBase):

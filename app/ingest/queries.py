@@ -48,6 +48,9 @@ on conflict (monthly, period, tenant_id, env_id) do update
 set computed = computed + excluded.computed
 """
 
+ActiveUsers = defaultdict[tuple[bool, int, int, int], set[int]]
+"""Users by whether a period is a month, the period, tenant and environment."""
+
 
 def record_events(database: Database, events: Sequence[Event], report: Report) -> None:
     """Store events in one transaction; count in the report what was stored and what was known."""
@@ -106,7 +109,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     users = names.users(event.user_id for event in events if event.user_id)
     referers = names.referers(event.referer for event in events if event.referer)
     calls: Counter[tuple[str, int, int]] = Counter()
-    active: defaultdict[tuple[bool, int, int, int], set[int]] = defaultdict(set)
+    active: ActiveUsers = defaultdict(set)
     behaviors = []
     for event in events:
         day = calendar.day_of(event.timestamp)
@@ -122,8 +125,16 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
                     active[True, month_of(day), tenant, env_id].add(user)
     connection.executemany(ADD_CALLS, [(*key, count) for key, count in calls.items()])
     append_behaviors(connection, behaviors)
-    for key, active_users in sorted(active.items()):
-        rows = [(*key, user) for user in sorted(active_users)]
+    mark_active(connection, active)
+
+
+def mark_active(connection: sqlite3.Connection, active: ActiveUsers) -> int:
+    """Store who was active; return how many of these were not known."""
+    total = 0
+    for key, users in sorted(active.items()):
+        rows = [(*key, user) for user in sorted(users)]
         new = connection.executemany(MARK_ACTIVE, rows).rowcount
         if new:
             connection.execute(ADD_ACTIVE, (*key, new))
+        total += new
+    return total

@@ -11,7 +11,7 @@ blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
 
 @blueprint.operation("GET", "/metrics/aggregated", "GetAggregatedMetrics", scope="read")
 @blueprint.arguments(schemas.GetAggregatedMetricsQuery, location="query")
-@blueprint.response(200, schemas.AggregatedMetrics)
+@blueprint.response(200, schemas.AggregatedMetrics, rows=schemas.metrics_rows)
 def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
     """Get the tenants, SaaS users or tenant users created by day"""
     return queries.get_aggregated_metrics(current_database(), **query)
@@ -19,7 +19,7 @@ def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/metrics/page-statistics", "GetPageStatistics", scope="read")
 @blueprint.arguments(schemas.GetPageStatisticsQuery, location="query")
-@blueprint.response(200, schemas.PageStatistics)
+@blueprint.response(200, schemas.PageStatistics, rows=schemas.page_statistics_rows)
 def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
     """Get views and unique users by page"""
     return queries.get_page_statistics(current_database(), **query)
@@ -27,7 +27,7 @@ def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/userinfo/aggregated", "GetAggregatedUserInfo", scope="read")
 @blueprint.arguments(schemas.RangeQuery, location="query")
-@blueprint.response(200, schemas.AggregatedUserInfoMetrics)
+@blueprint.response(200, schemas.AggregatedUserInfoMetrics, rows=schemas.user_info_rows)
 def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
     """Get the calls of GetUserInfo by day and tenant"""
     return queries.get_aggregated_user_info(current_database(), **query)

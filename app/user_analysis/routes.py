@@ -28,7 +28,7 @@ def get_user_behavior_histories(user_id: str) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/active-users", "GetActiveUsers", scope="read")
 @blueprint.arguments(schemas.GetActiveUsersQuery, location="query")
-@blueprint.response(200, schemas.ActiveUsers)
+@blueprint.response(200, schemas.ActiveUsers, rows=schemas.active_users_rows)
 def get_active_users(query: dict[str, Any]) -> str:
     """Get daily or monthly active users"""
     return queries.get_active_users(current_database(), **query)

@@ -1,0 +1,71 @@
+"""`export`."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from ..days import parse_day
+from ..exports import writing
+from ..exports.tables import TABLES
+from .common import database_option, load, open_database, output
+
+
+def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_day(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument(
+    "table", metavar=f"[{'|'.join(TABLES)}]", required=False, type=click.Choice(list(TABLES))
+)
+@click.option("--from", "first", metavar="YYYY-MM-DD", callback=_day, help="The first day.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", callback=_day, help="The last day, inclusive.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(writing.FORMATS),
+    default=writing.FORMATS[0],
+    show_default=True,
+    help="CSV holds one table.",
+)
+@click.option(
+    "--output",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this file, whole or not at all; otherwise, standard output.",
+)
+@database_option
+def export(
+    table: str | None,
+    first: int | None,
+    last: int | None,
+    format_: str,
+    path: Path | None,
+    database: Path | None,
+) -> None:
+    """Write out everything but the keys, or one table, to be read by `import export`.
+
+    Days are those of the database's time zone; a month goes with its first day.
+    """
+    if format_ == "csv" and table is None:
+        raise click.UsageError(f"csv holds one table: name one of {', '.join(TABLES)}")
+    if first is not None and last is not None and first > last:
+        raise click.UsageError("--from must not be after --to")
+    source = load(database=database).database
+    if not source.exists():
+        raise click.ClickException(f"there is no database {source}")
+    names = [table] if table else list(TABLES)
+    with (
+        open_database(database) as opened,
+        closing(writing.export(opened, names, format_=format_, first=first, last=last)) as pieces,
+        output(path) as file,
+        tqdm(unit="row", unit_scale=True, desc="exported", disable=None) as bar,
+    ):
+        for rows, piece in pieces:
+            file.write(piece)
+            bar.update(rows)

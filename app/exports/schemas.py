@@ -1,0 +1,42 @@
+"""The shapes of the records of an export. Dates load as the fields of the API load them."""
+
+from ..api import Schema
+from ..days import PERIODS
+from ..fields import Choice, Day, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
+from ..ingest.events import SOURCES, TYPES
+
+
+class Head(Schema):
+    """The first line of NDJSON: what the dates behind it mean."""
+
+    version = Integer(required=True)
+    time_zone = Text(required=True)
+
+
+class History(Schema):
+    timestamp = Timestamp(required=True)
+    user_id = Uuid(required=True)
+    referer = Referer(required=True)
+
+
+class Call(Schema):
+    type = Choice(TYPES, required=True)
+    date = Day(required=True)
+    tenant_id = Uuid(required=True)
+    count = Integer(least=1, required=True)
+
+
+class ActiveUser(Schema):
+    """One user who was active in a day or month."""
+
+    type = Choice(tuple(PERIODS), required=True)
+    date = PeriodDate(required=True)
+    tenant_id = Uuid(required=True)
+    env_id = Id(required=True)
+    user_id = Uuid(required=True)
+
+
+class EventId(Schema):
+    source = Choice(SOURCES, required=True)
+    id = Text(required=True)
+    date = Day(required=True)

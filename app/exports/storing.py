@@ -1,0 +1,158 @@
+"""Storing the records of an export: once, and never over what is there already."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from marshmallow import ValidationError
+
+from ..days import PERIODS
+from ..dictionary import Dictionary
+from ..ingest.events import Report
+from ..ingest.queries import ADD_CALLS, INSERT_ID, ActiveUsers, mark_active
+from ..user_analysis.queries import BLOCK, PUT_ACTIVE_USERS, append_behaviors
+
+FIND_BEHAVIORS = """
+select timestamp, referer_id
+from behavior
+where block = ? and user_id = ? and timestamp between ? and ?
+order by timestamp, seq
+"""
+
+FIND_CALLS = """
+select count
+from call_count
+where type = ? and day = ? and tenant_id = ?
+"""
+
+FIND_NUMBER = """
+select put
+from active_users
+where monthly = :monthly and period = :period and tenant_id = :tenant_id and env_id = :env_id
+"""
+
+FIND_ID = """
+select day
+from event_id
+where source = ? and id = ?
+"""
+
+
+class Loaded(NamedTuple):
+    """A record that was found good, with the line that it stands on."""
+
+    line: int
+    content: dict[str, Any]
+
+
+class _Fact(NamedTuple):
+    """What can be known once: how it is found, and how it is added."""
+
+    line: int
+    find: str
+    key: Any
+    value: int
+    add: str
+    row: Any
+
+
+def store(
+    connection: sqlite3.Connection, loaded: Mapping[str, Sequence[Loaded]], report: Report
+) -> None:
+    """Store records by kind; the report says which were known, or contradict what is known."""
+    names = Dictionary(connection)
+    contents = [content for records in loaded.values() for _, content in records]
+    users = names.users(each["user_id"] for each in contents if "user_id" in each)
+    tenants = names.tenants(each["tenant_id"] for each in contents if "tenant_id" in each)
+    referers = names.referers(each["referer"] for each in contents if "referer" in each)
+
+    entries = [
+        (line, (each["timestamp"], users[each["user_id"]]), referers[each["referer"]])
+        for line, each in loaded["history"]
+    ]
+    _store_histories(connection, entries, report)
+    active: ActiveUsers = defaultdict(set)
+    for _, each in loaded["active-user"]:
+        active[_place(each, tenants)].add(users[each["user_id"]])
+    new = mark_active(connection, active)
+    report.accepted += new
+    report.duplicates += len(loaded["active-user"]) - new
+    for fact in _facts(loaded, tenants):
+        _store_fact(connection, fact, report)
+
+
+def _place(record: dict[str, Any], tenants: dict[str, int]) -> tuple[bool, int, int, int]:
+    """Return the key of a record of active users."""
+    monthly = PERIODS[record["type"]].monthly
+    return monthly, record["date"], tenants[record["tenant_id"]], record["env_id"]
+
+
+def _store_histories(
+    connection: sqlite3.Connection,
+    entries: list[tuple[int, tuple[int, int], int]],
+    report: Report,
+) -> None:
+    """Store entries: line, timestamp and user, referer.
+
+    Those of a user and second on lines behind each other are one: known as a whole, or not at all.
+    """
+    known = _known_histories(connection, [moment for _, moment, _ in entries])
+    behaviors = []
+    groups = groupby(enumerate(entries), key=lambda place: (place[1][1], place[1][0] - place[0]))
+    for (moment, _), group in groups:
+        together = [entry for _, entry in group]
+        referers = [referer for _, _, referer in together]
+        if moment not in known:
+            known[moment] = referers
+            behaviors += [(*moment, referer) for referer in referers]
+            report.accepted += len(referers)
+        elif known[moment] == referers:
+            report.duplicates += len(referers)
+        else:
+            error = ValidationError("the user has other histories in this second", "timestamp")
+            for line, _, _ in together:
+                report.refuse(line, error)
+    append_behaviors(connection, behaviors)
+
+
+def _known_histories(
+    connection: sqlite3.Connection, moments: list[tuple[int, int]]
+) -> dict[tuple[int, int], list[int]]:
+    """Return the referers of what is stored about the users of these moments, around them."""
+    asked: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for timestamp, user in moments:
+        asked[timestamp // BLOCK, user].append(timestamp)
+    known: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for (block, user), timestamps in asked.items():
+        parameters = (block, user, min(timestamps), max(timestamps))
+        for timestamp, referer in connection.execute(FIND_BEHAVIORS, parameters):
+            known[timestamp, user].append(referer)
+    return dict(known)
+
+
+def _facts(loaded: Mapping[str, Sequence[Loaded]], tenants: dict[str, int]) -> Iterator[_Fact]:
+    for line, each in loaded["call"]:
+        key: Any = each["type"], each["date"], tenants[each["tenant_id"]]
+        count = each["count"]
+        yield _Fact(line, FIND_CALLS, key, count, ADD_CALLS, (*key, count))
+    for line, each in loaded["number"]:
+        names = ("monthly", "period", "tenant_id", "env_id")
+        key = dict(zip(names, _place(each, tenants), strict=True))
+        number = each["active_users"]
+        yield _Fact(line, FIND_NUMBER, key, number, PUT_ACTIVE_USERS, key | {"put": number})
+    for line, each in loaded["event-id"]:
+        key, day = (each["source"], each["id"]), each["date"]
+        yield _Fact(line, FIND_ID, key, day, INSERT_ID, (*key, day))
+
+
+def _store_fact(connection: sqlite3.Connection, fact: _Fact, report: Report) -> None:
+    (known,) = connection.execute(fact.find, fact.key).fetchone() or (None,)
+    if known is None:
+        connection.execute(fact.add, fact.row)
+        report.accepted += 1
+    elif known == fact.value:
+        report.duplicates += 1
+    else:
+        report.refuse(fact.line, ValidationError("another value is stored here", "_schema"))

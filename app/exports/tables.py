@@ -1,0 +1,100 @@
+"""The tables of an export: what a user understands of the data.
+
+Their rows come in a total order that only the data decide, whatever integers stand for names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..api import Schema
+from ..user_analysis.schemas import UpdateActiveUsersParam
+from . import schemas
+
+VERSION = 1
+"""The version of the form; a change that an older program would misread has another."""
+
+HEAD = "export"
+"""The kind of the first record of NDJSON."""
+
+# The table is clustered by block, so that only the rows of a block are sorted at once.
+SELECT_HISTORIES = """
+select behavior.timestamp, user.name, referer.url
+from behavior
+cross join user on user.id = behavior.user_id
+cross join referer on referer.id = behavior.referer_id
+where behavior.block between :start / 14400 and :end / 14400
+  and behavior.timestamp between :start and :end
+order by behavior.block, behavior.timestamp, user.name, behavior.seq
+"""
+
+SELECT_CALLS = """
+select call_count.type, date(call_count.day * 86400, 'unixepoch'), tenant.name, call_count.count
+from call_count
+cross join tenant on tenant.id = call_count.tenant_id
+where call_count.day between :first_day and :last_day
+order by call_count.type, call_count.day, tenant.name
+"""
+
+SELECT_ACTIVE_USERS = """
+select iif(active_user.monthly, 'monthly', 'daily'),
+       iif(
+         active_user.monthly,
+         printf('%04d-%02d', active_user.period / 12, active_user.period % 12 + 1),
+         date(active_user.period * 86400, 'unixepoch')
+       ),
+       tenant.name, active_user.env_id, user.name
+from active_user
+cross join tenant on tenant.id = active_user.tenant_id
+cross join user on user.id = active_user.user_id
+where active_user.period between iif(active_user.monthly, :first_month, :first_day)
+                             and iif(active_user.monthly, :last_month, :last_day)
+order by active_user.monthly, active_user.period, tenant.name, active_user.env_id, user.name
+"""
+
+SELECT_NUMBERS = """
+select iif(active_users.monthly, 'monthly', 'daily'),
+       iif(
+         active_users.monthly,
+         printf('%04d-%02d', active_users.period / 12, active_users.period % 12 + 1),
+         date(active_users.period * 86400, 'unixepoch')
+       ),
+       tenant.name, active_users.env_id, active_users.put
+from active_users
+cross join tenant on tenant.id = active_users.tenant_id
+where active_users.put is not null
+  and active_users.period between iif(active_users.monthly, :first_month, :first_day)
+                              and iif(active_users.monthly, :last_month, :last_day)
+order by active_users.monthly, active_users.period, tenant.name, active_users.env_id
+"""
+
+SELECT_EVENT_IDS = """
+select source, id, date(day * 86400, 'unixepoch')
+from event_id
+where day between :first_day and :last_day
+order by source, id
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of an export; `kind` is what NDJSON calls a record of it."""
+
+    kind: str
+    schema: type[Schema]
+    select: str
+    """Returns the columns in the order of the schema's fields."""
+
+    @cached_property
+    def columns(self) -> Sequence[str]:
+        return tuple(self.schema().fields)
+
+
+TABLES = {
+    "histories": Table("history", schemas.History, SELECT_HISTORIES),
+    "calls": Table("call", schemas.Call, SELECT_CALLS),
+    "active-users": Table("active-user", schemas.ActiveUser, SELECT_ACTIVE_USERS),
+    "numbers": Table("number", UpdateActiveUsersParam, SELECT_NUMBERS),
+    "event-ids": Table("event-id", schemas.EventId, SELECT_EVENT_IDS),
+}
+"""The tables by name, in the order of an export of all."""

@@ -1,0 +1,79 @@
+"""Writing an export, in pieces of bounded size."""
+
+import json
+from collections.abc import Callable, Generator, Iterable, Sequence
+
+from ..csv_text import csv_text
+from ..database import Database
+from ..days import MAX_TIMESTAMP, Calendar, month_of, parse_day
+from .tables import HEAD, TABLES, VERSION, Table
+
+PIECE = 10_000
+"""Rows a piece."""
+
+FIRST_DAY, LAST_DAY = parse_day("0001-01-01"), parse_day("9999-12-31")
+
+FORMATS = ("ndjson", "csv")
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def export(
+    database: Database,
+    names: Iterable[str],
+    *,
+    format_: str,
+    first: int | None = None,
+    last: int | None = None,
+) -> Generator[tuple[int, bytes]]:
+    """Yield tables as NDJSON, or one as CSV: the rows that a piece holds, and the piece.
+
+    `first` and `last` are days, inclusive. All is of one state of the data, which SQLite keeps
+    until the generator is closed.
+    """
+    span = _span(database.calendar, first, last)
+    with database.reading() as connection:
+        if format_ == "ndjson":
+            head = {"kind": HEAD, "version": VERSION, "time_zone": database.calendar.zone}
+            yield 0, f"{_to_json(head)}\n".encode()
+        for table in map(TABLES.__getitem__, names):
+            if format_ == "csv":
+                yield 0, csv_text([table.columns]).encode()
+            write = csv_text if format_ == "csv" else _ndjson(table)
+            cursor = connection.execute(table.select, span)
+            while rows := cursor.fetchmany(PIECE):
+                yield len(rows), write(rows).encode()
+
+
+def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
+    """Return what makes NDJSON of some rows of a table.
+
+    By columns and one template, which takes half the time of an object for each row.
+    """
+    cells = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
+    template = f'{{"kind":{_to_json(table.kind)},{cells}}}\n'
+
+    def write(rows: Sequence[Sequence[object]]) -> str:
+        columns = [map(_to_json, column) for column in zip(*rows, strict=True)]
+        return "".join(map(template.__mod__, zip(*columns, strict=True)))
+
+    return write
+
+
+def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, int]:
+    """Return the parameters of the queries: the seconds, days and months of a range of days.
+
+    A month is in a range that its first day is in, so that ranges that follow each other hold each
+    month once.
+    """
+    first = FIRST_DAY if first is None else first
+    last = LAST_DAY if last is None else last
+    # Histories begin in 1970, in the west on the day before; days long before have no start.
+    return {
+        "first_day": first,
+        "last_day": last,
+        "first_month": month_of(first - 1) + 1 if first > FIRST_DAY else month_of(first),
+        "last_month": month_of(last),
+        "start": max(calendar.day_start(max(first, -1)), 0),
+        "end": min(calendar.day_start(max(last, -2) + 1) - 1, MAX_TIMESTAMP),
+    }
