@@ -10,10 +10,13 @@ from .. import __version__
 from ..errors import StartError
 
 COMMANDS = {
+    "backup": "backup:backup",
+    "check": "backup:check",
     "demo": "serving:demo",
     "double": "double:double",
     "import": "importing:import_files",
     "keys": "keys:group",
+    "restore": "backup:restore",
     "serve": "serving:serve",
     "summaries": "summaries:group",
 }
