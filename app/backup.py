@@ -26,6 +26,9 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 BEFORE_RESTORE = ".before-restore.backup"
 """The end of the name under which a restore keeps the database that was there."""
 
+UNREADABLE = (sqlite3.Error, UnicodeError)
+"""What reading a damaged database raises; SQLite's words may hold bytes of it."""
+
 Progress = Callable[[int, int], object]
 """Is told how many bytes of how many are copied."""
 
@@ -36,7 +39,7 @@ WRITE_FAST = ("pragma journal_mode = off", "pragma synchronous = off")
 
 CHECK = "pragma integrity_check"
 
-# `delete` takes the -wal into the file and needs to be alone; the transaction then keeps others out.
+# `delete` takes the -wal into the file, and fails where another process has the file open.
 KEEP_OTHERS_OUT = (
     "pragma locking_mode = exclusive",
     "pragma journal_mode = delete",
@@ -65,7 +68,7 @@ def existing(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
         try:
             (marked,) = connection.execute("pragma application_id").fetchone()
             (schema,) = connection.execute("pragma user_version").fetchone()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise StartError(f"the database {path} cannot be read: {error}") from error
         if marked != APPLICATION_ID:
             raise StartError(f"{path} is not a database of this program")
@@ -86,6 +89,8 @@ def back_up(database: Path, target: Path, progress: Progress) -> Made:
     target = target.resolve()
     if target.is_dir():
         raise StartError(f"{target} is a folder; --keep N makes dated backups in it")
+    if target in {database.resolve().with_name(database.name + end) for end in SIDE_FILES}:
+        raise StartError(f"{target} is for the database itself")
     if target.exists():
         _refuse_to_replace(target, database)
     return _copy(database, target, target.with_name(f"{target.name}.part"), progress)
@@ -170,7 +175,7 @@ def _copy(
                     part.unlink(missing_ok=True)
                     raise
             _flush_folder(target.parent)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *UNREADABLE) as error:
             raise StartError(f"{source} cannot be copied to {target}: {error}") from error
     return Made(target, size, schema)
 
@@ -196,7 +201,7 @@ def _refuse_damaged(source: Path, copy: Path) -> None:
     with closing(_connect(copy, "immutable=1")) as connection:
         try:
             found = [str(line) for (line,) in connection.execute(CHECK)]
-        except sqlite3.DatabaseError as error:
+        except UNREADABLE as error:
             found = [str(error)]
     if found != ["ok"]:
         first = " ".join(found[0].split())
@@ -252,7 +257,7 @@ def _held(database: Path) -> Iterator[bool]:
                     f"{database} is open in another process; stop the server first"
                 ) from error
             raise StartError(f"{database} cannot be replaced: {error}") from error
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             connection.close()
             whole = False
         yield whole

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from .backup import UNREADABLE
 from .days import Calendar
 from .dictionary import SELECT_SETTINGS, read_page_rule
 from .migrations import FIXED
@@ -105,7 +106,7 @@ def find_wrong(
             found = check.find(connection)
             examples = list(islice(found, SHOWN))
             count = len(examples) + sum(1 for _ in found)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             examples, count = [f"it cannot be read: {error}"], 1
         run.append(check.name)
         if count:
