@@ -133,20 +133,19 @@ def restore(
     if not database.exists():
         for left in _side_files(database):
             raise StartError(f"{left} is left of another database; move it away first")
-        return _copy(source, database, part, progress), None
+        made = _copy(source, database, part, progress, lambda: _refuse_existing(database))
+        return made, None
     if source.exists() and source.samefile(database):
         raise StartError(f"{source} is the database itself")
     if not force:
-        raise StartError(f"{database} is there; --force replaces it, and keeps it beside")
+        _refuse_existing(database)
     if not database.is_file():
         raise StartError(f"{database} is not a file")
     kept = database.with_name(database.name + BEFORE_RESTORE)
     if kept.exists() and not kept.samefile(database):
         raise StartError(f"{kept} is there from an earlier restore; move it away first")
     with _held(database) as whole:
-        made = _copy(
-            source, database, part, progress, replacing=lambda: _keep(database, kept, whole)
-        )
+        made = _copy(source, database, part, progress, lambda: _keep(database, kept, whole))
     return made, kept
 
 
@@ -219,6 +218,11 @@ def _refuse_to_replace(target: Path, database: Path) -> None:
     if target.stat().st_size:
         with existing(target):
             pass
+
+
+def _refuse_existing(database: Path) -> None:
+    if database.exists():
+        raise StartError(f"{database} is there; --force replaces it, and keeps it beside")
 
 
 @contextmanager

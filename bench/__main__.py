@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-TABLES = ("pages", "growth", "active", "bulk", "crowd", "rates", "many", "double")
+TABLES = ("pages", "growth", "active", "bulk", "crowd", "rates", "many", "double", "backup")
 
 
 @click.command()

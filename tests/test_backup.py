@@ -411,6 +411,20 @@ class TestRestore:
         assert "is there from an earlier restore; move it away first" in refused(again)
         assert "later" in tenants(kept)
 
+    def test_a_database_that_is_made_meanwhile_is_not_replaced(
+        self, copy: Path, tmp_path: Path
+    ) -> None:
+        new = tmp_path / "new.db"
+
+        def start(done: int, total: int) -> None:
+            Database(new).close()
+            add_tenant(new, "first")
+
+        with pytest.raises(StartError, match="is there"):
+            restore(copy, new, False, start)
+        assert tenants(new) == {"first"}
+        assert names(tmp_path) == {"a.db", "b.db", "new.db"}
+
     def test_nothing_is_restored_under_a_server(self, copy: Path, tmp_path: Path) -> None:
         path = tmp_path / "served.db"
         with serving("--database", path) as server:
