@@ -4,7 +4,18 @@ from importlib import import_module
 
 import click
 
-TABLES = ("pages", "growth", "active", "bulk", "crowd", "rates", "many", "double", "kills")
+TABLES = (
+    "pages",
+    "growth",
+    "active",
+    "bulk",
+    "crowd",
+    "rates",
+    "many",
+    "double",
+    "kills",
+    "backup",
+)
 
 
 @click.command()

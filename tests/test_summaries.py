@@ -94,7 +94,8 @@ def sealed(database: Database) -> set[tuple[int, int]]:
 
 
 def wrong(database: Database) -> list[tuple[int, int, str]]:
-    return list(sealing.check(database, iter))
+    with database.reading() as connection:
+        return list(sealing.check(connection, iter))
 
 
 def fill(database: Database, days: int, users: int = 3) -> None:

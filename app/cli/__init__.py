@@ -10,12 +10,15 @@ from .. import __version__
 from ..errors import ServiceUnavailable, StartError
 
 COMMANDS = {
+    "backup": "backup:backup",
+    "check": "backup:check",
     "demo": "serving:demo",
     "doctor": "doctor:doctor",
     "double": "double:double",
     "export": "exporting:export",
     "import": "importing:import_files",
     "keys": "keys:group",
+    "restore": "backup:restore",
     "serve": "serving:serve",
     "summaries": "summaries:group",
 }

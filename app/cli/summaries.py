@@ -29,8 +29,8 @@ def group() -> None:
 def check_summaries(database: Path | None) -> None:
     """Compare every summary with the rows; list those that are wrong and exit with 1."""
     wrong = 0
-    with open_database(database) as opened:
-        for level, span, reason in sealing.check(opened, _bar("checked")):
+    with open_database(database) as opened, opened.reading() as connection:
+        for level, span, reason in sealing.check(connection, _bar("checked")):
             hours = LENGTHS[level]
             begin = datetime.fromtimestamp(span * hours * 3600, UTC)
             tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")

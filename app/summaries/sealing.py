@@ -100,20 +100,19 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
         seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
 
-def check(database: Database, progress: Progress) -> Iterator[tuple[int, int, str]]:
+def check(connection: sqlite3.Connection, progress: Progress) -> Iterator[tuple[int, int, str]]:
     """Compare every summary with the rows; yield level and span of those that are wrong, and why.
 
     One is `damaged` (not what was stored once) or `differs`.
     """
-    with database.reading() as connection:
-        spans = connection.execute(SELECT_ALL_SPANS).fetchall()
-        tops = sorted({span * LENGTHS[level] // LENGTHS[TOP] for level, span in spans})
-        for top in progress(tops):
-            for level, span, summary in _make(connection, TOP, top):
-                for row in connection.execute(SELECT_SUMMARIES, range_of_spans(level, span, span)):
-                    stored = decode(row)
-                    if stored != summary:
-                        yield level, span, "differs" if stored else "damaged"
+    spans = connection.execute(SELECT_ALL_SPANS).fetchall()
+    tops = sorted({span * LENGTHS[level] // LENGTHS[TOP] for level, span in spans})
+    for top in progress(tops):
+        for level, span, summary in _make(connection, TOP, top):
+            for row in connection.execute(SELECT_SUMMARIES, range_of_spans(level, span, span)):
+                stored = decode(row)
+                if stored != summary:
+                    yield level, span, "differs" if stored else "damaged"
 
 
 def _closed(database: Database) -> int:

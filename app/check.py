@@ -1,0 +1,176 @@
+"""Checking a database: the file, its references, and everything that is derived."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from .backup import UNREADABLE
+from .days import Calendar
+from .dictionary import SELECT_SETTINGS, read_page_rule
+from .migrations import FIXED
+from .summaries import sealing
+from .summaries.spans import LENGTHS
+
+SHOWN = 20
+"""How many examples of what is wrong are told."""
+
+CHECK_FILE = "pragma integrity_check"
+
+CHECK_REFERENCES = "pragma foreign_key_check"
+
+WRONG_BLOCKS = """
+select user_id, seq, timestamp, block
+from behavior
+where block <> timestamp / 14400
+order by block, user_id, seq
+"""
+
+WRONG_PAGES = """
+select referer.url, page.url, page_of(referer.url)
+from referer
+left join page on page.id = referer.page_id
+where page.url is not page_of(referer.url)
+order by referer.id
+"""
+
+WRONG_COUNTS = """
+select case
+         when monthly then printf('%04d-%02d', period / 12, period % 12 + 1)
+         else date(period * 86400, 'unixepoch')
+       end,
+       coalesce(tenant.name, tenant_id),
+       env_id,
+       sum(computed) as stored,
+       sum(counted) as rows
+from (
+  select monthly, period, tenant_id, env_id, computed, 0 as counted
+  from active_users
+  union all
+  select monthly, period, tenant_id, env_id, 0, count(*)
+  from active_user
+  group by monthly, period, tenant_id, env_id
+)
+left join tenant on tenant.id = tenant_id
+group by monthly, period, tenant_id, env_id
+having stored <> rows
+order by monthly, period, tenant_id, env_id
+"""
+
+RESTORE = "`saasus-analysis restore` puts the newest backup back that `check` finds right"
+REMAKE_PAGES = (
+    "`saasus-analysis summaries rebuild` with another --keep-query and then again with the present "
+    "one makes all pages anew"
+)
+REBUILD = "`saasus-analysis summaries rebuild` makes all summaries anew"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One respect in which a database can be wrong, and what to do then."""
+
+    name: str
+    find: Callable[[sqlite3.Connection], Iterator[str]]
+    """Yields what is wrong, each in words."""
+    remedy: str
+    any_schema: bool = False
+    """Whether it can be checked in a database of an older version."""
+    decides: bool = False
+    """Whether nothing else can be told if this is wrong."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong in one respect: how often, the first examples, and what to do."""
+
+    check: str
+    count: int
+    examples: list[str]
+    remedy: str
+
+
+def checks_for(schema: int, newest: int) -> list[Check]:
+    """Return the checks that a database of a version of the schema can be put to."""
+    return [check for check in CHECKS if check.any_schema or schema == newest]
+
+
+def find_wrong(
+    connection: sqlite3.Connection, checks: Iterable[Check], run: list[str]
+) -> Iterator[Wrong]:
+    """Put one state of a database to checks; yield what is wrong, and add to `run` what was run."""
+    connection.execute("begin")
+    for check in checks:
+        try:
+            found = check.find(connection)
+            examples = list(islice(found, SHOWN))
+            count = len(examples) + sum(1 for _ in found)
+        except UNREADABLE as error:
+            examples, count = [f"it cannot be read: {error}"], 1
+        run.append(check.name)
+        if count:
+            yield Wrong(check.name, count, examples, check.remedy)
+            if check.decides:
+                break
+    connection.rollback()
+
+
+def _file(connection: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in connection.execute(CHECK_FILE):
+        if line != "ok":
+            yield " ".join(line.split())
+
+
+def _settings(connection: sqlite3.Connection) -> Iterator[str]:
+    stored: dict[str, Any] = dict(connection.execute(SELECT_SETTINGS))
+    for name in FIXED:
+        if name not in stored:
+            yield f"{name} is not stored"
+    try:
+        Calendar(stored.get("time_zone", "UTC"))
+    except ValueError as error:
+        yield f"time_zone: {error}"
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[str]:
+    for table, rowid, parent, _ in connection.execute(CHECK_REFERENCES):
+        row = "a row" if rowid is None else f"row {rowid}"
+        yield f"{row} of {table} refers to a {parent} that is not there"
+
+
+def _blocks(connection: sqlite3.Connection) -> Iterator[str]:
+    for user, seq, timestamp, block in connection.execute(WRONG_BLOCKS):
+        right = timestamp // 14400
+        yield f"entry {seq} of user {user} at {timestamp} is in block {block}, not {right}"
+
+
+def _pages(connection: sqlite3.Connection) -> Iterator[str]:
+    rule = read_page_rule(connection)
+    connection.create_function("page_of", 1, rule.page_of, deterministic=True)
+    for referer, page, right in connection.execute(WRONG_PAGES):
+        yield f"{referer!r:.200} belongs to {page!r:.200}, not {right!r:.200}"
+
+
+def _counts(connection: sqlite3.Connection) -> Iterator[str]:
+    for date, tenant, env_id, stored, rows in connection.execute(WRONG_COUNTS):
+        yield f"{date}, tenant {tenant!r}, environment {env_id}: {stored} stored, {rows} rows"
+
+
+def _summaries(connection: sqlite3.Connection) -> Iterator[str]:
+    for level, span, reason in sealing.check(connection, iter):
+        hours = LENGTHS[level]
+        begin = datetime.fromtimestamp(span * hours * 3600, UTC)
+        yield f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}"
+
+
+CHECKS = (
+    Check("file", _file, RESTORE, any_schema=True, decides=True),
+    Check("references", _references, RESTORE, any_schema=True),
+    Check("settings", _settings, RESTORE, decides=True),
+    Check("blocks of histories", _blocks, RESTORE),
+    Check("pages of referers", _pages, REMAKE_PAGES),
+    Check("counts of active users", _counts, RESTORE),
+    Check("page summaries", _summaries, REBUILD),
+)
+"""In the order in which they are run."""
