@@ -8,6 +8,9 @@ from marshmallow import ValidationError
 
 from .fields import Field, Messages
 
+REMEMBERED = 10_000
+"""How many good texts of a field are remembered: ids of events, say, come only once."""
+
 
 class RecordList(ma.fields.List[Any]):
     """A list of objects of one schema, checked without an object for each field.
@@ -56,8 +59,8 @@ class RecordList(ma.fields.List[Any]):
 def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
     """Return a function that checks one object by a schema's fields and drops unknown fields.
 
-    It raises ValidationError with the messages by field. Made for the records of one call: it
-    remembers the texts that it has found good, since names come again and again.
+    It raises ValidationError with the messages by field. Made for the records of one call or file:
+    it remembers texts that it has found good, since names come again and again.
     """
     checks = [
         (name, field.check, field.required, set[str]())
@@ -79,7 +82,7 @@ def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
                     except ValidationError as error:
                         errors[name] = error.messages
                         continue
-                    if type(value) is str:
+                    if type(value) is str and len(good) < REMEMBERED:
                         good.add(value)
                 record[name] = value
             elif required:

@@ -47,7 +47,15 @@ EXISTS = "must be a date that exists"
 MONTH = "must be a month as YYYY-MM"
 LIST = "must be a list"
 
-MISSING = object()
+
+class Missing:
+    """Stands for a field that is left out."""
+
+    def __repr__(self) -> str:
+        return "left out"
+
+
+MISSING = Missing()
 NO_TEXT: list[Any] = [None, 5, True, ["x"], {"x": "x"}]
 NO_NUMBER: list[Any] = [None, "5", "", True, False, 5.0, 1.5, 1e300, [5], {}]
 UNPRINTABLE = ["a\nb", "\t", "\x00", "a\x7f", "\x85", "\u2028", "\u2029", "\ud800", "a\udfff"]
