@@ -192,3 +192,17 @@ def test_it_ends_while_it_makes_events(tmp_path: Path, monkeypatch: pytest.Monke
         process.send_signal(signal.SIGTERM)
         assert process.wait() != 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_one_line() -> None:
+    done = run("demo", "--write", "/dev/full", "--events", "30000")
+    assert done.returncode == 1
+    assert "/dev/full cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    command = f"{sys.executable} -m app demo --write {file} --events 10 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=ROOT).returncode == 0
+    assert len(file.read_text().splitlines()) == 10

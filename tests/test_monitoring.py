@@ -161,6 +161,7 @@ def test_an_unknown_form_of_the_log_is_refused(tmp_path: Path) -> None:
 
 
 def test_put_and_read_wait_for_nobody(client: FlaskClient, database: Database) -> None:
+    client.get(f"{BASE}/users/ann/behavior-histories")  # which notes the use of the key
     before = sum(database.write_waits.read()[0])
     put(
         client,

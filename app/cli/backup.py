@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from ..backup import Progress, back_up, back_up_dated, existing
 from ..backup import restore as put_back
@@ -16,6 +15,7 @@ from ..check import checks_for, find_wrong
 from ..days import Clock
 from ..migrations import MIGRATIONS
 from .common import database_option, load
+from .progress import progress_bar
 
 TICK = 1_000_000
 """The steps of SQLite between two looks at the clock."""
@@ -81,7 +81,7 @@ def check(as_json: bool, database: Path | None) -> None:
     newest = len(MIGRATIONS) + 1
     run: list[str] = []
     with existing(path) as (connection, schema):
-        bar = tqdm(checks_for(schema, newest), unit="check", disable=None)
+        bar = progress_bar(checks_for(schema, newest), unit="check")
 
         def show_the_time() -> None:
             bar.refresh()
@@ -110,7 +110,7 @@ def check(as_json: bool, database: Path | None) -> None:
 
 @contextmanager
 def _copying() -> Iterator[Progress]:
-    with tqdm(unit="B", unit_scale=True, desc="copied", disable=None) as bar:
+    with progress_bar(unit="B", unit_scale=True, desc="copied") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

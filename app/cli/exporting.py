@@ -4,12 +4,12 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from ..days import parse_day
 from ..exports import writing
 from ..exports.tables import TABLES
 from .common import database_option, load, open_database, output
+from .progress import progress_bar
 
 
 def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
@@ -64,7 +64,7 @@ def export(
         open_database(database) as opened,
         closing(writing.export(opened, names, format_=format_, first=first, last=last)) as pieces,
         output(path) as file,
-        tqdm(unit="row", unit_scale=True, desc="exported", disable=None) as bar,
+        progress_bar(unit="row", unit_scale=True, desc="exported") as bar,
     ):
         for rows, piece in pieces:
             file.write(piece)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from tqdm import tqdm
 
 from ..database import Database
 from ..exports.reading import import_export
@@ -16,6 +15,7 @@ from ..ingest.events import Report
 from ..ingest.files import Format, UnreadableFile, import_stream
 from ..ingest.schemas import event_reader
 from .common import database_option, open_database
+from .progress import progress_bar
 
 SHOWN_REFUSALS = 20
 
@@ -64,7 +64,7 @@ def _import(database: Database, kind: str, stream: Any, totals: dict[str, int]) 
     read, counted = KINDS[kind]
     path = Path(stream.name)
     size = path.stat().st_size if path.is_file() else None
-    with tqdm(total=size, unit="B", unit_scale=True, desc=stream.name, disable=None) as bar:
+    with progress_bar(total=size, unit="B", unit_scale=True, desc=stream.name) as bar:
         try:
             for report in read(database, stream, bar.update):
                 for refusal in report.refused:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
 
 import click
-from tqdm import tqdm
 
 from .. import create_app, logs
 from ..auth import keys
@@ -23,7 +21,8 @@ from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..server import Server
-from .common import database_option, given, host_option, load, port_option
+from .common import database_option, given, host_option, load, output, port_option
+from .progress import progress_bar
 
 
 @click.command()
@@ -59,7 +58,9 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
     help="Over how many days until now.",
 )
 @click.option("--seed", default=1, show_default=True, help="Another seed makes another SaaS.")
-@click.option("--write", type=click.File("w", atomic=True), help="Write NDJSON and do not serve.")
+@click.option(
+    "--write", type=click.Path(path_type=Path), help="Write NDJSON here (- : out) and do not serve."
+)
 @host_option
 @port_option
 @click.option("--database", type=click.Path(path_type=Path), help="Keep the data in this file.")
@@ -67,7 +68,7 @@ def demo(
     events: int,
     days: int,
     seed: int,
-    write: TextIO | None,
+    write: Path | None,
     host: str | None,
     port: int | None,
     database: Path | None,
@@ -79,8 +80,9 @@ def demo(
     if write:
         calendar = Calendar(load().time_zone or FIXED["time_zone"])
         made = make_events(calendar, Clock().now(), events=events, days=days, seed=seed)
-        for event in tqdm(made, total=events, unit="event", disable=None):
-            write.write(json.dumps(event, ensure_ascii=False) + "\n")
+        with output(None if write == Path("-") else write) as stream:
+            for event in progress_bar(made, total=events, unit="event"):
+                stream.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
     with ExitStack() as stack:
@@ -93,7 +95,7 @@ def demo(
         now = opened.clock.now()
         if not has_events(opened):
             made = make_events(opened.calendar, now, events=events, days=days, seed=seed)
-            bar = tqdm(made, total=events, unit="event", disable=None)
+            bar = progress_bar(made, total=events, unit="event")
             for _ in import_records(opened, iter(bar), event_reader(opened.clock.now)):
                 pass
         for url in _demo_urls(server.url + BASE_PATH, opened.calendar, now, days):

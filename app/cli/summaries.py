@@ -15,6 +15,7 @@ from ..summaries import sealing
 from ..summaries.dropping import drop_all
 from ..summaries.spans import LENGTHS
 from .common import database_option, load, open_database
+from .progress import progress_bar
 
 SWITCH = click.Choice(["on", "off"])
 
@@ -75,4 +76,4 @@ def _rule(database: Database, wanted: Settings) -> PageRule:
 
 
 def _bar(what: str) -> sealing.Progress:
-    return lambda spans: tqdm(spans, desc=what, unit="span", disable=None)
+    return lambda spans: progress_bar(spans, desc=what, unit="span")
