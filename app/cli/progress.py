@@ -7,6 +7,6 @@ from tqdm import tqdm
 
 
 def progress_bar(items: Any = None, **options: Any) -> Any:
-    """Return a progress bar, over items if there are some, on standard error if it is a terminal."""
+    """Return a progress bar, over items if some are given; only a terminal shows it."""
     make: Any = tqdm
     return make(items, disable=None if sys.stderr else True, **options)
