@@ -14,6 +14,7 @@ TABLES = (
     "many",
     "double",
     "kills",
+    "load",
     "backup",
 )
 

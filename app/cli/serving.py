@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..migrations import FIXED
 from ..server import Server
 from .common import database_option, given, host_option, load, output, port_option
 from .progress import progress_bar
+
+SWITCH_SECONDS = 0.0002
 
 
 @click.command()
@@ -120,6 +123,9 @@ def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
 @contextmanager
 def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     """Give a server that listens, and is not running yet, with its settings and database."""
+    # With many connections, the loop of the server is always busy; a thread that has an answer to
+    # make waits for it this long, each time.
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:
         settings = app.extensions["settings"]
