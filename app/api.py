@@ -71,16 +71,17 @@ class Parser(FlaskParser):
             if isinstance(field, ma.fields.List):
                 if given:
                     values[name] = [part for value in given for part in value.split(",")]
-            elif len(given) > 1:
-                wrong.append(f"{name}: must be given once")
             elif given:
                 values[name] = given[0]
+                if len(given) > 1:
+                    wrong.append(f"{name}: must be given once")
         if schema.unknown == ma.RAISE:
             wrong += (
                 f"{name}: is not known here" for name in req.args if name not in schema.fields
             )
         if wrong:
-            raise InvalidRequest(*wrong)
+            # What else is wrong is told, too.
+            raise InvalidRequest(*wrong, *describe_messages(schema.validate(values)))
         return values
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:

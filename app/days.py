@@ -82,6 +82,7 @@ class Calendar:
         return datetime.fromtimestamp(timestamp, self._zone).toordinal() - _EPOCH
 
 
+@lru_cache(maxsize=4096)
 def parse_day(text: str) -> int:
     """Return the day written as YYYY-MM-DD. Raises ValueError if there is no such day."""
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
@@ -98,6 +99,7 @@ def format_day(day: int) -> str:
     return date.fromordinal(day + _EPOCH).isoformat()
 
 
+@lru_cache(maxsize=4096)
 def parse_month(text: str) -> int:
     """Return the month written as YYYY-MM. Raises ValueError if there is no such month."""
     if not re.fullmatch(MONTH_PATTERN, text):

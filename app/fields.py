@@ -8,6 +8,7 @@ values, `RecordList` for long lists.
 import re
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import marshmallow as ma
@@ -195,8 +196,16 @@ class PeriodDate(Field):
         return value
 
 
-def period_number(type_: str, name: str, text: str) -> int:
-    """Return the day or month that a date names. Raises ValidationError for the field `name`."""
+def period_number(type_: str | None, name: str, text: str) -> int:
+    """Return the day or month that a date names; without a type, whichever it can be.
+
+    Raises ValidationError for the field `name`.
+    """
+    if type_ is None:
+        for period in PERIODS.values():
+            with suppress(ValueError):
+                return period.parse(text)
+        raise ValidationError("must be a date as YYYY-MM-DD, or a month as YYYY-MM", name)
     try:
         return PERIODS[type_].parse(text)
     except ValueError as error:

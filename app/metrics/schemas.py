@@ -11,15 +11,20 @@ from ..fields import Choice, Day, Integer, Referer, Text, Timestamp
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 
 
+def check_order(data: dict[str, Any], first: str, last: str) -> None:
+    """Raise ValidationError if two values are there and the first is after the last."""
+    if first in data and last in data and data[first] > data[last]:
+        raise ValidationError(f"must not be after {last}", first)
+
+
 class RangeQuery(Schema):
     start_date = Day(required=True, metadata={"description": "First day, inclusive"})
     end_date = Day(required=True, metadata={"description": "Last day, inclusive"})
     tenant_ids = fields.List(Text(), metadata={"description": "Count these tenants only"})
 
-    @validates_schema
+    @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:
-        if data["start_date"] > data["end_date"]:
-            raise ValidationError("must not be after end_date", "start_date")
+        check_order(data, "start_date", "end_date")
 
 
 class GetAggregatedMetricsQuery(RangeQuery):
@@ -72,10 +77,9 @@ class GetPageStatisticsQuery(Schema):
         least=1, in_query=True, metadata={"description": "Show the most viewed pages only"}
     )
 
-    @validates_schema
+    @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:
-        if data["start_timestamp"] > data["end_timestamp"]:
-            raise ValidationError("must not be after end_timestamp", "start_timestamp")
+        check_order(data, "start_timestamp", "end_timestamp")
 
 
 class PageStatistic(Schema):

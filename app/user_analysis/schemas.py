@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from ..api import Schema
 from ..fields import (
@@ -40,6 +40,18 @@ class UserBehaviorHistories(Schema):
     histories = fields.List(fields.Nested(DailyBehaviorHistory), required=True)
 
 
+def date_messages(data: dict[str, Any], *names: str) -> dict[str, list[str]]:
+    """Return what is wrong with dates, by name; by the type beside them, if that is right."""
+    messages = {}
+    for name in names:
+        if name in data:
+            try:
+                period_number(data.get("type"), name, data[name])
+            except ValidationError as error:
+                messages[name] = [str(message) for message in error.messages]
+    return messages
+
+
 class GetActiveUsersQuery(Schema):
     """Loads `date_from` and `date_to` as numbers of days or months."""
 
@@ -49,16 +61,25 @@ class GetActiveUsersQuery(Schema):
     tenant_id = Uuid()
     env_id = Id(in_query=True)
 
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def fit(self, data: dict[str, Any], original: dict[str, Any], **_: object) -> None:
+        messages = date_messages(data, "date_from", "date_to")
+        # Dates of one form are in the order of their texts.
+        is_range = not messages and data.keys() >= {"type", "date_from", "date_to"}
+        if is_range and data["date_from"] > data["date_to"]:
+            messages["date_from"] = ["must not be after date_to"]
+        if "env_id" in data and "tenant_id" not in original:
+            messages["env_id"] = ["needs tenant_id beside it"]
+        if messages:
+            raise ValidationError(messages)
+
     @post_load
     def number_dates(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
-        for name in ("date_from", "date_to"):
-            if name in data:
-                data[name] = period_number(data["type"], name, data[name])
-        if data["date_from"] > data.get("date_to", data["date_from"]):
-            raise ValidationError("must not be after date_to", "date_from")
-        if "env_id" in data and "tenant_id" not in data:
-            raise ValidationError("needs tenant_id beside it", "env_id")
-        return data
+        return data | {
+            name: period_number(data["type"], name, data[name])
+            for name in ("date_from", "date_to")
+            if name in data
+        }
 
 
 class ActiveUserData(Schema):
@@ -86,6 +107,12 @@ class UpdateActiveUsersParam(Schema):
     tenant_id = Uuid(required=True)
     env_id = Id(required=True)
     active_users = Integer(required=True)
+
+    @validates_schema(skip_on_field_errors=False)
+    def fit(self, data: dict[str, Any], **_: object) -> None:
+        messages = date_messages(data, "date")
+        if messages:
+            raise ValidationError(messages)
 
     @post_load
     def number_date(self, data: dict[str, Any], **_: object) -> dict[str, Any]:

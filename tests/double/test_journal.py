@@ -125,7 +125,67 @@ def test_every_violation_is_told_where_the_message_names_ten(client: FlaskClient
     ]
     assert len(third) == 15
     assert third[14].startswith("record 14: type: must be one of")
-    assert fourth == ["type: must be given once", "date_from: must be given once"]
+    assert sorted(fourth) == sorted(
+        [
+            "type: must be given once",
+            "date_from: must be given once",
+            "type: must be one of monthly, daily",
+            "date_from: must be a date as YYYY-MM-DD, or a month as YYYY-MM",
+            "tenant_id: must be 1 to 128 characters long",
+            "env_id: must be a whole number",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "request_", "expected"),
+    [
+        (
+            "GET",
+            "/active-users",
+            {"type": "yearly", "date_from": "2026-02-30", "date_to": "x", "env_id": "1"},
+            {"type", "date_from", "date_to", "env_id"},
+        ),
+        (
+            "GET",
+            "/active-users",
+            {"type": "daily", "date_from": "2026-03", "tenant_id": "", "env_id": "1"},
+            {"date_from", "tenant_id"},
+        ),
+        (
+            "GET",
+            "/active-users",
+            {"type": "daily", "date_from": "2026-03-02", "date_to": "2026-03-01", "env_id": "x"},
+            {"date_from", "env_id"},
+        ),
+        (
+            "GET",
+            "/metrics/aggregated",
+            {"metrics_type": "x", "start_date": "2026-03-02", "end_date": "2026-03-01"},
+            {"metrics_type", "start_date"},
+        ),
+        (
+            "GET",
+            "/metrics/page-statistics",
+            {"start_timestamp": "2", "end_timestamp": "1", "limit": "0"},
+            {"start_timestamp", "limit"},
+        ),
+        (
+            "PUT",
+            "/active-users",
+            {"type": "monthly", "date": "2026-03-01", "tenant_id": "", "env_id": -1},
+            {"date", "tenant_id", "env_id", "active_users"},
+        ),
+    ],
+)
+def test_what_hangs_together_is_told_beside_what_is_wrong_alone(
+    client: FlaskClient, method: str, path: str, request_: dict[str, Any], expected: set[str]
+) -> None:
+    place: dict[str, Any] = {"query_string" if method == "GET" else "json": request_}
+    assert client.open(BASE + path, method=method, **place).status_code == 400
+    violations = requests(client)[0]["violations"]
+    assert {violation.split(":")[0] for violation in violations} == expected
+    assert len(violations) == len(expected)
 
 
 def test_requests_are_found_by_whom_they_are_about(client: FlaskClient) -> None:
