@@ -5,8 +5,8 @@ import time
 
 from flask import Flask, Response, g, request
 
-from .api import request_target
 from .security import client_address
+from .target import request_target
 
 logger = logging.getLogger("saasus_analysis.access")
 

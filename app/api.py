@@ -5,29 +5,24 @@ names its id and scope, and an answer without content does not claim to be JSON.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from http import HTTPStatus
 from threading import Lock
-from typing import Any, NoReturn
-from urllib.parse import quote, unquote_to_bytes
-from uuid import uuid4
+from typing import Any
 
 import flask_smorest
 import marshmallow as ma
-from flask import Flask, Request, Response, current_app, g, request
-from webargs.flaskparser import FlaskParser
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from .body import read_json
+from . import target, trace
 from .csv_text import CONTENT_TYPE, CSV, csv_text, wants_csv
 from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
 from .errors import ApiError, InvalidRequest, error_body, known_status
-from .fields import Id, Uuid, describe_messages
-
-TRACE_HEADER = "X-Saasus-Trace-Id"
+from .fields import Id, Uuid
+from .parser import Parser
 
 View = Callable[..., Any]
 
@@ -49,46 +44,6 @@ class Error(Schema):
 
     type = ma.fields.String(required=True, metadata={"example": "permission_denied"})
     message = ma.fields.String(required=True, metadata={"example": "the key lacks the scope write"})
-
-
-class Parser(FlaskParser):
-    """Reads the parameters of a request; what is wrong with them is one InvalidRequest."""
-
-    DEFAULT_VALIDATION_STATUS = 400
-
-    def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        return read_json()
-
-    def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
-        """Return the parameters that the schema knows.
-
-        A list takes repeated keys, values with commas and both; anything else is given once.
-        """
-        values: dict[str, Any] = {}
-        wrong = []
-        for name, field in schema.fields.items():
-            given = req.args.getlist(name)
-            if isinstance(field, ma.fields.List):
-                if given:
-                    values[name] = [part for value in given for part in value.split(",")]
-            elif given:
-                values[name] = given[0]
-                if len(given) > 1:
-                    wrong.append(f"{name}: must be given once")
-        if schema.unknown == ma.RAISE:
-            wrong += (
-                f"{name}: is not known here" for name in req.args if name not in schema.fields
-            )
-        if wrong:
-            # What else is wrong is told, too.
-            raise InvalidRequest(*wrong, *describe_messages(schema.validate(values)))
-        return values
-
-    def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:
-        # webargs puts the messages below the name of the location.
-        messages: dict[str, Any] = error.messages_dict
-        (messages,) = messages.values()
-        raise InvalidRequest(*describe_messages(messages))
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -298,8 +253,8 @@ def init_app(app: Flask) -> Api:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
-    app.before_request(_begin)
-    app.after_request(_trace)
+    trace.init_app(app)
+    target.init_app(app)
     return Api(
         app,
         BASE_PATH,
@@ -329,39 +284,3 @@ def make_answer(content: object, status: int = 200) -> Response:
 
 def _compact(content: object) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-
-
-def make_trace_id(given: str | None) -> str:
-    """Return a request's own trace id if it can stand in a header and a log, else a new one."""
-    if given and re.fullmatch(r"[!-~]{1,128}", given):
-        return given
-    return str(uuid4())
-
-
-def request_target() -> str:
-    """Return the request's path and query exactly as sent, one character a byte.
-
-    Where the WSGI server tells the decoded path only, it is encoded as RFC 3986 has it.
-    """
-    environ = request.environ
-    target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    if target is None:
-        path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
-        target = quote(path.encode("latin-1"), safe="/!$&'()*+,;=:@")
-        if environ["QUERY_STRING"]:
-            target += f"?{environ['QUERY_STRING']}"
-    return target
-
-
-def _begin() -> None:
-    """Give the request a trace id, and refuse a target that is no UTF-8."""
-    g.trace_id = make_trace_id(request.headers.get(TRACE_HEADER))
-    try:
-        unquote_to_bytes(request_target().encode("latin-1")).decode()
-    except UnicodeError:
-        raise InvalidRequest("the path and query must be UTF-8, percent-encoded") from None
-
-
-def _trace(response: Response) -> Response:
-    response.headers[TRACE_HEADER] = g.get("trace_id") or make_trace_id(None)
-    return response

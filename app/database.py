@@ -22,6 +22,7 @@ from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
 from .histogram import Histogram
 from .migrations import prepare
+from .transactions import passing_errors, transaction
 
 logger = logging.getLogger("saasus_analysis.database")
 
@@ -35,17 +36,6 @@ SET_SYNCHRONOUS = {
 }
 
 MINIMUM_SQLITE = (3, 37)
-
-_PASSING = {
-    sqlite3.SQLITE_BUSY: "the database is busy with another process",
-    sqlite3.SQLITE_LOCKED: "the database is locked",
-    sqlite3.SQLITE_FULL: "the disk that holds the database is full",
-    sqlite3.SQLITE_READONLY: "the database cannot be written to",
-    sqlite3.SQLITE_IOERR: "the disk that holds the database reports an error",
-    sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
-    sqlite3.SQLITE_CORRUPT: "the database file is damaged",
-    sqlite3.SQLITE_NOTADB: "the database file is damaged",
-}
 
 FILES = ("", "-wal", "-shm")
 """What is behind the names of the files that SQLite holds open."""
@@ -286,30 +276,6 @@ def current_database() -> Database:
     """Return the database of this request: that of its application, or of its namespace."""
     database: Database = g.get("database") or current_app.extensions["database"]
     return database
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin to write; commit at the end, undo everything on an exception."""
-    try:
-        connection.execute("begin immediate")
-        yield
-        connection.commit()
-    finally:
-        if connection.in_transaction:
-            connection.rollback()
-
-
-@contextmanager
-def passing_errors() -> Iterator[None]:
-    """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        reason = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        if reason is None:
-            raise
-        raise ServiceUnavailable(f"{reason}; nothing was stored") from error
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -12,6 +12,11 @@ from .errors import StartError
 APPLICATION_ID = 0x5AA5A11A
 """Marks a SQLite file as ours (`pragma application_id`)."""
 
+READ_PRAGMA = {
+    "application_id": "pragma application_id",
+    "user_version": "pragma user_version",
+}
+
 MIGRATIONS: tuple[str, ...] = (
     """
     insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
@@ -106,7 +111,7 @@ def prepare(
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    (value,) = connection.execute(f"pragma {name}").fetchone()
+    (value,) = connection.execute(READ_PRAGMA[name]).fetchone()
     return int(value)
 
 

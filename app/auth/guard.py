@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from ..api import request_target
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, Unauthorized
 from ..security import client_address, is_loopback
+from ..target import request_target
 from . import keys, signature
 from .keys import Key
 

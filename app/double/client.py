@@ -1,36 +1,25 @@
 """The double from Python: `with double() as d:` in this process, or one that runs elsewhere."""
 
-import http.client
 import json
-import re
 import secrets
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
-from ..config import load_settings
 from ..description import BASE_PATH
 from . import application
 from .front import CONTROL, NAMESPACE
 from .namespaces import DEFAULT
+from .processes import DoubleError, Local, Process, Remote, namespace_in
 from .schemas import NAME, is_name
-from .wsgi import Answer, WSGIApplication, call
+from .wsgi import Answer, WSGIApplication
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
-
-DRAIN_SECONDS = 1
-"""How long a double in this process waits at its end for requests that are under way."""
-
-
-class DoubleError(Exception):
-    """The double refused what it was asked for; the message tells why."""
 
 
 class Double:
@@ -40,7 +29,7 @@ class Double:
     Each method raises DoubleError for what the control API refuses.
     """
 
-    def __init__(self, process: "_Process", name: str) -> None:
+    def __init__(self, process: "Process", name: str) -> None:
         if not is_name(name):
             raise DoubleError(f"the namespace {name!r} must match {NAME}")
         self._process = process
@@ -294,132 +283,13 @@ def double(
     if at is not None:
         if settings:
             raise DoubleError(f"{next(iter(settings))}: is for a new double, not for one that runs")
-        remote = Double(_Remote(at), _namespace_in(at) or namespace)
+        remote = Double(Remote(at), namespace_in(at) or namespace)
         if seed is not None:
             remote.seed(seed)
         yield remote
         return
-    with _Local(seed, settings) as process:
+    with Local(seed, settings) as process:
         yield Double(process, namespace)
-
-
-class _Process(ABC):
-    """Where a double runs."""
-
-    @property
-    @abstractmethod
-    def is_strict(self) -> bool:
-        """Whether it checks keys."""
-
-    @property
-    @abstractmethod
-    def url(self) -> str:
-        """The address of the process."""
-
-    @property
-    @abstractmethod
-    def app(self) -> WSGIApplication:
-        """The WSGI application."""
-
-    @abstractmethod
-    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
-        """Send a request to the control API."""
-
-
-class _Local(_Process):
-    """A double in this process. It listens once somebody asks for its URL."""
-
-    def __init__(self, seed: Any, settings: dict[str, object]) -> None:
-        given = {"port": 0, "drain_seconds": DRAIN_SECONDS} | settings
-        if isinstance(seed, Path):
-            given["double_seed"], seed = str(seed), None
-        values = load_settings(given, {})
-        self._is_strict = values.double_auth == "strict"
-        self._app = application.make_double(values, seed)
-        self._listening = Lock()
-        self._is_over = False
-        self._thread: Thread | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._listening:
-            self._is_over = True
-            if self._thread:
-                self._server.stop()
-                self._thread.join()
-        application.close(self._app)
-
-    @property
-    def url(self) -> str:
-        with self._listening:
-            if self._is_over:
-                raise DoubleError("this double is over: its `with` block has ended")
-            if not self._thread:
-                self._server = application.serve(self._app)
-                self._thread = Thread(target=self._server.run, name="double", daemon=True)
-                self._thread.start()
-        return self._server.url
-
-    @property
-    def is_strict(self) -> bool:
-        return self._is_strict
-
-    @property
-    def app(self) -> WSGIApplication:
-        return self._app
-
-    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
-        return call(self._app, method, target, _HEADERS, body)
-
-
-class _Remote(_Process):
-    """A double that runs elsewhere."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.netloc or not (_namespace_in(url) or _is_root(url)):
-            raise DoubleError(f"at: must be the http URL of a double, not {url}")
-        self._netloc = parts.netloc
-        self._url = f"http://{parts.netloc}"
-
-    @property
-    def url(self) -> str:
-        return self._url
-
-    @cached_property
-    def is_strict(self) -> bool:
-        health = json.loads(self.send("GET", f"{CONTROL}/health").body)
-        return bool(health["auth"] == "strict")
-
-    @property
-    def app(self) -> WSGIApplication:
-        raise DoubleError("a double that runs elsewhere is reached by its url alone")
-
-    def send(self, method: str, target: str, body: bytes = b"") -> Answer:
-        connection = http.client.HTTPConnection(self._netloc, timeout=60)
-        try:
-            connection.request(method, target, body, dict(_HEADERS))
-            told = connection.getresponse()
-            return Answer(told.status, told.reason, told.getheaders(), told.read())
-        except (OSError, http.client.HTTPException) as error:
-            raise DoubleError(f"no double answers at {self._url}: {error}") from None
-        finally:
-            connection.close()
-
-
-_HEADERS = (("Content-Type", "application/json"),)
-
-
-def _namespace_in(url: str) -> str | None:
-    """Return the namespace that a URL such as http://127.0.0.1:8000/ns/NAME ends in, if it does."""
-    found = re.fullmatch(rf"/ns/({NAME})/?", urlsplit(url).path)
-    return found[1] if found else None
-
-
-def _is_root(url: str) -> bool:
-    return urlsplit(url).path in ("", "/")
 
 
 def _checked(answer: Answer) -> Answer:

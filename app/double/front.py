@@ -11,9 +11,9 @@ from werkzeug.routing import RequestRedirect
 
 from ..auth import Guard, is_well_formed, require_key, require_loopback
 from ..body import read_body
+from ..channels import WAITING
 from ..config import Settings
 from ..errors import PermissionDenied, Unauthorized
-from ..server import WAITING
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
 from .journal import VIOLATIONS, parameters_of
@@ -134,7 +134,7 @@ def _enter() -> Response | None:
         if namespace.life != life:
             g.is_over = True
             return _reset("what waited is over when its namespace is reset or deleted")
-    _take_turn()
+    _take_turn(namespace)
     if effect:
         g.effect = effect
         if effect.connection == RESET:
@@ -198,13 +198,12 @@ def _wait(seconds: float) -> None:
             time.sleep(seconds)
 
 
-def _take_turn() -> None:
-    while True:
+def _take_turn(namespace: Namespace) -> None:
+    namespace.turn.acquire()
+    while namespace.life is None:  # deleted while we waited: a new one has its name
+        namespace.turn.release()
         namespace = _find()
         namespace.turn.acquire()
-        if namespace.life is not None:
-            break
-        namespace.turn.release()  # deleted while we waited: a new one has its name
     g.namespace, g.database = namespace, namespace.database
 
 
@@ -236,7 +235,7 @@ def _note(response: Response, effect: Effect | None) -> None:
         is_foreign = response.status_code == PermissionDenied.code
         if is_foreign or not (_name() == DEFAULT or current_namespaces().has(_name())):
             return
-        _take_turn()
+        _take_turn(_find())
     is_reset = isinstance(request.environ.get(FAILURE), ConnectionResetError)
     g.namespace.journal.add(
         at=g.database.clock.now(),

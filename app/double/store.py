@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
 
-from ..database import Database, passing_errors, transaction
+from ..database import Database
 from ..days import Calendar
 from ..migrations import prepare
+from ..transactions import passing_errors, transaction
 from .clock import ClockSetting, SettableClock
 
 # What was fed, as a state shows it: counts do not tell the events that they were made of.

@@ -17,14 +17,9 @@ from app.config import load_settings
 from app.double import Double, application, double
 
 from ..conftest import NOW, ROOT
+from ..refusals import ACTIVE_BODY
 
-NUMBER = {
-    "type": "daily",
-    "date": "2026-05-19",
-    "tenant_id": "acme",
-    "env_id": 3,
-    "active_users": 5,
-}
+NUMBER = ACTIVE_BODY | {"active_users": 5}
 DAY = {"user_id": "bob", "timestamp": NOW, "histories": [{"timestamp": NOW, "referer": "/x"}]}
 VISIT = {
     "type": "userinfo",

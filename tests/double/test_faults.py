@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import Client
 
 from app.double import Double, DoubleError, double
-from app.double.schemas import STATUSES
+from app.double.fields import STATUSES
 from app.errors import TYPES
 
 from ..calls import BASE, put

@@ -1,0 +1,52 @@
+"""Reading the parameters and body of a request by the schemas of its operation."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import marshmallow as ma
+from flask import Request
+from webargs.flaskparser import FlaskParser
+
+from .body import read_json
+from .errors import InvalidRequest
+from .fields import describe_messages
+
+
+class Parser(FlaskParser):
+    """Reads the parameters of a request; what is wrong with them is one InvalidRequest."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        return read_json()
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
+        """Return the parameters that the schema knows.
+
+        A list takes repeated keys, values with commas and both; anything else is given once.
+        """
+        values: dict[str, Any] = {}
+        wrong = []
+        for name, field in schema.fields.items():
+            given = req.args.getlist(name)
+            if isinstance(field, ma.fields.List):
+                if given:
+                    values[name] = [part for value in given for part in value.split(",")]
+            elif given:
+                values[name] = given[0]
+                if len(given) > 1:
+                    wrong.append(f"{name}: must be given once")
+        if schema.unknown == ma.RAISE:
+            wrong += (
+                f"{name}: is not known here" for name in req.args if name not in schema.fields
+            )
+        if wrong:
+            # What else is wrong is told, too.
+            raise InvalidRequest(*wrong, *describe_messages(schema.validate(values)))
+        return values
+
+    def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:
+        # webargs puts the messages below the name of the location.
+        messages: dict[str, Any] = error.messages_dict
+        (messages,) = messages.values()
+        raise InvalidRequest(*describe_messages(messages))

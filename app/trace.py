@@ -1,0 +1,30 @@
+"""The trace id: of each request and its answer, taken over from the client if it can be."""
+
+import re
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+TRACE_HEADER = "X-Saasus-Trace-Id"
+
+
+def init_app(app: Flask) -> None:
+    """Give each request and answer of an application a trace id."""
+    app.before_request(_begin)
+    app.after_request(_trace)
+
+
+def make_trace_id(given: str | None) -> str:
+    """Return a request's own trace id if it can stand in a header and a log, else a new one."""
+    if given and re.fullmatch(r"[!-~]{1,128}", given):
+        return given
+    return str(uuid4())
+
+
+def _begin() -> None:
+    g.trace_id = make_trace_id(request.headers.get(TRACE_HEADER))
+
+
+def _trace(response: Response) -> Response:
+    response.headers[TRACE_HEADER] = g.get("trace_id") or make_trace_id(None)
+    return response
