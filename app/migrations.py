@@ -74,7 +74,7 @@ def prepare(
     connection: sqlite3.Connection, path: Path, wanted: Mapping[str, str | None]
 ) -> dict[str, str]:
     """Make or migrate the schema, and return the settings that are fixed in the database."""
-    connection.execute("pragma journal_mode = wal")
+    _use_wal(connection)
     connection.execute("begin immediate")
     try:
         version = _pragma(connection, "user_version")
@@ -108,6 +108,23 @@ def prepare(
         if connection.in_transaction:
             connection.rollback()
     return stored
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch a database to WAL, which fails at once where another process is about to do the same.
+
+    A transaction waits for that, as long as the connection waits for others.
+    """
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            connection.execute("begin exclusive")
+            connection.rollback()
+        else:
+            return
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
