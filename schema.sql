@@ -59,6 +59,17 @@ create table call_count (
   primary key (type, day, tenant_id)
 ) strict, without rowid;
 
+-- Whose calls these were, where that is known: what to take away when a user is erased.
+create table user_call (
+  day       integer not null,
+  type      text    not null
+    check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
+  tenant_id integer not null references tenant (id),
+  user_id   integer not null references user (id),
+  count     integer not null check (count > 0),
+  primary key (day, type, tenant_id, user_id)
+) strict, without rowid;
+
 -- Who was active: one row for each user in a day or month, tenant and environment.
 create table active_user (
   monthly   integer not null check (monthly in (0, 1)),
@@ -110,6 +121,27 @@ create table page_sealing (
   token integer not null,              -- of the one who is at it
   primary key (level, span)
 ) strict, without rowid;
+
+-- Retention ---------------------------------------------------------------------------------
+
+-- Since when data are kept, where older ones were pruned. Nothing is taken in from before that.
+-- Of pruned histories, the summaries of whole hours stay until page_statistics are pruned.
+create table kept (
+  data  text    not null primary key
+    check (data in ('histories', 'page_statistics', 'counts', 'event_ids')),
+  since integer not null               -- the timestamp at which the first day begins that is kept
+) strict, without rowid;
+
+-- What was done to the data as a whole, without a word of what they were.
+create table audit (
+  id      integer primary key,
+  at      integer not null,
+  action  text    not null
+    check (action in ('backup', 'prune', 'erase-user', 'erase-tenant')),
+  details text    not null             -- a JSON object of numbers
+) strict;
+
+create index audit_action on audit (action, at);
 
 -- Keys --------------------------------------------------------------------------------------
 

@@ -5,17 +5,20 @@ name of a backup is whole.
 """
 
 import fcntl
+import glob
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from . import audit
 from .errors import StartError
-from .migrations import APPLICATION_ID, MIGRATIONS
+from .migrations import APPLICATION_ID, NEWEST
+from .transactions import transaction
 
 STEP = 1024
 """The pages that are copied before progress is told."""
@@ -72,11 +75,10 @@ def existing(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
             raise StartError(f"the database {path} cannot be read: {error}") from error
         if marked != APPLICATION_ID:
             raise StartError(f"{path} is not a database of this program")
-        newest = len(MIGRATIONS) + 1
-        if schema > newest:
+        if schema > NEWEST:
             raise StartError(
                 f"{path} was made by a newer version of this program "
-                f"(schema {schema}, known here up to {newest})"
+                f"(schema {schema}, known here up to {NEWEST})"
             )
         yield connection, schema
 
@@ -117,6 +119,26 @@ def back_up_dated(
     for file in deleted:
         file.unlink(missing_ok=True)
     return made, deleted
+
+
+def note_backup(database: Path, made: Made, now: int) -> None:
+    """Note in a database that it was copied, for who watches when that was last.
+
+    Leaves it where the database cannot be written to: the copy is as good without it.
+    """
+    with suppress(StartError, sqlite3.Error), existing(database) as (connection, schema):
+        if schema == NEWEST:
+            with transaction(connection):
+                audit.note(connection, now, "backup", {"bytes": made.bytes})
+
+
+def copies_beside(database: Path) -> list[Path]:
+    """Return the copies of a database that migrations and restores left beside it."""
+    names = (
+        f"{glob.escape(database.name)}.*.backup",
+        f"{glob.escape(database.name)}{BEFORE_RESTORE}*",
+    )
+    return sorted({file for name in names for file in database.absolute().parent.glob(name)})
 
 
 def restore(

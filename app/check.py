@@ -59,6 +59,21 @@ having stored <> rows
 order by monthly, period, tenant_id, env_id
 """
 
+WRONG_USER_CALLS = """
+select type, date(day * 86400, 'unixepoch'), coalesce(tenant.name, tenant_id), told, counted
+from (
+  select user_call.type, user_call.day, user_call.tenant_id,
+         sum(user_call.count) as told,
+         coalesce(call_count.count, 0) as counted
+  from user_call
+  left join call_count using (type, day, tenant_id)
+  group by user_call.type, user_call.day, user_call.tenant_id
+  having told > counted
+)
+left join tenant on tenant.id = tenant_id
+order by type, day, tenant_id
+"""
+
 RESTORE = "`saasus-analysis restore` puts the newest backup back that `check` finds right"
 REMAKE_PAGES = (
     "`saasus-analysis summaries rebuild` with another --keep-query and then again with the present "
@@ -157,6 +172,11 @@ def _counts(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{date}, tenant {tenant!r}, environment {env_id}: {stored} stored, {rows} rows"
 
 
+def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
+    for type_, date, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
+        yield f"{type_} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
+
+
 def _summaries(connection: sqlite3.Connection) -> Iterator[str]:
     for level, span, reason in sealing.check(connection, iter):
         hours = LENGTHS[level]
@@ -171,6 +191,7 @@ CHECKS = (
     Check("blocks of histories", _blocks, RESTORE),
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),
+    Check("calls of users", _user_calls, RESTORE),
     Check("page summaries", _summaries, REBUILD),
 )
 """In the order in which they are run."""

@@ -59,6 +59,10 @@ def _number(least: int, most: int) -> Callable[[object], int]:
     return parse
 
 
+def _days(value: object) -> int | None:
+    return None if value is None else _number(1, 36_500)(value)
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
@@ -213,6 +217,31 @@ class Settings:
         "seconds",
         "How long a write waits for another process that holds the database; then it is a 503.",
     )
+    keep_histories: int | None = _setting(
+        None,
+        _days,
+        "days",
+        "How many days before today histories are kept, and who was active; `prune` and `serve` "
+        "delete older ones. Without it: all.",
+    )
+    keep_page_statistics: int | None = _setting(
+        None,
+        _days,
+        "days",
+        "How many days before today page statistics by the hour are kept where histories are not.",
+    )
+    keep_counts: int | None = _setting(
+        None,
+        _days,
+        "days",
+        "How many days before today counts are kept: calls, creations, active users.",
+    )
+    keep_event_ids: int | None = _setting(
+        None,
+        _days,
+        "days",
+        "How many days before today the ids of events are kept, which tell a second delivery.",
+    )
     double_seed: str | None = _setting(
         None,
         _seed,
@@ -256,6 +285,13 @@ class Settings:
         if any(given) and not all(given):
             raise StartError(
                 "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY are set all or none"
+            )
+        if (self.keep_page_statistics or self.keep_histories or 0) < (self.keep_histories or 0) or (
+            self.keep_page_statistics and not self.keep_histories
+        ):
+            raise StartError(
+                "keep_page_statistics is for the time that keep_histories ends before: "
+                "it needs that setting, and must not be less"
             )
 
 

@@ -40,6 +40,10 @@ MINIMUM_SQLITE = (3, 37)
 FILES = ("", "-wal", "-shm")
 """What is behind the names of the files that SQLite holds open."""
 
+EMPTY_WAL = "pragma wal_checkpoint(truncate)"
+
+ERASE = ("pragma foreign_keys = off", "pragma secure_delete = on")
+
 # Change nothing together, but go to the disk like any other write.
 TRY_WRITE = (
     "insert into setting (name, value) values ('try_write', '')",
@@ -170,6 +174,29 @@ class Database:
                 yield self._writer
             self._save_what_was_committed()
 
+    @contextmanager
+    def erasing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection like that of `writing` for deleting names and what people did.
+
+        What it deletes is overwritten with zeros. References are not checked: for each name that is
+        deleted, SQLite would read the tables that refer to it.
+        """
+        with self._lock(-1), passing_errors():
+            self._open_again()
+            with closing(self._connect()) as connection:
+                for statement in ERASE:
+                    connection.execute(statement)
+                with transaction(connection):
+                    yield connection
+            self._save_what_was_committed()
+
+    def empty_wal(self) -> bool:
+        """Take the -wal into the file and empty it; tell False where others read it at present."""
+        with self._lock(-1), passing_errors():
+            self._open_again()
+            (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
+        return not busy
+
     def try_write(self) -> None:
         """Write as others do, changing nothing. Raises ServiceUnavailable if it does not work."""
         with self.writing() as connection:
@@ -213,7 +240,7 @@ class Database:
             if self._files:
                 # What is in a -wal file without a name would be lost, and one that has its name
                 # still would be taken for that of the other file.
-                (busy, _, _) = self._writer.execute("pragma wal_checkpoint(truncate)").fetchone()
+                (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
                 if busy:
                     raise ServiceUnavailable("the database is busy; nothing was stored")
             self._close_all()

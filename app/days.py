@@ -18,7 +18,7 @@ MAX_TIMESTAMP = 253402300799
 MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_LAST_DAY = date.max.toordinal() - _EPOCH
+FIRST_DAY, LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
 _DAY_SECONDS = 86400
 
 
@@ -52,17 +52,17 @@ class Calendar:
         latest, start, end = self._latest
         if start <= timestamp < end:
             return latest
-        day = min(timestamp // _DAY_SECONDS, _LAST_DAY)
+        day = min(timestamp // _DAY_SECONDS, LAST_DAY)
         while timestamp < self.day_start(day):
             day -= 1
-        while day < _LAST_DAY and timestamp >= self.day_start(day + 1):
+        while day < LAST_DAY and timestamp >= self.day_start(day + 1):
             day += 1
         self._latest = day, self.day_start(day), self.day_start(day + 1)
         return day
 
     def _day_start(self, day: int) -> int:
         """Return the UNIX second at which a day begins; after the last day, time ends."""
-        if day > _LAST_DAY:
+        if day > LAST_DAY:
             return MAX_TIMESTAMP + 1
         midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
         start = int(midnight.timestamp())

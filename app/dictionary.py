@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 NO_TENANT = "00000000-0000-0000-0000-000000000000"
@@ -36,6 +36,7 @@ REMAP = (
     """
     delete from page
     where not exists (select 1 from referer where referer.page_id = page.id)
+      and id not in (select value from json_each(:kept))
     """,
 )
 
@@ -67,11 +68,16 @@ def read_page_rule(connection: sqlite3.Connection) -> PageRule:
     return PageRule(fixed["keep_query"] == "on", fixed["collapse_ids"] == "on")
 
 
-def change_page_rule(connection: sqlite3.Connection, rule: PageRule) -> None:
-    """Make the pages of all referers anew. What is derived from pages is the caller's to drop."""
+def change_page_rule(
+    connection: sqlite3.Connection, rule: PageRule, kept: Collection[int] = ()
+) -> None:
+    """Make the pages of all referers anew; a page that no referer has goes, unless it is kept.
+
+    What is derived from pages is the caller's to drop.
+    """
     connection.create_function("page_of", 1, rule.page_of, deterministic=True)
     for statement in REMAP:
-        connection.execute(statement)
+        connection.execute(statement, {"kept": json.dumps(list(kept))})
     fixed = {"keep_query": rule.keep_query, "collapse_ids": rule.collapse_ids}
     for name, value in fixed.items():
         parameters = {"name": name, "value": "on" if value else "off"}

@@ -56,8 +56,35 @@ MIGRATIONS: tuple[str, ...] = (
     """
     alter table key add column last_used_at integer;
     """,
+    """
+    create table user_call (
+      day       integer not null,
+      type      text    not null
+        check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
+      tenant_id integer not null references tenant (id),
+      user_id   integer not null references user (id),
+      count     integer not null check (count > 0),
+      primary key (day, type, tenant_id, user_id)
+    ) strict, without rowid;
+    create table kept (
+      data  text    not null primary key
+        check (data in ('histories', 'page_statistics', 'counts', 'event_ids')),
+      since integer not null
+    ) strict, without rowid;
+    create table audit (
+      id      integer primary key,
+      at      integer not null,
+      action  text    not null
+        check (action in ('backup', 'prune', 'erase-user', 'erase-tenant')),
+      details text    not null
+    ) strict;
+    create index audit_action on audit (action, at);
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
+
+NEWEST = len(MIGRATIONS) + 1
+"""The version of the schema that this program makes."""
 
 FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
 """The settings that are fixed when the database is made, with what they are if not given."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, g, request
 
+from .audit import SELECT_LATEST
 from .auth import public
 from .config import Settings
 from .database import Database
@@ -76,10 +77,18 @@ class Monitor:
         spans = GaugeMetricFamily(
             "saasus_analysis_page_summaries", "Spans that are sealed", labels=["level"]
         )
+        latest = GaugeMetricFamily(
+            "saasus_analysis_last_action_timestamp_seconds",
+            "When the database was last backed up, pruned or erased from",
+            labels=["action"],
+        )
         with database.reading() as connection:
             for level, count in connection.execute(SELECT_SUMMARIES):
                 spans.add_metric([str(level)], count)
+            for action, at in connection.execute(SELECT_LATEST):
+                latest.add_metric([action], at)
         yield spans
+        yield latest
 
 
 def init_app(app: Flask, settings: Settings) -> None:

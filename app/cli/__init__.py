@@ -10,14 +10,18 @@ from .. import __version__
 from ..errors import ServiceUnavailable, StartError
 
 COMMANDS = {
+    "audit": "retention:audit",
     "backup": "backup:backup",
     "check": "backup:check",
     "demo": "serving:demo",
     "doctor": "doctor:doctor",
     "double": "double:double",
+    "erase-tenant": "retention:erase_tenant",
+    "erase-user": "retention:erase_user",
     "export": "exporting:export",
     "import": "importing:import_files",
     "keys": "keys:group",
+    "prune": "retention:prune",
     "restore": "backup:restore",
     "serve": "serving:serve",
     "summaries": "summaries:group",

@@ -9,18 +9,16 @@ from pathlib import Path
 
 import click
 
-from ..backup import Progress, back_up, back_up_dated, existing
+from ..backup import Progress, back_up, back_up_dated, existing, note_backup
 from ..backup import restore as put_back
 from ..check import checks_for, find_wrong
 from ..days import Clock
-from ..migrations import MIGRATIONS
-from .common import database_option, load
+from ..migrations import NEWEST
+from .common import database_option, json_option, load
 from .progress import progress_bar
 
 TICK = 1_000_000
 """The steps of SQLite between two looks at the clock."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
 
 
 @click.command("backup")
@@ -42,6 +40,7 @@ def backup(target: Path, keep: int | None, as_json: bool, database: Path | None)
             made = back_up(source, target, progress)
         else:
             made, deleted = back_up_dated(source, target, keep, Clock().now(), progress)
+    note_backup(source, made, Clock().now())
     if as_json:
         told = {"database": str(source), "backup": str(made.path), "bytes": made.bytes}
         told |= {"schema": made.schema, "deleted": [str(path) for path in deleted]}
@@ -78,10 +77,9 @@ def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> 
 def check(as_json: bool, database: Path | None) -> None:
     """Check the database and all that is derived in it; tell what is wrong, and exit with 1."""
     path = load(database=database).database
-    newest = len(MIGRATIONS) + 1
     run: list[str] = []
     with existing(path) as (connection, schema):
-        bar = progress_bar(checks_for(schema, newest), unit="check")
+        bar = progress_bar(checks_for(schema, NEWEST), unit="check")
 
         def show_the_time() -> None:
             bar.refresh()
@@ -104,8 +102,8 @@ def check(as_json: bool, database: Path | None) -> None:
     if wrong:
         raise click.ClickException(f"{path} is wrong; checked: {checked}")
     click.echo(f"{path} is right, schema {schema}; checked: {checked}")
-    if schema < newest:
-        click.echo(f"the rest can be checked when a start has brought it to schema {newest}")
+    if schema < NEWEST:
+        click.echo(f"the rest can be checked when a start has brought it to schema {NEWEST}")
 
 
 @contextmanager

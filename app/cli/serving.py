@@ -21,6 +21,7 @@ from ..ingest.files import import_records
 from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
 from ..migrations import FIXED
+from ..retention.daily import pruning_daily
 from ..server import Server
 from .common import database_option, given, host_option, load, output, port_option
 from .progress import progress_bar
@@ -42,7 +43,8 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
             click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
         with server.stopped_by_signals():
             click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
-            server.run()
+            with pruning_daily(opened, settings):
+                server.run()
 
 
 @click.command()

@@ -51,7 +51,7 @@ def import_export(
         report = Report()
         loaded = _load(batch, report)
         with database.writing() as connection:
-            store(connection, loaded, report)
+            store(connection, database.calendar, loaded, report)
         report.refused.sort(key=itemgetter("index"))
         yield report
 

@@ -3,7 +3,7 @@
 from ..api import Schema
 from ..days import PERIODS
 from ..fields import Choice, Day, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
-from ..ingest.events import SOURCES, TYPES
+from ..ingest.events import SOURCES, TYPES, USER_TYPES
 
 
 class Head(Schema):
@@ -23,6 +23,16 @@ class Call(Schema):
     type = Choice(TYPES, required=True)
     date = Day(required=True)
     tenant_id = Uuid(required=True)
+    count = Integer(least=1, required=True)
+
+
+class UserCall(Schema):
+    """How many of the calls of a day and tenant were one user's."""
+
+    type = Choice(USER_TYPES, required=True)
+    date = Day(required=True)
+    tenant_id = Uuid(required=True)
+    user_id = Uuid(required=True)
     count = Integer(least=1, required=True)
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..days import PERIODS
+from ..days import PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..ingest.events import Report
-from ..ingest.queries import ADD_CALLS, INSERT_ID, ActiveUsers, mark_active
+from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, INSERT_ID, ActiveUsers, mark_active
+from ..kept import read_kept, too_old
 from ..user_analysis.queries import BLOCK, PUT_ACTIVE_USERS, append_behaviors
 
 FIND_BEHAVIORS = """
@@ -27,6 +28,12 @@ from call_count
 where type = ? and day = ? and tenant_id = ?
 """
 
+FIND_USER_CALLS = """
+select count
+from user_call
+where day = ? and type = ? and tenant_id = ? and user_id = ?
+"""
+
 FIND_NUMBER = """
 select put
 from active_users
@@ -38,6 +45,17 @@ select day
 from event_id
 where source = ? and id = ?
 """
+
+
+SINCE = {
+    "history": ("timestamp", ["histories"]),
+    "call": ("date", ["counts"]),
+    "user-call": ("date", ["histories", "counts"]),
+    "active-user": ("date", ["histories", "counts"]),
+    "number": ("date", ["counts"]),
+    "event-id": ("date", ["event_ids"]),
+}
+"""Which field of a record must not be before what is kept of which data."""
 
 
 class Loaded(NamedTuple):
@@ -59,9 +77,16 @@ class _Fact(NamedTuple):
 
 
 def store(
-    connection: sqlite3.Connection, loaded: Mapping[str, Sequence[Loaded]], report: Report
+    connection: sqlite3.Connection,
+    calendar: Calendar,
+    records: Mapping[str, Sequence[Loaded]],
+    report: Report,
 ) -> None:
-    """Store records by kind; the report says which were known, or contradict what is known."""
+    """Store records by kind; the report says which were known, or contradict what is known.
+
+    Those that are older than what is kept are refused.
+    """
+    loaded = _without_old(connection, calendar, records, report)
     names = Dictionary(connection)
     contents = [content for records in loaded.values() for _, content in records]
     users = names.users(each["user_id"] for each in contents if "user_id" in each)
@@ -79,8 +104,30 @@ def store(
     new = mark_active(connection, active)
     report.accepted += new
     report.duplicates += len(loaded["active-user"]) - new
-    for fact in _facts(loaded, tenants):
+    for fact in _facts(loaded, tenants, users):
         _store_fact(connection, fact, report)
+
+
+def _without_old(
+    connection: sqlite3.Connection,
+    calendar: Calendar,
+    records: Mapping[str, Sequence[Loaded]],
+    report: Report,
+) -> Mapping[str, Sequence[Loaded]]:
+    kept = read_kept(connection)
+    if not any(kept):
+        return records
+    good: dict[str, list[Loaded]] = {kind: [] for kind in records}
+    for kind, (field, names) in SINCE.items():
+        since = max(getattr(kept, data) for data in names)
+        for record in records[kind]:
+            monthly = record.content.get("type") == "monthly"
+            period = max(kept.first_period(data, calendar, monthly) for data in names)
+            if record.content[field] < (since if field == "timestamp" else period):
+                report.refuse(record.line, ValidationError(too_old(since), field))
+            else:
+                good[kind].append(record)
+    return good
 
 
 def _place(record: dict[str, Any], tenants: dict[str, int]) -> tuple[bool, int, int, int]:
@@ -132,11 +179,17 @@ def _known_histories(
     return dict(known)
 
 
-def _facts(loaded: Mapping[str, Sequence[Loaded]], tenants: dict[str, int]) -> Iterator[_Fact]:
+def _facts(
+    loaded: Mapping[str, Sequence[Loaded]], tenants: dict[str, int], users: dict[str, int]
+) -> Iterator[_Fact]:
     for line, each in loaded["call"]:
         key: Any = each["type"], each["date"], tenants[each["tenant_id"]]
         count = each["count"]
         yield _Fact(line, FIND_CALLS, key, count, ADD_CALLS, (*key, count))
+    for line, each in loaded["user-call"]:
+        key = each["date"], each["type"], tenants[each["tenant_id"]], users[each["user_id"]]
+        count = each["count"]
+        yield _Fact(line, FIND_USER_CALLS, key, count, ADD_USER_CALLS, (*key, count))
     for line, each in loaded["number"]:
         names = ("monthly", "period", "tenant_id", "env_id")
         key = dict(zip(names, _place(each, tenants), strict=True))

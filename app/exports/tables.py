@@ -25,6 +25,7 @@ cross join user on user.id = behavior.user_id
 cross join referer on referer.id = behavior.referer_id
 where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
+  and behavior.timestamp >= coalesce((select since from kept where data = 'histories'), 0)
 order by behavior.block, behavior.timestamp, user.name, behavior.seq
 """
 
@@ -34,6 +35,16 @@ from call_count
 cross join tenant on tenant.id = call_count.tenant_id
 where call_count.day between :first_day and :last_day
 order by call_count.type, call_count.day, tenant.name
+"""
+
+SELECT_USER_CALLS = """
+select user_call.type, date(user_call.day * 86400, 'unixepoch'), tenant.name, user.name,
+       user_call.count
+from user_call
+cross join tenant on tenant.id = user_call.tenant_id
+cross join user on user.id = user_call.user_id
+where user_call.day between :first_day and :last_day
+order by user_call.day, user_call.type, tenant.name, user.name
 """
 
 SELECT_ACTIVE_USERS = """
@@ -93,6 +104,7 @@ class Table:
 TABLES = {
     "histories": Table("history", schemas.History, SELECT_HISTORIES),
     "calls": Table("call", schemas.Call, SELECT_CALLS),
+    "user-calls": Table("user-call", schemas.UserCall, SELECT_USER_CALLS),
     "active-users": Table("active-user", schemas.ActiveUser, SELECT_ACTIVE_USERS),
     "numbers": Table("number", UpdateActiveUsersParam, SELECT_NUMBERS),
     "event-ids": Table("event-id", schemas.EventId, SELECT_EVENT_IDS),

@@ -5,13 +5,11 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 
 from ..csv_text import csv_text
 from ..database import Database
-from ..days import MAX_TIMESTAMP, Calendar, month_of, parse_day
+from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, month_of
 from .tables import HEAD, TABLES, VERSION, Table
 
 PIECE = 10_000
 """Rows a piece."""
-
-FIRST_DAY, LAST_DAY = parse_day("0001-01-01"), parse_day("9999-12-31")
 
 FORMATS = ("ndjson", "csv")
 

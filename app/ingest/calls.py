@@ -57,9 +57,9 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
         if match is None:
             raise ValidationError("must be /v1/auth/tenants/{tenant_id}/users", f"{call.place}uri")
         tenant = checked(Uuid(), unquote(match[1]), f"{call.place}uri")
-        return {"places": (Place(tenant),)}
+        return {"user_id": _created(call), "places": (Place(tenant),)}
     if type_ == "create_saas_user":
-        return {}
+        return {"user_id": _created(call)}
     body = f"{call.place}response_body"
     answer = embedded(call.response_body, body)
     id_ = checked(Uuid(), answer.get("id"), f"{body}.id")
@@ -73,6 +73,15 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
         _place(tenant, f"{body}.tenants") for tenant in as_list(tenants, f"{body}.tenants")
     )
     return {"user_id": id_, "places": places or (Place(),), "referer": referer}
+
+
+def _created(call: Call) -> str | None:
+    """Return the user that a call made, if its answer tells: it counts either way."""
+    try:
+        user: str = Uuid().check(embedded(call.response_body, "response_body").get("id"))
+    except ValidationError:
+        return None
+    return user
 
 
 def _path(uri: str) -> str:

@@ -12,6 +12,8 @@ from ..fields import describe
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 TYPES = ("userinfo", *CREATIONS)
+USER_TYPES = ("userinfo", "create_saas_user", "create_tenant_user")
+"""The types of events that have a user."""
 SOURCES = ("client", "eventbridge", "eventbridge-log", "apilog")
 
 EventId = tuple[str, str]
@@ -28,8 +30,9 @@ class Place(NamedTuple):
 class Event(NamedTuple):
     """Something that happened, whichever feed told of it.
 
-    `userinfo` counts as a call and marks the user active in each place, and with a referer adds a
-    history entry; a creation has no user and counts in its one place. An event is a duplicate if
+    Each counts as a call in its places. `userinfo` marks the user active in each, and with a
+    referer adds a history entry; a creation has one place, no environment and no referer, and its
+    user is known for the sake of erasing only. An event is a duplicate if
     `id` or `twin`, its id in another feed, is stored already; otherwise `id` and `log_id` are
     stored.
     """

@@ -15,7 +15,7 @@ from ..database import Database
 from ..errors import InvalidRequest
 from .events import Reader, Report, read_records
 from .intake import parse_line
-from .queries import record_events
+from .queries import checking, record_events
 
 BATCH = 10_000
 """Records a transaction: few enough for memory and for others who write, enough for speed."""
@@ -57,7 +57,7 @@ def import_records(database: Database, records: Iterator[Any], read: Reader) -> 
     first = 0
     while batch := list(islice(records, BATCH)):
         report = Report()
-        events = read_records(batch, read, report, first)
+        events = read_records(batch, checking(database, read), report, first)
         record_events(database, events, report)
         first += len(batch)
         yield report

@@ -12,7 +12,7 @@ from ..database import Database
 from ..errors import InvalidRequest, UnsupportedMediaType
 from ..fields import describe
 from .events import Reader, Report, read_records
-from .queries import record_events
+from .queries import checking, record_events
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
@@ -28,7 +28,7 @@ def take_in(
     either none was good or it is `all_or_nothing`.
     """
     report = Report()
-    events = read_records(records, read, report)
+    events = read_records(records, checking(database, read), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
         raise InvalidRequest(*lines, introduction="nothing was stored: ")

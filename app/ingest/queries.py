@@ -4,12 +4,17 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import ValidationError
 
 from ..database import Database
 from ..days import Calendar, month_of
 from ..dictionary import Dictionary
+from ..errors import ServiceUnavailable
+from ..kept import Kept, kept_of, read_kept, too_old
 from ..user_analysis.queries import append_behaviors
-from .events import Event, EventId, Report, events_stored
+from .events import Event, EventId, Reader, Report, events_stored
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
@@ -35,6 +40,12 @@ values (?, ?, ?, ?)
 on conflict (type, day, tenant_id) do update set count = count + excluded.count
 """
 
+ADD_USER_CALLS = """
+insert into user_call (day, type, tenant_id, user_id, count)
+values (?, ?, ?, ?, ?)
+on conflict (day, type, tenant_id, user_id) do update set count = count + excluded.count
+"""
+
 MARK_ACTIVE = """
 insert into active_user (monthly, period, tenant_id, env_id, user_id)
 values (?, ?, ?, ?, ?)
@@ -53,13 +64,43 @@ ActiveUsers = defaultdict[tuple[bool, int, int, int], set[int]]
 
 
 def record_events(database: Database, events: Sequence[Event], report: Report) -> None:
-    """Store events in one transaction; count in the report what was stored and what was known."""
+    """Store events in one transaction; count in the report what was stored and what was known.
+
+    Raises ServiceUnavailable, with nothing stored, for events that `checking` would refuse now.
+    """
     with database.writing() as connection:
+        kept = read_kept(connection)
+        if any(event.timestamp < _since(kept, event) for event in events):
+            raise ServiceUnavailable("older data were pruned at this moment; nothing was stored")
         new = _without_duplicates(connection, database.calendar, events)
         _store(connection, database.calendar, new)
         events_stored.send(database, connection=connection, events=new)
     report.accepted += len(new)
     report.duplicates += len(events) - len(new)
+
+
+def checking(database: Database, read: Reader) -> Reader:
+    """Return a reader that also refuses the events that are older than what a database keeps."""
+    kept = kept_of(database)
+    if not any(kept):
+        return read
+
+    def read_and_check(record: Any) -> Event | None:
+        event = read(record)
+        if event and event.timestamp < (since := _since(kept, event)):
+            raise ValidationError(too_old(since), "timestamp")
+        return event
+
+    return read_and_check
+
+
+def _since(kept: Kept, event: Event) -> int:
+    """Return the timestamp before which an event cannot be stored."""
+    return max(
+        kept.counts,
+        kept.histories if event.user_id else 0,
+        kept.event_ids if event.id or event.twin else 0,
+    )
 
 
 def has_events(database: Database) -> bool:
@@ -109,6 +150,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     users = names.users(event.user_id for event in events if event.user_id)
     referers = names.referers(event.referer for event in events if event.referer)
     calls: Counter[tuple[str, int, int]] = Counter()
+    user_calls: Counter[tuple[int, str, int, int]] = Counter()
     active: ActiveUsers = defaultdict(set)
     behaviors = []
     for event in events:
@@ -120,10 +162,14 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
             tenant = tenants[tenant_id]
             calls[event.type, day, tenant] += 1
             if user:
+                user_calls[day, event.type, tenant, user] += 1
                 for env_id in env_ids:
                     active[False, day, tenant, env_id].add(user)
                     active[True, month_of(day), tenant, env_id].add(user)
     connection.executemany(ADD_CALLS, [(*key, count) for key, count in calls.items()])
+    connection.executemany(
+        ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
+    )
     append_behaviors(connection, behaviors)
     mark_active(connection, active)
 

@@ -106,6 +106,7 @@ def event_reader(
                 type_, timestamp, event["user_id"], places, event.get("referer"), id_
             )
         place = Place() if type_ == "create_saas_user" else Place(tenant)
-        return events.Event(type_, timestamp, places=(place,), id=id_)
+        user = event.get("user_id") if type_ != "create_tenant" else None
+        return events.Event(type_, timestamp, user, (place,), id=id_)
 
     return read

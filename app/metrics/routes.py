@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from flask import Response, after_this_request
+
 from ..api import Blueprint
 from ..database import current_database
+from ..kept import kept_of
 from . import queries, schemas
 
 blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
@@ -19,9 +22,12 @@ def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/metrics/page-statistics", "GetPageStatistics", scope="read")
 @blueprint.arguments(schemas.GetPageStatisticsQuery, location="query")
-@blueprint.response(200, schemas.PageStatistics, rows=schemas.page_statistics_rows)
+@blueprint.response(
+    200, schemas.PageStatistics, rows=schemas.page_statistics_rows, headers=schemas.KEPT_HEADERS
+)
 def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
     """Get views and unique users by page"""
+    _tell_what_is_kept(query["start_timestamp"])
     return queries.get_page_statistics(current_database(), **query)
 
 
@@ -31,3 +37,17 @@ def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
 def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
     """Get the calls of GetUserInfo by day and tenant"""
     return queries.get_aggregated_user_info(current_database(), **query)
+
+
+def _tell_what_is_kept(start: int) -> None:
+    """Give the answer to a question from a timestamp on headers about what was pruned of it."""
+    kept = kept_of(current_database())
+
+    @after_this_request
+    def tell(response: Response) -> Response:
+        for name, since in zip(
+            schemas.KEPT_HEADERS, (kept.histories, kept.page_statistics), strict=True
+        ):
+            if start < since:
+                response.headers[name] = str(since)
+        return response

@@ -8,6 +8,19 @@ from marshmallow import ValidationError, fields, validates_schema
 from ..api import Schema
 from ..fields import Choice, Day, Integer, Referer, Text, Timestamp
 
+KEPT_HEADERS = {
+    "Analysis-Exact-Since": {
+        "description": "Histories before this timestamp were pruned: what is counted of them is "
+        "whole hours, each in the range that its first second is in",
+        "schema": {"type": "integer"},
+    },
+    "Analysis-Kept-Since": {
+        "description": "Page statistics before this timestamp were pruned, and are not counted",
+        "schema": {"type": "integer"},
+    },
+}
+"""What tells that an answer is not all, by the name of the header; left out where it is."""
+
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 
 

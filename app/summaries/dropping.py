@@ -18,7 +18,16 @@ delete from page_sealing
 where level = :level and span between :first and :last
 """
 
-DROP_ALL = ("delete from page_summary", "delete from page_sealing")
+STOP_ALL_SEALING = "delete from page_sealing"
+
+DROP_ALL = (
+    """
+    delete from page_summary
+    where (span + 1) << (3 * level) >
+      coalesce((select since / 3600 from kept where data = 'histories'), 0)
+    """,
+    STOP_ALL_SEALING,
+)
 
 
 def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
@@ -33,7 +42,12 @@ def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
         connection.executemany(STOP_SEALING, covering)
 
 
+def stop_sealing(connection: sqlite3.Connection) -> None:
+    """Let no summary be stored that was begun before."""
+    connection.execute(STOP_ALL_SEALING)
+
+
 def drop_all(connection: sqlite3.Connection) -> None:
-    """Drop all summaries."""
+    """Drop all summaries that can be made again: not those of pruned time."""
     for statement in DROP_ALL:
         connection.execute(statement)

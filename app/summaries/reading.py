@@ -4,6 +4,7 @@ import json
 import sqlite3
 from array import array
 from collections import defaultdict
+from collections.abc import Iterator
 
 from .spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Summary, decode
@@ -27,6 +28,8 @@ where behavior.block between :start / 14400 and :end / 14400
 group by behavior.block
 """
 
+SELECT_SINCE = "select since from kept where data = 'histories'"
+
 SELECT_SUMMARIES = """
 select level, span, views, visitors, users, checksum
 from page_summary
@@ -34,26 +37,63 @@ where level = :level and span between :first and :last
 order by span
 """
 
+SELECT_PRUNED = """
+select level, span, views, visitors, users, checksum
+from page_summary
+where span << (3 * level) < :pruned
+"""
+
 
 def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
-    """Return the summary of a range of seconds, both ends inclusive."""
+    """Return the summary of a range of seconds, both ends inclusive.
+
+    Where histories were pruned, an hour is in the range that its first second is in.
+    """
     first, last = -(-start // HOUR), (end + 1) // HOUR
+    if last < pruned_hours(connection):
+        last = end // HOUR + 1
     if first >= last:
         return _read(connection, start, end)
     parts, gaps = _stored(connection, first, last)
     ranges = [(start, first * HOUR), *((a * HOUR, b * HOUR) for a, b in gaps)]
-    ranges.append((last * HOUR, end + 1))
+    ranges.append((last * HOUR, max(last * HOUR, end + 1)))
     parts += [_read(connection, a, b - 1) for a, b in joined(ranges)]
     return Summary.union(parts)
 
 
+def pruned_hours(connection: sqlite3.Connection) -> int:
+    """Return the first hour whose rows are there still, where older ones were pruned, else 0.
+
+    Of the hours before it, summaries are all that there is.
+    """
+    (since,) = connection.execute(SELECT_SINCE).fetchone() or (0,)
+    return int(since) // HOUR
+
+
 def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[int, Summary]:
-    """Return the summaries of hours from the rows; an hour without rows has none."""
+    """Return the summaries of hours from the rows, and where those were pruned as stored.
+
+    An hour without rows has none.
+    """
     views: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
     parameters = {"start": first * HOUR, "end": last * HOUR - 1}
     for hour, viewed in connection.execute(SELECT_VIEWS, parameters):
         views[hour].append(viewed)
-    return {hour: Summary.of(viewed) for hour, viewed in views.items()}
+    hours = {hour: Summary.of(viewed) for hour, viewed in views.items()}
+    until = min(last, pruned_hours(connection))
+    for row in connection.execute(SELECT_SUMMARIES, range_of_spans(0, first, until - 1)):
+        if summary := decode(row):
+            hours[row[1]] = summary
+    return hours
+
+
+def pruned_summaries(
+    connection: sqlite3.Connection,
+) -> Iterator[tuple[int, int, Summary | None]]:
+    """Yield level, span and summary of what begins in pruned time; None is a damaged one."""
+    if pruned := pruned_hours(connection):
+        for row in connection.execute(SELECT_PRUNED, {"pruned": pruned}):
+            yield row[0], row[1], decode(row)
 
 
 def _stored(

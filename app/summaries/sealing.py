@@ -11,8 +11,8 @@ from ..database import Database
 from ..dictionary import PageRule, change_page_rule, read_page_rule
 from ..errors import ServiceUnavailable
 from .dropping import drop_all
-from .reading import SELECT_SUMMARIES, read_hours, summarize
-from .spans import HOUR, LENGTHS, range_of_spans
+from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
+from .spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Summary, decode, encode
 
 logger = logging.getLogger("saasus_analysis.summaries")
@@ -40,12 +40,28 @@ from (
 )
 """
 
-# In hours; a block is four.
+# In hours; a block is four. Where rows were pruned, there are summaries of hours.
 SELECT_EXTENT = """
-select (select min(block) from behavior) * 4, (select max(block) from behavior) * 4 + 4
+select min(hour), max(hour) + 1
+from (
+  select min(block) * 4 as hour from behavior
+  union all
+  select max(block) * 4 + 3 from behavior
+  union all
+  select min(span) from page_summary where level = 0 and span < :pruned
+  union all
+  select max(span) from page_summary where level = 0 and span < :pruned
+)
 """
 
-SELECT_NEXT_ROWS = "select min(block) * 4 from behavior where block >= :hour / 4"
+SELECT_NEXT = """
+select min(hour)
+from (
+  select min(block) * 4 as hour from behavior where block >= :hour / 4
+  union all
+  select min(span) from page_summary where level = 0 and span >= :hour and span < :pruned
+)
+"""
 
 SELECT_SPANS = """
 select span
@@ -89,13 +105,29 @@ def seal(
         database.sealing.release()
 
 
+def store_hours(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Store the summaries that are missing of hours whose rows are about to be pruned."""
+    stored = connection.execute(SELECT_SUMMARIES, range_of_spans(0, first, last - 1))
+    whole = {row[1] for row in stored if decode(row)}
+    missing = [(hour, hour + 1) for hour in range(first, last) if hour not in whole]
+    for begin, end in joined(missing):
+        made = read_hours(connection, begin, end)
+        rows = [encode(0, hour, summary) for hour, summary in made.items()]
+        connection.executemany(INSERT_SUMMARY, rows)
+
+
 def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
-    """Drop all summaries, make the pages by a rule if it is a new one, and seal whatever pays."""
+    """Drop all summaries, make the pages by a rule if it is a new one, and seal whatever pays.
+
+    The summaries of pruned time stay, with the pages as they were.
+    """
     with database.writing() as connection:
         drop_all(connection)
         if rule != read_page_rule(connection):
-            change_page_rule(connection, rule)
-        first, last = connection.execute(SELECT_EXTENT).fetchone()
+            summaries = (summary for _, _, summary in pruned_summaries(connection) if summary)
+            kept = {page for summary in summaries for page in summary.views}
+            change_page_rule(connection, rule, kept)
+        first, last = _extent(connection)
     if first is not None:
         seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
@@ -128,7 +160,7 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
     """
     found = []
     with database.reading() as connection:
-        begin_of_rows, end_of_rows = connection.execute(SELECT_EXTENT).fetchone()
+        begin_of_rows, end_of_rows = _extent(connection)
         if begin_of_rows is None:
             return []
         first = max(start // HOUR, begin_of_rows)
@@ -149,6 +181,7 @@ def _missing(
     length = LENGTHS[level]
     stored = _stored_spans(connection, level, spans)
     next_rows = spans.start * length
+    pruned = pruned_hours(connection)
     for span in spans:
         begin, end = span * length, (span + 1) * length
         if span in stored or end <= next_rows:
@@ -159,10 +192,12 @@ def _missing(
             if len(_stored_spans(connection, 0, hours)) == len(hours):
                 continue
         rows = _count(connection, begin, until)
-        if rows >= PAYS:
+        if rows >= PAYS or (
+            begin < pruned and _stored_spans(connection, 0, range(begin, min(end, pruned)))
+        ):
             yield span
         elif not rows:
-            next_rows = _next_rows(connection, until)
+            next_rows = _next(connection, until)
 
 
 def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> set[int]:
@@ -177,9 +212,18 @@ def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
     return int(count)
 
 
-def _next_rows(connection: sqlite3.Connection, hour: int) -> int:
-    """Return an hour before which there are no rows from an hour on."""
-    (found,) = connection.execute(SELECT_NEXT_ROWS, {"hour": hour}).fetchone()
+def _extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
+    """Return the hour that begins what can be summarized, and the one behind it; None for none."""
+    extent: tuple[int | None, int] = connection.execute(
+        SELECT_EXTENT, {"pruned": pruned_hours(connection)}
+    ).fetchone()
+    return extent
+
+
+def _next(connection: sqlite3.Connection, hour: int) -> int:
+    """Return an hour before which nothing can be summarized from an hour on."""
+    parameters = {"hour": hour, "pruned": pruned_hours(connection)}
+    (found,) = connection.execute(SELECT_NEXT, parameters).fetchone()
     return hour if found is None else int(found)
 
 
@@ -194,7 +238,10 @@ def _seal(database: Database, level: int, span: int, closed: int, patience: int 
     with database.reading() as connection:
         if level == PIECE:
             made = _make(connection, level, span, closed)
-            rows = [encode(*summary) for summary in made]
+            # One that is stored of a pruned hour is all that there is, be it damaged.
+            hours = range(span * LENGTHS[PIECE], pruned_hours(connection))
+            alone = {(0, hour) for hour in _stored_spans(connection, 0, hours)}
+            rows = [encode(*summary) for summary in made if summary[:2] not in alone]
         else:
             rows = [encode(level, span, _parent(connection, level, span))]
     with database.writing(patience) as connection:

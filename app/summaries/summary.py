@@ -48,6 +48,18 @@ class Summary:
             BitMap.union(BitMap(), *(part.users for part in parts)),
         )
 
+    def without(self, users: BitMap) -> Self:
+        """Return the summary as if these users had viewed nothing, as far as it can tell.
+
+        Views of a page that others viewed as well stay: whose they are is not known.
+        """
+        gone = BitMap64(pair for pair in self.visitors if pair & 0xFFFFFFFF in users)
+        rest = type(self)(self.views.copy(), self.visitors - gone, self.users - users)
+        for page in {pair >> 32 for pair in gone}:
+            if not rest.unique_users(page):
+                del rest.views[page]
+        return rest
+
     def unique_users(self, page: int) -> int:
         """Return how many users viewed a page."""
         count: int = self.visitors.range_cardinality(page << 32, (page + 1) << 32)

@@ -9,6 +9,7 @@ from ..database import Database
 from ..days import PERIODS
 from ..dictionary import Dictionary
 from ..errors import InvalidRequest
+from ..kept import read_kept, too_old
 from ..summaries.dropping import drop
 
 BLOCK = 14400
@@ -53,6 +54,7 @@ join behavior on behavior.block = wanted.value and behavior.user_id = user.id
 join referer on referer.id = behavior.referer_id
 where user.name = :user_id
   and behavior.timestamp between :start and :end
+  and behavior.timestamp >= coalesce((select since from kept where data = 'histories'), 0)
 order by behavior.timestamp, behavior.seq
 """
 
@@ -91,7 +93,8 @@ def update_user_behavior_histories_by_day(
 ) -> None:
     """Replace a user's histories of the day that holds `timestamp` (contract B.2).
 
-    Raises InvalidRequest, naming the index, for entries outside that day; nothing changes then.
+    Raises InvalidRequest, naming the index, for entries outside that day, and where the histories
+    of that day were pruned; nothing changes then.
     """
     calendar = database.calendar
     day = calendar.day_of(timestamp)
@@ -103,6 +106,9 @@ def update_user_behavior_histories_by_day(
         expected = f"must be in the day of timestamp, from {first} to {last}"
         raise InvalidRequest(*(f"histories[{index}].timestamp: {expected}" for index in outside))
     with database.writing() as connection:
+        since = read_kept(connection).histories
+        if first < since:
+            raise InvalidRequest(f"timestamp: {too_old(since)}")
         names = Dictionary(connection)
         user = names.users([user_id])[user_id]
         referers = names.referers(urls)
@@ -181,12 +187,19 @@ def get_active_users(
 def update_active_users(
     database: Database, *, type: str, date: int, tenant_id: str, env_id: int, active_users: int
 ) -> None:
-    """Set the number of active users of a date, tenant and environment."""
+    """Set the number of active users of a date, tenant and environment.
+
+    Raises InvalidRequest where the counts of that date were pruned.
+    """
+    monthly = PERIODS[type].monthly
     with database.writing() as connection:
+        kept = read_kept(connection)
+        if date < kept.first_period("counts", database.calendar, monthly):
+            raise InvalidRequest(f"date: {too_old(kept.counts)}")
         connection.execute(
             PUT_ACTIVE_USERS,
             {
-                "monthly": PERIODS[type].monthly,
+                "monthly": monthly,
                 "period": date,
                 "tenant_id": Dictionary(connection).tenants([tenant_id])[tenant_id],
                 "env_id": env_id,

@@ -1,0 +1,50 @@
+"""Since when data are kept, where older ones were pruned."""
+
+import sqlite3
+from typing import NamedTuple
+
+from .database import Database
+from .days import FIRST_DAY, Calendar, month_of
+
+SELECT_KEPT = "select data, since from kept"
+
+
+class Kept(NamedTuple):
+    """The timestamps at which the first days begin that are kept; 0 where nothing was pruned.
+
+    Nothing is taken in from before them: it would be pruned at once, count again what is counted,
+    or be taken for new where its id is not known any more.
+    """
+
+    histories: int = 0
+    """Also of who was active, and whose calls were counted."""
+    page_statistics: int = 0
+    counts: int = 0
+    event_ids: int = 0
+
+    def first_period(self, data: str, calendar: Calendar, monthly: bool) -> int:
+        """Return the first day that is kept of some data, or the first month that is not over then.
+
+        Without anything pruned, that is before all others.
+        """
+        since = getattr(self, data)
+        if not since:
+            return FIRST_DAY
+        day = calendar.day_of(since)
+        return month_of(day) if monthly else day
+
+
+def read_kept(connection: sqlite3.Connection) -> Kept:
+    """Return since when the data of a database are kept."""
+    return Kept(**dict(connection.execute(SELECT_KEPT)))
+
+
+def kept_of(database: Database) -> Kept:
+    """Return since when the data of a database are kept now."""
+    with database.reading() as connection:
+        return read_kept(connection)
+
+
+def too_old(since: int) -> str:
+    """Return what is said of a timestamp that is before what is kept."""
+    return f"must not be before {since}: older data were pruned"

@@ -1,0 +1,196 @@
+"""Pruning: what is older than the settings keep is deleted, a day of it at a time.
+
+Each transaction deletes what is before some day and notes that nothing before it is kept, so a run
+that is interrupted has done a part, and the next one goes on.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+
+from .. import audit
+from ..config import Settings
+from ..database import Database
+from ..days import Calendar, month_of
+from ..kept import Kept, kept_of, read_kept
+from ..summaries.sealing import TOP, seal, store_hours
+from ..summaries.spans import HOUR, LENGTHS
+from .unused import delete_unused, find_unused
+
+BATCH = 10_000
+"""Ids of events that are deleted in one transaction."""
+
+KEEP_SINCE = """
+insert into kept (data, since)
+values (:data, :since)
+on conflict (data) do update set since = excluded.since
+"""
+
+# Entries go by whole hours, which summaries are of: where a day begins within one, its rest stays.
+SELECT_FIRST_ENTRY = """
+select min(timestamp)
+from behavior
+where block = (select min(block) from behavior) and timestamp < :hour * 3600
+"""
+
+DELETE_ENTRIES = """
+delete from behavior
+where block <= :hour / 4 and timestamp < :hour * 3600
+"""
+
+# How many were active stays when it is forgotten who, like a number that was put.
+FIX_NUMBERS = """
+update active_users
+set put = coalesce(put, computed), computed = 0
+where period < iif(monthly, :month, :day) and computed > 0
+"""
+
+FORGET_USERS = (
+    "delete from active_user where period < iif(monthly, :month, :day)",
+    "delete from user_call where day < :day",
+)
+
+DELETE_SUMMARIES = "delete from page_summary where span << (3 * level) < :hour"
+
+DELETE_COUNTS = (
+    "delete from call_count where day < :day",
+    "delete from active_users where period < iif(monthly, :month, :day)",
+)
+
+SELECT_EVENT_IDS = "select source, id from event_id where day < :day"
+
+DELETE_EVENT_ID = "delete from event_id where source = ? and id = ?"
+
+COUNT = {
+    "histories": """
+    select count(*)
+    from behavior
+    where block <= :hour / 4 and timestamp < :hour * 3600
+    """,
+    "page_statistics": """
+    select count(*)
+    from page_summary
+    where span << (3 * level) < :hour
+    """,
+    "counts": """
+    select (select count(*) from call_count where day < :day)
+         + (select count(*) from active_users where period < iif(monthly, :month, :day))
+    """,
+    "event_ids": """
+    select count(*)
+    from event_id
+    where day < :day
+    """,
+}
+"""How many entries, summaries, counts and ids would be deleted."""
+
+
+def limits(settings: Settings, database: Database) -> dict[str, int]:
+    """Return the timestamps since when data are to be kept; of what is kept for ever, none."""
+    calendar = database.calendar
+    today = calendar.day_of(database.clock.now())
+    days = {data: getattr(settings, f"keep_{data}") for data in Kept._fields}
+    since = {data: calendar.day_start(today - kept) for data, kept in days.items() if kept}
+    return {data: timestamp for data, timestamp in since.items() if timestamp > 0}
+
+
+def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
+    """Return how much `prune` would delete."""
+    with database.reading() as connection:
+        counted = {}
+        for data, timestamp in since.items():
+            parameters = _before(database.calendar, timestamp)
+            (counted[data],) = connection.execute(COUNT[data], parameters).fetchone()
+    return counted
+
+
+def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
+    """Delete what is older than the timestamps, which begin days.
+
+    Yields, after each transaction, of which data how much was deleted. Raises ServiceUnavailable
+    where going on later can help.
+    """
+    deleted: Counter[str] = Counter()
+    kept = kept_of(database)
+    for data, timestamp in since.items():
+        if timestamp > getattr(kept, data):
+            for count in PRUNE[data](database, timestamp):
+                deleted[data] += count
+                yield data, count
+    if deleted.total():
+        with database.reading() as connection:
+            unused = find_unused(connection)
+        with database.erasing() as connection:
+            delete_unused(connection, unused)
+            audit.note(connection, database.clock.now(), "prune", deleted)
+
+
+def _prune_histories(database: Database, since: int) -> Iterator[int]:
+    calendar = database.calendar
+    # What most of the days need is made beside those who write.
+    seal(database, 0, since + LENGTHS[TOP] * HOUR, patience=None)
+    until = 0
+    while until < since:
+        with database.writing() as connection:
+            kept = read_kept(connection).histories
+            hour = {"hour": since // HOUR}
+            (first,) = connection.execute(SELECT_FIRST_ENTRY, hour).fetchone()
+            until = since
+            if first is not None:
+                day = calendar.day_of(max(first, kept))
+                until = min(since, calendar.day_start(day + 1))
+                store_hours(connection, first // HOUR, until // HOUR)
+            before = _before(calendar, until)
+            deleted = connection.execute(DELETE_ENTRIES, before).rowcount
+            for statement in (FIX_NUMBERS, *FORGET_USERS):
+                connection.execute(statement, before)
+            _keep_since(connection, "histories", until)
+        yield deleted
+
+
+def _prune_page_statistics(database: Database, since: int) -> Iterator[int]:
+    with database.writing() as connection:
+        before = _before(database.calendar, since)
+        deleted = connection.execute(DELETE_SUMMARIES, before).rowcount
+        _keep_since(connection, "page_statistics", since)
+    yield deleted
+
+
+def _prune_counts(database: Database, since: int) -> Iterator[int]:
+    before = _before(database.calendar, since)
+    with database.writing() as connection:
+        deleted = sum(connection.execute(sql, before).rowcount for sql in DELETE_COUNTS)
+        for statement in FORGET_USERS:
+            connection.execute(statement, before)
+        _keep_since(connection, "counts", since)
+    yield deleted
+
+
+def _prune_event_ids(database: Database, since: int) -> Iterator[int]:
+    with database.writing() as connection:
+        _keep_since(connection, "event_ids", since)
+    with database.reading() as reader:
+        cursor = reader.execute(SELECT_EVENT_IDS, _before(database.calendar, since))
+        while ids := cursor.fetchmany(BATCH):
+            with database.writing() as connection:
+                connection.executemany(DELETE_EVENT_ID, ids)
+            yield len(ids)
+
+
+PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {
+    "histories": _prune_histories,
+    "page_statistics": _prune_page_statistics,
+    "counts": _prune_counts,
+    "event_ids": _prune_event_ids,
+}
+"""In the order of `Kept`: page statistics are for the time whose histories are gone."""
+
+
+def _before(calendar: Calendar, since: int) -> dict[str, int]:
+    """Return the parameters of a statement about what is older than a timestamp."""
+    day = calendar.day_of(since)
+    return {"hour": since // HOUR, "day": day, "month": month_of(day)}
+
+
+def _keep_since(connection: sqlite3.Connection, data: str, since: int) -> None:
+    connection.execute(KEEP_SINCE, {"data": data, "since": since})
