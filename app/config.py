@@ -186,6 +186,18 @@ class Settings:
         "bytes",
         "The largest request body, both as sent and unpacked.",
     )
+    max_header: int = _setting(
+        256 * 1024,
+        _number(1024, 1024**2),
+        "bytes",
+        "The largest request line, of which the URL is a part, and headers to `serve`, together.",
+    )
+    max_records: int = _setting(
+        200_000,
+        _number(1, 10_000_000),
+        "records",
+        "The most events, logs or histories of one request.",
+    )
     keep_query: bool | None = _setting(
         None,
         _optional_switch,
