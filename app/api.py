@@ -55,8 +55,10 @@ class Blueprint(flask_smorest.Blueprint):
         400: "A parameter or the body is not as described",
         401: "No valid key came with the request",
         403: "The key lacks the scope that the operation needs",
-        413: "The body is over the limit",
+        413: "The body is over the limit, or holds too many records",
         415: "The body's type or encoding is not one that is read",
+        429: "Too many requests came with the key, or wrong keys from the address; ask again after "
+        "Retry-After seconds",
         500: "Internal Server Error",
         503: "The database cannot take this now; ask again after Retry-After seconds",
     }

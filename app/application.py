@@ -28,7 +28,7 @@ def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     access_log.init_app(app)
     described = api.init_app(app)
     security.init_app(app, settings)
-    auth.init_app(app, guard)
+    auth.init_app(app, settings, guard)
     monitoring.init_app(app, settings)
     for feature in (user_analysis, metrics, ingest, operations, docs):
         feature.init_app(app, described)

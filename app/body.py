@@ -2,11 +2,17 @@
 
 import json
 import zlib
+from collections.abc import Iterable, Sized
+from itertools import chain
 from typing import Any, NoReturn
 
 from flask import current_app, request
 
+from .config import Settings
 from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+
+MAX_DEPTH = 500
+"""How many levels of lists and objects JSON may have; Python reads about a thousand at most."""
 
 
 def read_body() -> bytes:
@@ -31,10 +37,17 @@ def read_json() -> Any:
 
 
 def parse_json(data: bytes | str, name: str = "the body") -> Any:
-    """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included."""
+    """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included.
+
+    What is nested more than `MAX_DEPTH` levels deep is refused, too.
+    """
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        return _json.decode(text)
+        value = _json.decode(text)
+        # Each level is two characters at least: short texts need no look.
+        if len(text) > 2 * MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+            raise RecursionError
+        return value
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
     except json.JSONDecodeError as error:
@@ -45,7 +58,32 @@ def parse_json(data: bytes | str, name: str = "the body") -> Any:
     except ValueError:
         raise InvalidRequest(f"{name} must hold no number of so many digits") from None
     except RecursionError:
-        raise InvalidRequest(f"{name} must be JSON that is not nested that deeply") from None
+        raise InvalidRequest(
+            f"{name} must be JSON nested at most {MAX_DEPTH} levels deep"
+        ) from None
+
+
+def check_count(records: Sized, name: str = "the body") -> None:
+    """Raise PayloadTooLarge if there are more records than a request may hold."""
+    settings: Settings = current_app.extensions["settings"]
+    if len(records) > settings.max_records:
+        raise PayloadTooLarge(f"{name} must not hold over {settings.max_records} records")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Tell whether lists and objects stand in each other more than so many levels deep."""
+    values = [value]
+    for _ in range(levels):
+        if _CONTAINERS.isdisjoint(map(type, values)):
+            return False
+        values = list(chain.from_iterable(map(_inside, values)))
+    return not _CONTAINERS.isdisjoint(map(type, values))
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class _NoNumber(ValueError):
@@ -55,6 +93,8 @@ class _NoNumber(ValueError):
 def _refuse_constant(name: str) -> NoReturn:
     raise _NoNumber(name)
 
+
+_CONTAINERS = {dict, list}
 
 _json = json.JSONDecoder(parse_constant=_refuse_constant)
 

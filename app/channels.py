@@ -29,7 +29,7 @@ WAITING = "saasus_analysis.waiting"
 MESSAGES = {
     400: "the request is not valid HTTP",
     413: "the body must not be over {max_body} bytes",
-    431: "the request line and headers must be shorter than {max_header} bytes",
+    431: "the request line and headers must not be over {max_header} bytes",
     500: "the server failed to answer; its log tells more",
     501: "Transfer-Encoding must be chunked or left out",
     503: "there are too many requests at once; ask again later",
@@ -46,7 +46,7 @@ class _ErrorTask(ErrorTask):
         status = known_status(code)
         message = MESSAGES.get(code, MESSAGES[status]).format(
             max_body=adjustments.max_request_body_size - 1,
-            max_header=adjustments.max_request_header_size,
+            max_header=adjustments.max_request_header_size - 1,
         )
         trace_id = make_trace_id(None)
         body = json.dumps(error_body(status, message)).encode()

@@ -105,6 +105,16 @@ def _origins(value: object) -> tuple[str, ...] | None:
     return parts
 
 
+def _rate(value: object) -> str | None:
+    if value is None or value == "off":
+        return None
+    # Loaded where a rate is given: a plain start does without.
+    from .rates import parse_rate
+
+    parse_rate(str(value))
+    return str(value)
+
+
 def _seed(value: object) -> str | None:
     if value is None:
         return None
@@ -158,6 +168,20 @@ class Settings:
         "Addresses and networks whose clients are answered, with commas between them; others get a "
         "403. Without it: all. The health checks answer all.",
     )
+    rate_limit: str | None = _setting(
+        None,
+        _rate,
+        "rate",
+        "How many requests to operations each key may send, such as `600/minute` or "
+        "`10/second;5000/hour`; those beyond it get a 429. Without keys: each address.",
+    )
+    failed_keys: str | None = _setting(
+        "60/minute",
+        _rate,
+        "rate",
+        "How many wrong keys are looked at from one address; beyond it, keys that were not right "
+        "there get a 429. `off`: all are looked at.",
+    )
     proxies: int = _setting(
         0,
         _number(0, 16),
@@ -189,6 +213,18 @@ class Settings:
         _number(1024, 1024**3),
         "bytes",
         "The largest request body, both as sent and unpacked.",
+    )
+    max_header: int = _setting(
+        256 * 1024,
+        _number(1024, 1024**2),
+        "bytes",
+        "The largest request line, of which the URL is a part, and headers to `serve`, together.",
+    )
+    max_records: int = _setting(
+        200_000,
+        _number(1, 10_000_000),
+        "records",
+        "The most events, logs or histories of one request.",
     )
     keep_query: bool | None = _setting(
         None,

@@ -110,14 +110,24 @@ class AlwaysFails(ApiError):
     code = 500
 
 
-class ServiceUnavailable(ApiError):
-    """503: the database cannot take this now; asking again later can help."""
-
-    code = 503
+class AskAgain(ApiError):
+    """Base of what can be answered later: after so many seconds."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
         self.headers["Retry-After"] = str(retry_after)
+
+
+class TooManyRequests(AskAgain):
+    """429: a key or an address has asked too often."""
+
+    code = 429
+
+
+class ServiceUnavailable(AskAgain):
+    """503: the database cannot take this now; asking again later can help."""
+
+    code = 503
 
 
 def error_body(status: int, message: str, type_: str | None = None) -> dict[str, str]:

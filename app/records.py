@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
+from .body import check_count
 from .fields import Field, Messages
 
 REMEMBERED = 10_000
@@ -28,6 +29,7 @@ class RecordList(ma.fields.List[Any]):
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
+        check_count(value, f"{self.name}")
         try:
             return self._load_columns(value)
         except (KeyError, TypeError, ValidationError):

@@ -58,6 +58,23 @@ def client_address() -> str:
     return address
 
 
+def client_network() -> str:
+    """Return what a client is counted by: its address, or of an IPv6 address the first 64 bits.
+
+    So much of it belongs to one client, which can take any address in it. What is no IP address
+    counts as one.
+    """
+    try:
+        address = ipaddress.ip_address(client_address())
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+        address = address.ipv4_mapped
+    return str(address)
+
+
 def is_loopback(address: str) -> bool:
     """Tell whether an address is this machine's own; what is no IP address is not."""
     try:

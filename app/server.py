@@ -65,6 +65,7 @@ class Server:
             inbuf_overflow=KEPT_IN_MEMORY,
             # waitress refuses what is as long as its limit; ours may be reached.
             max_request_body_size=settings.max_body + 1,
+            max_request_header_size=settings.max_header + 1,
             clear_untrusted_proxy_headers=not settings.proxies,
         )
         self._server.channel_class = Channel

@@ -4,21 +4,26 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from .conftest import RunningServer, serving
-from .refusals import ACTIVE_BODY, BASE, OBJECT, check_error, short
+from .ingest.records import api_log, page
+from .refusals import ACTIVE_BODY, BASE, DAY_BODY, EVENT, OBJECT, check_error, short
 
-LIMIT = 2048
+LIMIT, HEADER_LIMIT, RECORDS = 4096, 32768, 3
+DEPTH, TENANTS = 500, 10_000
 
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with a small limit for bodies."""
+    """A server with small limits."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ANALYSIS_MAX_BODY", str(LIMIT))
+        environment.setenv("ANALYSIS_MAX_HEADER", str(HEADER_LIMIT))
+        environment.setenv("ANALYSIS_MAX_RECORDS", str(RECORDS))
         with serving("--database", tmp_path_factory.mktemp("limited") / "a.db") as running:
             yield running
 
@@ -33,15 +38,26 @@ def talk(server: RunningServer, data: bytes) -> tuple[http.client.HTTPResponse, 
             return answer, answer.read()
 
 
-def raw_put(server: RunningServer, *headers: str, body: bytes = b"") -> bytes:
+def raw(server: RunningServer, method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
     head = [
-        f"PUT {BASE}/active-users HTTP/1.1",
+        f"{method} {BASE}{path} HTTP/1.1",
         "Host: localhost",
         f"Authorization: Bearer {server.token}",
-        "Content-Type: application/json",
         *headers,
     ]
     return "\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def raw_put(server: RunningServer, *headers: str, body: bytes = b"") -> bytes:
+    json_type = "Content-Type: application/json"
+    return raw(server, "PUT", "/active-users", json_type, *headers, body=body)
+
+
+def raw_json(
+    server: RunningServer, method: str, path: str, body: bytes, kind: str = "json"
+) -> bytes:
+    headers = (f"Content-Type: application/{kind}", f"Content-Length: {len(body)}")
+    return raw(server, method, path, *headers, body=body)
 
 
 def refused_on_a_socket(
@@ -99,9 +115,80 @@ def test_an_unknown_transfer_encoding_is_the_client_s_fault(limited: RunningServ
     refused_on_a_socket(limited, data, "Transfer-Encoding must be chunked")
 
 
-def test_headers_that_are_too_large_are_named(limited: RunningServer) -> None:
+def test_headers_that_are_far_too_large_are_named(limited: RunningServer) -> None:
     data = raw_put(limited, f"X-Long: {'x' * 300_000}", "Content-Length: 2", body=b"{}")
-    refused_on_a_socket(limited, data, "headers must be shorter than")
+    refused_on_a_socket(limited, data, "headers must not be over")
+
+
+@pytest.mark.parametrize(
+    ("path", "header"), [("?{}", "X: x"), ("", "X-Long: {}")], ids=["target", "headers"]
+)
+def test_request_line_and_headers_may_reach_their_limit(
+    limited: RunningServer, path: str, header: str
+) -> None:
+    def request(filling: int) -> bytes:
+        x = "x" * filling
+        path_of_ann = "/users/ann/behavior-histories" + path.format(x)
+        return raw(limited, "GET", path_of_ann, header.format(x))
+
+    room = HEADER_LIMIT - len(request(0))
+    answer, _ = talk(limited, request(room))
+    assert answer.status == 200
+    words = f"the request line and headers must not be over {HEADER_LIMIT} bytes"
+    refused_on_a_socket(limited, request(room + 1), words)
+
+
+def records_of(kind: str, count: int) -> tuple[str, str, str, bytes]:
+    """Return method, path, content type and body of a call with so many records."""
+    if kind == "histories":
+        body: Any = DAY_BODY | {"histories": DAY_BODY["histories"][:1] * count}
+        return "PUT", "/user-behavior-day", "json", json.dumps(body).encode()
+    if kind == "logs":
+        pages = [page(api_log()), page(*[api_log()] * (count - 1))]
+        return "POST", "/ingest/apilog", "json", json.dumps(pages).encode()
+    events = [EVENT] * count
+    if kind == "lines":
+        lines = "\n\n".join(map(json.dumps, events))
+        return "POST", "/ingest/events", "x-ndjson", lines.encode()
+    return "POST", "/ingest/events", "json", json.dumps(events).encode()
+
+
+@pytest.mark.parametrize("kind", ["events", "lines", "logs", "histories"])
+def test_a_request_may_hold_so_many_records(limited: RunningServer, kind: str) -> None:
+    method, path, content_type, body = records_of(kind, RECORDS)
+    answer, _ = talk(limited, raw_json(limited, method, path, body, content_type))
+    assert answer.status == 200
+    method, path, content_type, body = records_of(kind, RECORDS + 1)
+    words = f"must not hold over {RECORDS} records"
+    name = "histories" if kind == "histories" else "the body"
+    data = raw_json(limited, method, path, body, content_type)
+    refused_on_a_socket(limited, data, f"{name} {words}", status=413)
+
+
+@pytest.mark.parametrize("kind", ["json", "x-ndjson"])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_json_may_be_so_deep(limited: RunningServer, kind: str, begin: str, end: str) -> None:
+    def request(levels: int) -> bytes:
+        event = (
+            f'{{"type":"create_tenant","tenant_id":"a","unknown":{begin * levels}1{end * levels}}}'
+        )
+        return raw_json(limited, "POST", "/ingest/events", event.encode(), kind)
+
+    # The event is a level, too.
+    answer, _ = talk(limited, request(DEPTH - 1))
+    assert answer.status == 200
+    refused_on_a_socket(limited, request(DEPTH), f"nested at most {DEPTH} levels deep")
+
+
+def test_a_query_may_name_so_many_tenants(limited: RunningServer) -> None:
+    def request(count: int) -> bytes:
+        days = "start_date=2026-05-01&end_date=2026-05-31"
+        path = f"/userinfo/aggregated?{days}&tenant_ids={','.join('a' * count)}"
+        return raw(limited, "GET", path)
+
+    answer, _ = talk(limited, request(TENANTS))
+    assert answer.status == 200
+    refused_on_a_socket(limited, request(TENANTS + 1), f"tenant_ids: must be at most {TENANTS} ")
 
 
 def chunked(*parts: bytes) -> bytes:

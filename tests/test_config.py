@@ -10,6 +10,7 @@ from app.config import Settings, load_settings, variable
 from app.errors import StartError
 
 SIGNATURE_KEY = {"saasus_saas_id": "saas", "saasus_api_key": "api", "saasus_secret_key": "hush"}
+RATE = "must be a rate such as 600/minute or 10/second;5000/hour, or off"
 GOOD: list[tuple[str, str, Any]] = [
     ("database", "/tmp/x.db", Path("/tmp/x.db")),
     ("time_zone", "Asia/Tokyo", "Asia/Tokyo"),
@@ -28,6 +29,11 @@ GOOD: list[tuple[str, str, Any]] = [
     ("log_format", "json", "json"),
     ("metrics", "off", "off"),
     ("max_body", "1024", 1024),
+    ("max_header", "1024", 1024),
+    ("max_records", "1", 1),
+    ("rate_limit", "10/second;5000/hour", "10/second;5000/hour"),
+    ("rate_limit", "1 per 5 minutes", "1 per 5 minutes"),
+    ("failed_keys", "off", None),
     ("keep_query", "1", True),
     ("collapse_ids", "off", False),
     ("synchronous", "normal", "normal"),
@@ -74,6 +80,24 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
         ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
         ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
+        *(
+            ({}, {"ANALYSIS_RATE_LIMIT": rate}, f"ANALYSIS_RATE_LIMIT: {RATE}")
+            for rate in (
+                "",
+                "600",
+                "600/",
+                "600/fortnight",
+                "-1/day",
+                "1/day;",
+                "0/day",
+                "1/367days",
+                "1/day;x",
+            )
+        ),
+        ({}, {"ANALYSIS_FAILED_KEYS": "9" * 5000 + "/day"}, f"ANALYSIS_FAILED_KEYS: {RATE}"),
+        ({"failed_keys": 60}, {}, f"failed_keys: {RATE}"),
+        ({"max_header": 1023}, {}, "max_header: must be a whole number from 1024 to 1048576"),
+        ({"max_records": 0}, {}, "max_records: must be a whole number from 1 to "),
         ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
         ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),
         ({"auth": 1}, {}, "auth: must be on or off"),

@@ -193,6 +193,7 @@ def test_an_operation_is_described_as_the_contract_says(
         assert "200" not in operation["responses"]
     else:
         assert content(operation["responses"]["200"]) == answer
+    assert operation["responses"].keys() >= {"400", "401", "403", "429", "500", "503"}
     for status, response in operation["responses"].items():
         if status != "200":
             assert content(response) == "Error"

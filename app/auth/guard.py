@@ -6,17 +6,21 @@ A view that names no scope and is not marked public is refused to everybody.
 import hmac
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
 from ..config import Settings
 from ..database import Database
-from ..errors import PermissionDenied, Unauthorized
-from ..security import client_address, is_loopback
+from ..errors import PermissionDenied, TooManyRequests, Unauthorized
+from ..security import client_address, client_network, is_loopback
 from ..target import request_target
 from . import keys, signature
+from .guesses import Guesses
 from .keys import Key
+
+if TYPE_CHECKING:
+    from ..rates import Rate
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -35,23 +39,30 @@ def public(view: View) -> View:
     return view
 
 
-def init_app(app: Flask, guard: Guard) -> None:
+def init_app(app: Flask, settings: Settings, guard: Guard) -> None:
     """Put a guard in front of an application's views."""
+    app.extensions["guesses"] = Guesses(settings.failed_keys) if settings.failed_keys else None
+    app.extensions["rate"] = _make_rate(settings.rate_limit) if settings.rate_limit else None
     app.before_request(guard)
 
 
 def require_key() -> None:
-    """Let a request through whose key has the scope of the operation, or that needs none."""
+    """Let a request through whose key has the scope of the operation, or that needs none.
+
+    Both the wrong keys of an address and the requests of a key are within their rates.
+    """
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # no such path or method: Flask tells so next
     scope = getattr(view, "scope", "admin")
     if scope is None:
         return
-    key = _find_key()
+    guesses: Guesses | None = current_app.extensions["guesses"]
+    key = guesses.watch(_find_key) if guesses else _find_key()
     if key is None:
         raise Unauthorized(REFUSED)
     g.key_name = key.name
+    _count(key.name)
     keys.note_use(current_app.extensions["database"], key)
     if scope not in key.scopes:
         raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
@@ -67,9 +78,26 @@ def is_well_formed(authorization: str) -> bool:
 
 
 def require_loopback() -> None:
-    """Let a request through that comes from this machine."""
+    """Let a request through that comes from this machine, within the rate of its address."""
     if not is_loopback(client_address()):
         raise PermissionDenied("without keys, this server answers clients on its own machine only")
+    _count(client_network())
+
+
+def _make_rate(notation: str) -> "Rate":
+    from ..rates import Rate
+
+    return Rate(notation)
+
+
+def _count(name: str) -> None:
+    """Count a request to an operation, by key or address. Raises TooManyRequests."""
+    rate: Rate | None = current_app.extensions["rate"]
+    view = current_app.view_functions.get(request.endpoint or "")
+    if rate and hasattr(view, "operation_id"):
+        seconds = rate.take(name)
+        if seconds:
+            raise TooManyRequests("there are too many requests; ask again later", seconds)
 
 
 def _find_key() -> Key | None:

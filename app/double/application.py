@@ -37,7 +37,7 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
         raise StartError(f"the seed: {error.description}") from None
     # What is not a namespace's: the keys.
     database = MemoryDatabase(empty, front.CurrentClock())
-    settings = replace(settings, metrics="off")
+    settings = replace(settings, metrics="off", rate_limit=None, failed_keys=None)
     app = make_app(settings, database, front.make_guard(settings))
     front.init_app(app, Namespaces(image, settings.double_namespaces))
     routes.init_app(app, fixed)

@@ -7,7 +7,7 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError
 
-from ..body import parse_json, read_body
+from ..body import check_count, parse_json, read_body
 from ..database import Database
 from ..errors import InvalidRequest, UnsupportedMediaType
 from ..fields import describe
@@ -25,8 +25,9 @@ def take_in(
     """Store the records that are good, in one transaction, and report on all of them.
 
     Shape: `IngestReport`. Raises InvalidRequest, with nothing stored, if records were refused and
-    either none was good or it is `all_or_nothing`.
+    either none was good or it is `all_or_nothing`; PayloadTooLarge if there are too many.
     """
+    check_count(records)
     report = Report()
     events = read_records(records, checking(database, read), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
@@ -48,7 +49,9 @@ def one_or_list() -> Records:
 def one_or_list_or_lines() -> Records:
     """Return the records of a JSON or NDJSON body."""
     if request.mimetype == NDJSON:
-        return [parse_line(line) for line in _lines(read_body()) if line.strip()]
+        lines = [line for line in _lines(read_body()) if line.strip()]
+        check_count(lines)  # before it takes long to read them
+        return [parse_line(line) for line in lines]
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"Content-Type must be {JSON} or {NDJSON}")
     return one_or_list()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
+from marshmallow.validate import Length
 
 from ..api import Schema
 from ..fields import Choice, Day, Integer, Referer, Text, Timestamp
@@ -21,6 +22,9 @@ KEPT_HEADERS = {
 }
 """What tells that an answer is not all, by the name of the header; left out where it is."""
 
+MAX_TENANT_IDS = 10_000
+"""How many tenants a query may name: more than the URL has room for, if they are UUIDs."""
+
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 
 
@@ -33,7 +37,11 @@ def check_order(data: dict[str, Any], first: str, last: str) -> None:
 class RangeQuery(Schema):
     start_date = Day(required=True, metadata={"description": "First day, inclusive"})
     end_date = Day(required=True, metadata={"description": "Last day, inclusive"})
-    tenant_ids = fields.List(Text(), metadata={"description": "Count these tenants only"})
+    tenant_ids = fields.List(
+        Text(),
+        validate=Length(max=MAX_TENANT_IDS, error="must be at most {max} values"),
+        metadata={"description": "Count these tenants only"},
+    )
 
     @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:

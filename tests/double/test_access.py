@@ -41,6 +41,13 @@ def test_any_well_formed_key_is_taken(client: FlaskClient, given: str) -> None:
     assert status(client, given) == 200
 
 
+@pytest.mark.parametrize(
+    "settings", [{"double_auth": "strict", "failed_keys": "1/day", "rate_limit": "1/day"}]
+)
+def test_a_double_has_no_rates(client: FlaskClient) -> None:
+    assert [status(client, "Bearer wrong") for _ in range(3)] == [401, 401, 401]
+
+
 @pytest.mark.parametrize("given", MALFORMED)
 @pytest.mark.parametrize("settings", [{}, {"double_auth": "required"}, {"double_auth": "strict"}])
 def test_a_malformed_one_is_refused(client: FlaskClient, given: str) -> None:

@@ -1,0 +1,80 @@
+"""Slowing those who try keys: an address that has sent many wrong ones has to wait."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from flask import request
+
+from ..errors import TooManyRequests
+from ..security import client_network
+from .keys import Key
+
+if TYPE_CHECKING:
+    from ..rates import Rate
+
+REMEMBERED = 10_000
+"""How many right keys are remembered, by address; the one that was used longest ago goes first."""
+
+
+class Guesses:
+    """Counts the wrong keys of each address, and refuses more than a rate without a look at them.
+
+    A key that was right from an address goes on there, neither refused nor counted: who tries keys
+    from the address of others, as behind a proxy, cannot keep out those that work.
+    """
+
+    def __init__(self, notation: str) -> None:
+        self._notation = notation
+        self._wrong: Rate | None = None
+        self._right: dict[bytes, None] = {}
+        self._lock = Lock()
+
+    def watch(self, find: Callable[[], Key | None]) -> Key | None:
+        """Return what `find` makes of the request's key. Raises TooManyRequests in its place."""
+        authorization = request.headers.get("Authorization")
+        if not authorization:
+            return find()
+        network = client_network()
+        mark = _mark(network, authorization)
+        was_right = mark in self._right
+        if not was_right:
+            self._check(network)
+        key = find()
+        if key:
+            self._remember(mark)
+        elif was_right:
+            self._check(network)  # so that it is refused like a key that was never right
+        else:
+            self._count(network)
+        return key
+
+    def _check(self, network: str) -> None:
+        seconds = self._wrong.wait(network) if self._wrong else 0
+        if seconds:
+            raise TooManyRequests(
+                "too many wrong keys came from this address; ask again later", seconds
+            )
+
+    def _count(self, network: str) -> None:
+        # Loaded with the first wrong key: a start does not wait for it.
+        from ..rates import Rate
+
+        with self._lock:
+            self._wrong = self._wrong or Rate(self._notation)
+        self._wrong.take(network)
+
+    def _remember(self, mark: bytes) -> None:
+        with self._lock:
+            self._right.pop(mark, None)
+            self._right[mark] = None
+            if len(self._right) > REMEMBERED:
+                del self._right[next(iter(self._right))]
+
+
+def _mark(network: str, authorization: str) -> bytes:
+    """Return a hash that an address and a key have in all their requests, signed ones too."""
+    key = re.sub("Sig=[^,]*", "", authorization)
+    return hashlib.sha256(f"{network} {key}".encode("utf-8", "replace")).digest()
