@@ -50,6 +50,7 @@ FORGET_USERS = (
     "delete from user_call where day < :day",
 )
 
+# One that begins before is made again, of what is kept, when a question needs it.
 DELETE_SUMMARIES = "delete from page_summary where span << (3 * level) < :hour"
 
 DELETE_COUNTS = (
@@ -70,7 +71,7 @@ COUNT = {
     "page_statistics": """
     select count(*)
     from page_summary
-    where span << (3 * level) < :hour
+    where (span + 1) << (3 * level) <= :hour
     """,
     "counts": """
     select (select count(*) from call_count where day < :day)

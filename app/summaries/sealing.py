@@ -188,7 +188,7 @@ def _missing(
             continue
         until = min(end, closed)
         if until < end:  # today is in it: its closed hours are what can be
-            hours = range(begin, until)
+            hours = range(max(begin, pruned), until)
             if len(_stored_spans(connection, 0, hours)) == len(hours):
                 continue
         rows = _count(connection, begin, until)
@@ -238,10 +238,13 @@ def _seal(database: Database, level: int, span: int, closed: int, patience: int 
     with database.reading() as connection:
         if level == PIECE:
             made = _make(connection, level, span, closed)
-            # One that is stored of a pruned hour is all that there is, be it damaged.
-            hours = range(span * LENGTHS[PIECE], pruned_hours(connection))
-            alone = {(0, hour) for hour in _stored_spans(connection, 0, hours)}
-            rows = [encode(*summary) for summary in made if summary[:2] not in alone]
+            pruned = pruned_hours(connection)
+            rows = [
+                encode(level, span, summary)
+                for level, span, summary in made
+                # Nothing is known of a pruned hour without views: its summary may be damaged.
+                if summary.views or (span + 1) * LENGTHS[level] > pruned
+            ]
         else:
             rows = [encode(level, span, _parent(connection, level, span))]
     with database.writing(patience) as connection:
