@@ -66,11 +66,13 @@ class Dispatcher(ThreadedTaskDispatcher):
                 _answer(task)
 
     def settle(self) -> bool:
-        """Give the thread at work a moment to itself; tell whether to come back after a look.
+        """Give the thread at work a moment to itself; where its request takes long, begin a turn.
 
-        The loop calls it before it waits for sockets. Where one request takes long, another thread
-        goes on with those behind it.
+        The loop calls it before it looks at its sockets. Returns whether it must come back after a
+        look, and not wait there.
         """
+        if self._under_way <= 1:
+            return False
         turn = self._turn
         if turn and not turn.takes_long:
             self._is_idle.wait(PATIENCE_SECONDS)
@@ -90,7 +92,7 @@ class Dispatcher(ThreadedTaskDispatcher):
             finally:
                 with self._guard:
                     self._under_way -= 1
-            if self._ready:
+            if self._ready or task.requests:  # its next request is waiting by now
                 self._wake()
 
     def _add_waiting(self, task: HTTPChannel) -> None:

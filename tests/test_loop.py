@@ -5,6 +5,7 @@ Nothing wakes the loop here but what must: a channel that it misses is not answe
 
 import selectors
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
@@ -23,10 +24,10 @@ GET = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Service:
-    """A server that runs in a thread; requests to `/held` wait for `gate`."""
+    """A server that runs in a thread; requests to `/held` wait for `gate`, to `/last` for `end`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.gate = Event()
+        self.gate, self.end = Event(), Event()
         self.holds: list[str] = []
         self._server = Server(
             self._answer, load_settings({"port": 0, **settings}, {}), loopback_for=None
@@ -39,6 +40,9 @@ class Service:
         if path.startswith("/held"):
             self.holds.append(path)
             assert self.gate.wait(60)
+        if path == "/last":
+            self.holds.append(path)
+            assert self.end.wait(60)
         if path == "/large":
             start_response("200 OK", [("Content-Length", str(LARGE))])
             return (PIECE for _ in range(PIECES))
@@ -127,6 +131,7 @@ def running(**settings: Any) -> Iterator[Service]:
         yield service
     finally:
         service.gate.set()
+        service.end.set()
         service.stop()
 
 
@@ -242,6 +247,20 @@ def test_requests_that_take_long_hold_up_others_only_when_all_threads_are_at_the
         assert sorted(client.answer() for client in held) == [b"/held0", b"/held1", b"/held2"]
 
 
+def test_a_request_behind_another_of_its_connection_waits_for_no_third() -> None:
+    with running() as service, service.connect() as client, service.connect() as other:
+        client.send("/held", "/ok")
+        service.until(lambda: "/held" in service.holds)
+        other.send("/last")
+        while "/last" not in service.holds:
+            pass
+        time.sleep(0.1)  # so that the loop waits, too
+        service.gate.set()
+        assert [client.answer(), client.answer()] == [b"/held", b"/ok"]
+        service.end.set()
+        assert other.answer() == b"/last"
+
+
 def test_a_request_behind_another_of_its_connection_is_refused_where_too_many_wait() -> None:
     with (
         running(threads=1, queue=1) as service,
@@ -276,6 +295,32 @@ def test_a_stop_closes_what_is_open_and_waits_for_what_is_under_way() -> None:
         service.gate.set()
         assert busy.answer() == b"/held"
         assert busy.read(1) == b""
+
+
+def test_the_loop_rests_where_nothing_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came cannot be read now, an answer has gone out in parts, one waits for its reader."""
+    polls = []
+    poll = loop.Loop.poll
+
+    def counted(self: loop.Loop, timeout: float) -> None:
+        polls.append(timeout)
+        poll(self, timeout)
+
+    monkeypatch.setattr(loop.Loop, "poll", counted)
+    with running() as service, ExitStack() as stack:
+        held, done, slow = (stack.enter_context(service.connect()) for _ in range(3))
+        done.send("/large")
+        assert len(done.answer()) == LARGE
+        slow.send("/large")
+        assert slow.head() == LARGE
+        held.send("/held")
+        service.until(lambda: bool(service.holds))
+        held.send("/ok")
+        time.sleep(0.3)
+        before = len(polls)
+        time.sleep(0.5)
+        # Some for the thread whose request takes long, and none without end.
+        assert len(polls) - before < 5
 
 
 def test_requests_of_many_connections_at_once_are_all_answered() -> None:
