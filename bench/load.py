@@ -134,9 +134,7 @@ with 8 threads as well; in parentheses, as many times as many are ours.
 def _plain(database: Path) -> Iterator[tuple[str, int | None]]:
     """Run the application on waitress as it comes; give its URL."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("waitress-serve")), "--threads", "8"]
-    command += ["--listen", f"127.0.0.1:{port}", "--connection-limit", "1000"]
-    command += ["--asyncore-use-poll", "wsgi:app"]
+    command = [sys.executable, "-m", "bench.plain", str(port)]
     environment = {"ANALYSIS_DATABASE": str(database), "ANALYSIS_AUTH": "off"}
     with running(command, port, environment) as url:
         yield url, None
