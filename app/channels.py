@@ -5,15 +5,13 @@ import logging
 import socket
 import struct
 import time
-from collections import deque
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
-from waitress.utilities import Error
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, WSGITask
 
 from .errors import error_body, known_status
 from .security import SECURITY_HEADERS
@@ -94,12 +92,16 @@ class _Task(WSGITask):
 
 
 class Channel(HTTPChannel):
+    """A connection; it tells the loop itself when there is something to look at."""
+
     parser_class = _Parser
     task_class = _Task
     error_task_class = _ErrorTask
 
     receiving_since: float | None = None
     """When the first byte came of a request that is not whole yet; by the monotonic clock."""
+    is_full = False
+    """Whether the socket did not take all that was written to it."""
 
     @property
     def busy(self) -> bool:
@@ -114,46 +116,42 @@ class Channel(HTTPChannel):
             self.receiving_since = time.monotonic()
         return taken
 
+    def service(self) -> None:
+        super().service()
+        self._map.look_at(self)
 
-class _TooMany(Error):
-    """What is wrong with a request that would have to wait behind too many others."""
+    def writable(self) -> bool:
+        # What a thread is about to write is not for the loop, which would come in between.
+        return self.is_full or self.will_close or self.close_when_flushed
 
-    code = HTTPStatus.SERVICE_UNAVAILABLE
-    reason = HTTPStatus.SERVICE_UNAVAILABLE.phrase
+    def _flush_some(self, do_close: bool = True) -> bool:
+        try:
+            flushed: bool = super()._flush_some(do_close)
+        finally:
+            self.is_full = self.total_outbufs_len > 0
+            if self.is_full:
+                self._map.look_at(self)
+        return flushed
 
 
-class Dispatcher(ThreadedTaskDispatcher):
-    """Gives requests to threads if they may wait, else to the thread of the loop.
+class Listener(TcpWSGIServer):
+    """Takes up connections: all that wait, and not one for each round of the loop."""
 
-    Handing a small request to another thread and back takes as long as answering it. A request that
-    finds as many waiting as may wait is refused.
-    """
+    channel_class = Channel
 
-    def __init__(self, queue: int, may_wait: Callable[[], bool]) -> None:
-        super().__init__()
-        self._most = queue
-        self._may_wait = may_wait
-        self._ready: deque[HTTPChannel] = deque()
+    def handle_accept(self) -> None:
+        before = -1
+        while before < len(self._map) and self.readable():
+            before = len(self._map)
+            super().handle_accept()
 
-    def add_task(self, task: HTTPChannel) -> None:
-        if len(self.queue) >= self._most:
-            task.requests[0].error = _TooMany("")
-            self._ready.append(task)
-        elif self._may_wait():
-            super().add_task(task)
-        else:
-            self._ready.append(task)
+    def end(self) -> None:
+        """Take up no more connections."""
+        self.del_channel()
+        self.socket.close()
+        self.accepting = False
 
-    def run_ready(self) -> None:
-        """Answer the requests that were not given to threads; the loop calls it when it is free."""
-        while self._ready:
-            task = self._ready.popleft()
-            # What may wait, for a client to read or for a fault since then, is not for the loop.
-            may_wait = self._may_wait() or len(task.requests) > 1 or task.total_outbufs_len
-            if may_wait and not task.requests[0].error:
-                super().add_task(task)
-            else:
-                try:
-                    task.service()
-                except Exception:
-                    logger.exception("a request was not answered")
+    def pull_trigger(self) -> None:
+        """Wake the loop after every answer at the end, when it waits for them."""
+        if not self.accepting:
+            super().pull_trigger()

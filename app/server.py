@@ -6,16 +6,15 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from threading import Lock, RLock
+from threading import Lock
 from types import FrameType
 from typing import Any
 
-from waitress import wasyncore
-from waitress.server import create_server
-
-from .channels import Channel, Dispatcher
+from .channels import Listener
 from .config import Settings
+from .dispatcher import Dispatcher
 from .errors import StartError
+from .loop import Loop
 from .security import is_loopback
 
 logger = logging.getLogger("saasus_analysis.server")
@@ -47,16 +46,18 @@ class Server:
         self._drain_seconds = settings.drain_seconds
         self._looked = time.monotonic()
         self._stopping = False
-        self._is_ending = self._is_closed = False
-        self._end = RLock()  # a signal may come to the thread that holds it
-        self._sockets: dict[int, Any] = {}
+        self._is_ending = False
         self._socket = _listen(settings.host, settings.port, loopback_for)
+        self._loop = Loop()
         self._receive_seconds = settings.receive_seconds
-        self._dispatcher = Dispatcher(settings.queue, may_wait)
-        self._server = create_server(
+        self._dispatcher = Dispatcher(settings.queue, may_wait, self._loop.wake)
+        self._listener = Listener(
             app,
-            _dispatcher=self._dispatcher,
-            map=self._sockets,
+            map=self._loop,
+            _sock=self._socket,
+            bind_socket=False,
+            sockinfo=(self._socket.family, self._socket.type, 0, self._socket.getsockname()),
+            dispatcher=self._dispatcher,
             sockets=[self._socket],
             connection_limit=CONNECTIONS,
             ident=None,
@@ -68,8 +69,7 @@ class Server:
             max_request_header_size=settings.max_header + 1,
             clear_untrusted_proxy_headers=not settings.proxies,
         )
-        self._server.channel_class = Channel
-        self._server.waiting = self._waiting
+        self._listener.waiting = self._waiting
         self._counting = Lock()
         self._threads = 0
         self._add_threads(settings.threads)
@@ -81,17 +81,21 @@ class Server:
 
         `is_over` is asked every now and then; where it says so, it is a stop, too.
         """
-        with self._closing():
+        try:
             while not self._stopping and not is_over():
                 self._poll()
-            self._server.del_channel()
-            self._socket.close()
+            self._listener.end()
             since = time.monotonic()
             while self._close_idle() and time.monotonic() - since < self._drain_seconds:
                 self._poll()
             with self._counting:
                 self._is_ending = True
             self._dispatcher.shutdown(timeout=POLL_SECONDS)
+        finally:
+            for channel in list(self._listener.active_channels.values()):
+                channel.handle_close()
+            self._listener.close()
+            self._loop.close()
 
     def stop(self) -> None:
         """Let `run` come to its end; asked twice, without waiting for requests under way.
@@ -101,24 +105,11 @@ class Server:
         if self._stopping:
             self._drain_seconds = 0
         self._stopping = True
-        with self._end:
-            if not self._is_closed:
-                self._server.pull_trigger()
-
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
-        """Close everything at the end; a stop that comes then finds nothing to wake up."""
-        try:
-            yield
-        finally:
-            with self._end:
-                self._is_closed = True
-                for channel in list(self._server.active_channels.values()):
-                    channel.handle_close()
-                self._server.close()
+        self._loop.wake()
 
     def _poll(self) -> None:
-        wasyncore.loop(timeout=POLL_SECONDS, use_poll=True, map=self._sockets, count=1)
+        self._loop.look_at(self._listener)
+        self._loop.poll(0 if self._dispatcher.settle() else POLL_SECONDS)
         self._dispatcher.run_ready()
         self._close_slow()
 
@@ -138,23 +129,28 @@ class Server:
                 self._dispatcher.set_thread_count(self._threads)
 
     def _close_slow(self) -> None:
-        """Close the connections whose request takes too long to come, about once a second."""
+        """Close the connections that are over, or whose request takes too long to come.
+
+        Looks about once a second.
+        """
         now = time.monotonic()
         if now - self._looked < SLOW_SECONDS:
             return
         self._looked = now
-        for channel in list(self._server.active_channels.values()):
+        for channel in list(self._listener.active_channels.values()):
             since = channel.receiving_since
-            if since is not None and now - since > self._receive_seconds:
+            if channel.will_close:  # waitress has found it idle for long
+                channel.handle_close()
+            elif since is not None and now - since > self._receive_seconds:
                 logger.info("%s is too slow to send a request; closed", channel.addr[0])
                 channel.handle_close()
 
     def _close_idle(self) -> bool:
         """Close the connections that wait for nothing, and tell whether any are left."""
-        for channel in list(self._server.active_channels.values()):
+        for channel in list(self._listener.active_channels.values()):
             if not channel.busy:
                 channel.handle_close()
-        return bool(self._server.active_channels)
+        return bool(self._listener.active_channels)
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:

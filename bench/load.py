@@ -1,60 +1,146 @@
-"""Many connections at the limit of the server, for a minute: errors, latencies, memory."""
+"""Many connections, beside the same application on waitress with its own loop and threads."""
 
 import http.client
 import json
 import statistics
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from .measuring import ms, write
-from .processes import BASE, memory, serving
+from .measuring import ms, times, write
+from .processes import BASE, memory, running, serving
+from .rates import fill, free_port, wrk
 
-CONNECTIONS, SECONDS, WARM_UP = 200, 60, 10
+CONNECTIONS, SECONDS, WARM_UP = 200, 60, 5
+NUMBERS, NUMBER_SECONDS, REPETITIONS = (1, 8, 50, 200, 500), 3, 3
+Start = Callable[[Path], AbstractContextManager[tuple[str, int | None]]]
 
 
-def run(connections: int = CONNECTIONS, duration: float = SECONDS) -> None:
+@dataclass
+class Load:
+    """What became of the requests of one server."""
+
+    rate: float
+    statuses: Counter[int]
+    quantiles: list[float]
+    memory: str
+
+    @property
+    def others(self) -> str:
+        others = {status: count for status, count in self.statuses.items() if status != 200}
+        return ", ".join(f"{count} of {status}" for status, count in others.items()) or "none"
+
+
+def run() -> None:
     """Measure it."""
-    statuses: Counter[int] = Counter()
-    with TemporaryDirectory() as folder, serving(Path(folder, "load.db")) as (url, process_id):
-        netloc = urlsplit(url).netloc
-        _ask(netloc, 0, time.monotonic() + WARM_UP)
-        early = memory(process_id, "VmRSS")
-        until = time.monotonic() + duration
-        with ThreadPoolExecutor(connections) as pool:
-            asked = [pool.submit(_ask, netloc, number, until) for number in range(connections)]
-        taken = []
-        for future in asked:
-            found, times = future.result()
-            statuses += found
-            taken += times
-        late = memory(process_id, "VmRSS")
-    quantiles = statistics.quantiles(taken, n=1000)
-    others = ", ".join(
-        f"{count} of {status}" for status, count in statuses.items() if status != 200
-    )
+    _run_load(CONNECTIONS, SECONDS)
+    _run_numbers()
+
+
+def _run_load(connections: int, duration: float) -> None:
+    with TemporaryDirectory() as folder:
+        ours, plain = (
+            _load(start, Path(folder, f"{name}.db"), connections, duration)
+            for name, start in SERVERS.items()
+        )
+    faster = times(ours.rate / plain.rate)
     write(
         "load",
         "Load",
         f"""
 {connections} connections for {duration:.0f} seconds, each with one request after the other: half
 of them reads (active users, a user's histories), half writes (a number, a user's day), each write a
-transaction on the disk (`synchronous=full`). The clients share the machine with the server.
+transaction on the disk (`synchronous=full`). The clients share the machine with the server. Beside
+it, the same application on waitress as it comes, with 8 threads as well, in the same run.
 """,
-        ["", ""],
+        ["", "ours", "plain waitress", "ratio"],
         [
-            ["requests answered", f"{len(taken):,} ({len(taken) / duration:,.0f}/s)"],
-            ["of them not with 200", others or "none"],
-            ["median", ms(quantiles[499])],
-            ["p99", ms(quantiles[989])],
-            ["p99.9", ms(quantiles[998])],
-            ["memory before, after", f"{early / 1e6:.0f} MB, {late / 1e6:.0f} MB"],
+            ["requests", *(f"{one.rate:,.0f}/s" for one in (ours, plain)), faster],
+            ["of them not with 200", ours.others, plain.others, ""],
+            *(
+                [name, ms(one), ms(other), times(one / other)]
+                for name, at in (("median", 499), ("p99", 989), ("p99.9", 998))
+                for one, other in [(ours.quantiles[at], plain.quantiles[at])]
+            ),
+            ["memory before, after", ours.memory, plain.memory, ""],
         ],
         ["waitress"],
     )
+
+
+def _load(start: Start, database: Path, connections: int, duration: float) -> Load:
+    with start(database) as (url, process_id), ThreadPoolExecutor(connections) as pool:
+        netloc = urlsplit(url).netloc
+        _ask(netloc, 0, time.monotonic() + WARM_UP)
+        early = memory(process_id, "VmRSS") if process_id else 0
+        until = time.monotonic() + duration
+        asked = [pool.submit(_ask, netloc, number, until) for number in range(connections)]
+        statuses: Counter[int] = Counter()
+        taken = []
+        for future in asked:
+            found, seconds = future.result()
+            statuses += found
+            taken += seconds
+        late = memory(process_id, "VmRSS") if process_id else 0
+    grown = f"{early / 1e6:.0f} MB, {late / 1e6:.0f} MB" if process_id else ""
+    return Load(len(taken) / duration, statuses, statistics.quantiles(taken, n=1000), grown)
+
+
+def _run_numbers() -> None:
+    rates: dict[tuple[str, str, int], list[float]] = {}
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        urls = {
+            name: stack.enter_context(start(Path(folder, f"{name}.db")))[0]
+            for name, start in SERVERS.items()
+        }
+        for url in urls.values():
+            fill(url)
+        for repetition in range(REPETITIONS + 1):
+            for number in NUMBERS:
+                for method in ("GET", "PUT"):
+                    for name, url in urls.items():
+                        rate = wrk(url + BASE, method, number, NUMBER_SECONDS)
+                        if repetition:
+                            rates.setdefault((name, method, number), []).append(rate)
+    rows = []
+    for number in NUMBERS:
+        row: list[object] = [number]
+        for method in ("GET", "PUT"):
+            ours, plain = (statistics.median(rates[name, method, number]) for name in SERVERS)
+            row += [f"{ours:,.0f}/s", f"{plain:,.0f}/s ({ours / plain:.2f})"]
+        rows.append(row)
+    write(
+        "load",
+        "Connections",
+        f"""
+`wrk` with so many connections for {NUMBER_SECONDS} seconds at a time, in turns: a week of active
+users of one tenant, and setting one value. Beside it, the same application on waitress as it comes,
+with 8 threads as well; in parentheses, as many times as many are ours.
+""",
+        ["connections", "`GET`", "plain waitress", "`PUT`", "plain waitress"],
+        rows,
+        ["waitress"],
+    )
+
+
+@contextmanager
+def _plain(database: Path) -> Iterator[tuple[str, int | None]]:
+    """Run the application on waitress as it comes; give its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.plain", str(port)]
+    environment = {"ANALYSIS_DATABASE": str(database), "ANALYSIS_AUTH": "off"}
+    with running(command, port, environment) as url:
+        yield url, None
+
+
+SERVERS: dict[str, Start] = {"ours": serving, "plain": _plain}
 
 
 def _ask(netloc: str, number: int, until: float) -> tuple[Counter[int], list[float]]:

@@ -46,11 +46,11 @@ def run() -> None:
         peers = dict(_started(stack, Path(folder)))
         for url, peer in peers.items():
             if peer.stores:
-                _fill(url)
+                fill(url)
         for repetition in range(REPETITIONS + 1):
             for url, peer in peers.items():
                 for method in ("GET", "PUT") if peer.stores else ("GET",):
-                    measured = _wrk(url + peer.base, method)
+                    measured = wrk(url + peer.base, method)
                     if repetition:
                         rates.setdefault((peer.name, method), []).append(measured)
     medians = {key: statistics.median(taken) for key, taken in rates.items()}
@@ -91,7 +91,7 @@ def _started(stack: ExitStack, folder: Path) -> Iterator[tuple[str, Peer]]:
     described.pop("security")
     description.write_text(json.dumps(described))
     for make in (_waitress, _granian, _fastapi, _connexion, _prism):
-        port = _free_port()
+        port = free_port()
         peer = make(folder, description, str(port))
         if shutil.which(peer.command[0]) is None:
             raise SystemExit(f"{peer.command[0]} is missing: see the first lines of bench/rates.py")
@@ -126,7 +126,8 @@ def _prism(_: Path, description: Path, port: str) -> Peer:
     return Peer("Prism, mock", command, {}, base="", stores=False)
 
 
-def _fill(url: str) -> None:
+def fill(url: str) -> None:
+    """Set numbers of active users for `wrk` to ask for."""
     with Client(url) as client:
         for day in range(13, 20):
             for env_id in (1, 2, 3):
@@ -138,8 +139,9 @@ def _fill(url: str) -> None:
                 client.send("PUT", path, json.dumps(body).encode(), "application/json")
 
 
-def _wrk(url: str, method: str) -> float:
-    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s"]
+def wrk(url: str, method: str, connections: int = CONNECTIONS, duration: int = SECONDS) -> float:
+    """Return how many requests a second a server answers that `fill` has filled."""
+    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{duration}s", "--timeout", "30s"]
     command += [url + QUERY] if method == "GET" else ["-s", str(PUT), f"{url}/active-users"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told or (rate := re.search(r"Requests/sec:\s+([0-9.]+)", told)) is None:
@@ -147,7 +149,8 @@ def _wrk(url: str, method: str) -> float:
     return float(rate[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port

@@ -125,8 +125,8 @@ def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
 @contextmanager
 def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     """Give a server that listens, and is not running yet, with its settings and database."""
-    # With many connections, the loop of the server is always busy; a thread that has an answer to
-    # make waits for it this long, each time.
+    # A thread that has a small answer to make waits this long for one that makes a large one, each
+    # time that it comes back from a file or a socket.
     sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:

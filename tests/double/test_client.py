@@ -17,11 +17,11 @@ import httpx
 import pytest
 import requests
 import urllib3
-from waitress.server import BaseWSGIServer
 from werkzeug.test import Client
 
 from app.double import Double, DoubleError, double
 from app.errors import StartError
+from app.loop import Loop
 from app.server import POLL_SECONDS
 
 from ..auth.signer import authorization
@@ -261,13 +261,13 @@ def test_settings_are_for_a_new_double() -> None:
 
 def test_a_stop_that_comes_late_finds_nothing_to_wake(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop ends between being told to and being woken up."""
-    pull = BaseWSGIServer.pull_trigger
+    wake = Loop.wake
 
-    def pull_late(self: BaseWSGIServer) -> None:
+    def wake_late(self: Loop) -> None:
         time.sleep(2 * POLL_SECONDS)
-        pull(self)
+        wake(self)
 
-    monkeypatch.setattr(BaseWSGIServer, "pull_trigger", pull_late)
+    monkeypatch.setattr(Loop, "wake", wake_late)
     with double() as d:
         assert d.url
 
