@@ -143,7 +143,7 @@ class Timestamp(Integer):
         super().__init__(most=MAX_TIMESTAMP, **options)
 
     def _expected(self, value: Any) -> str:
-        if re.fullmatch(r"[0-9]{13}", str(value)):
+        if type(value) is int and 10**12 <= value < 10**13:
             return "must be in seconds: 13 digits look like milliseconds"
         return super()._expected(value)
 
