@@ -230,12 +230,17 @@ def describe_messages(messages: Any, path: str = "") -> list[str]:
             elif name == "_schema":
                 place = path
             else:
-                place = f"{path}.{name}" if path else name
+                place = f"{path}.{shown(name)}" if path else shown(name)
             lines += describe_messages(inner, place)
         return lines
     if isinstance(messages, list):
         return [line for inner in messages for line in describe_messages(inner, path)]
     return [f"{path}: {messages}" if path else str(messages)]
+
+
+def shown(name: str) -> str:
+    """Return a name that a client gave as it can stand in the line of a message."""
+    return (name if name.isprintable() else ascii(name)[1:-1])[:MAX_ID_LENGTH]
 
 
 def _checked(parse: Callable[[str], int], value: Any) -> int:
