@@ -23,17 +23,15 @@ BATCH = 10_000
 MAX_LINE = 16 * 1024 * 1024
 """Bytes; more on one line are read as JSON only where the file is not NDJSON."""
 
-
 DEEPEST = 1000
-"""Levels; the time that ijson takes grows with the square of them."""
+"""Levels that JSON may be nested; the time that ijson takes grows with their square."""
+
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 class UnreadableFile(Exception):
     """The rest of a file cannot be read; the message continues a sentence that begins with it."""
-
-
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 @dataclass(frozen=True)
@@ -149,16 +147,15 @@ class _Metered(io.RawIOBase):
 
 
 class _Shallow:
-    """A stream of JSON, which cannot be read on where it is nested too deeply."""
+    """A stream of JSON that is not read on where it is nested too deeply: `read` raises then."""
 
     def __init__(self, stream: "_Rejoined") -> None:
         self._stream = stream
         self._depth = 0
         self._in_text = False
-        self._escape = b""
+        self._escape = b""  # a backslash, if what was read ends between it and what it escapes
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes. Raises UnreadableFile."""
         data = self._stream.read(size)
         bare = (self._escape + data).replace(rb"\\", b"").replace(rb"\"", b"")
         self._escape = b"\\" if bare.endswith(b"\\") else b""
