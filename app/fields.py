@@ -143,7 +143,7 @@ class Timestamp(Integer):
         super().__init__(most=MAX_TIMESTAMP, **options)
 
     def _expected(self, value: Any) -> str:
-        if re.fullmatch(r"[0-9]{13}", str(value)):
+        if type(value) is int and 10**12 <= value < 10**13:
             return "must be in seconds: 13 digits look like milliseconds"
         return super()._expected(value)
 
@@ -230,12 +230,17 @@ def describe_messages(messages: Any, path: str = "") -> list[str]:
             elif name == "_schema":
                 place = path
             else:
-                place = f"{path}.{name}" if path else name
+                place = f"{path}.{shown(name)}" if path else shown(name)
             lines += describe_messages(inner, place)
         return lines
     if isinstance(messages, list):
         return [line for inner in messages for line in describe_messages(inner, path)]
     return [f"{path}: {messages}" if path else str(messages)]
+
+
+def shown(name: str) -> str:
+    """Return a name that a client gave as it can stand in the line of a message."""
+    return (name if name.isprintable() else ascii(name)[1:-1])[:MAX_ID_LENGTH]
 
 
 def _checked(parse: Callable[[str], int], value: Any) -> int:

@@ -9,7 +9,7 @@ from webargs.flaskparser import FlaskParser
 
 from .body import read_json
 from .errors import InvalidRequest
-from .fields import describe_messages
+from .fields import describe_messages, shown
 
 
 class Parser(FlaskParser):
@@ -38,7 +38,9 @@ class Parser(FlaskParser):
                     wrong.append(f"{name}: must be given once")
         if schema.unknown == ma.RAISE:
             wrong += (
-                f"{name}: is not known here" for name in req.args if name not in schema.fields
+                f"{shown(name)}: is not known here"
+                for name in req.args
+                if name not in schema.fields
             )
         if wrong:
             # What else is wrong is told, too.

@@ -29,6 +29,8 @@ def request_target() -> str:
 
 def _check() -> None:
     try:
-        unquote_to_bytes(request_target().encode("latin-1")).decode()
+        target = request_target().encode("latin-1")
+        target.decode()  # a character must not be half encoded, half not
+        unquote_to_bytes(target).decode()
     except UnicodeError:
         raise InvalidRequest("the path and query must be UTF-8, percent-encoded") from None

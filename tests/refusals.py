@@ -16,8 +16,10 @@ OBJECT = "must be an object"
 
 TYPES = {
     400: "invalid_request",
+    401: "unauthorized",
     404: "not_found",
     405: "method_not_allowed",
+    409: "verification_failed",
     413: "payload_too_large",
     415: "unsupported_media_type",
     429: "too_many_requests",

@@ -16,7 +16,10 @@ def order(query: dict[str, Any], first: str, last: str) -> None:
 
 
 def fit_dates(query: dict[str, Any]) -> None:
+    """Order the dates, and take away the commas, which part one id from the next."""
     order(query, "start_date", "end_date")
+    if "tenant_ids" in query:
+        query["tenant_ids"] = [id_.replace(",", ";") for id_ in query["tenant_ids"]]
 
 
 def fit_timestamps(query: dict[str, Any]) -> None:

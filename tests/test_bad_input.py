@@ -605,6 +605,15 @@ def test_a_target_that_is_no_utf_8_is_refused(guarded: FlaskClient, target: str,
     assert refused(answer) == "the path and query must be UTF-8, percent-encoded"
 
 
+def test_a_character_that_is_half_percent_encoded_is_refused(guarded: FlaskClient) -> None:
+    # As some WSGI servers hand it on: the first byte as it is, the second encoded.
+    query = "start_timestamp=0&end_timestamp=9&unknown=\xc3%A9"
+    target = f"{BASE}/metrics/page-statistics"
+    sent = {"QUERY_STRING": query, "REQUEST_URI": f"{target}?{query}"}
+    answer = guarded.get(target, environ_overrides=sent)
+    assert refused(answer) == "the path and query must be UTF-8, percent-encoded"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

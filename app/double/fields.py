@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 from .. import api
 from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES
-from ..fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid
+from ..fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid, shown
 from ..ingest.events import Place
 from ..migrations import FIXED
 from .clock import ClockSetting
@@ -203,7 +203,7 @@ class FixedSettings(Field):
             raise ValidationError("must be an object")
         for name, given in value.items():
             if name not in self._fields:
-                raise ValidationError(f"{name} is not known; known are {', '.join(FIXED)}")
+                raise ValidationError(f"{shown(name)} is not known; known are {', '.join(FIXED)}")
             try:
                 self._fields[name].check(given)
             except ValidationError as error:

@@ -5,6 +5,9 @@ from ..days import PERIODS
 from ..fields import Choice, Day, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
 from ..ingest.events import SOURCES, TYPES, USER_TYPES
 
+MAX_CALLS = 10**12
+"""Calls of a day and tenant: so few that what is added to them, and their sum, fits 63 bits."""
+
 
 class Head(Schema):
     """The first line of NDJSON: what the dates behind it mean."""
@@ -23,7 +26,7 @@ class Call(Schema):
     type = Choice(TYPES, required=True)
     date = Day(required=True)
     tenant_id = Uuid(required=True)
-    count = Integer(least=1, required=True)
+    count = Integer(least=1, most=MAX_CALLS, required=True)
 
 
 class UserCall(Schema):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..fields import Timestamp, Uuid
-from .calls import Call, as_list, as_object, checked, content_of, succeeded, type_of
+from .calls import Call, as_list, as_object, as_text, checked, content_of, succeeded, type_of
 from .events import Event
 
 
@@ -18,7 +18,7 @@ def read_apilog(record: Any) -> Event | None:
     Raises ValidationError.
     """
     record = as_object(record, "_schema")
-    uri = str(record.get("request_uri"))
+    uri = as_text(record.get("request_uri"))
     type_ = type_of(record.get("request_method"), uri)
     if type_ is None or not succeeded(record.get("response_status")):
         return None

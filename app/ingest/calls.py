@@ -44,7 +44,7 @@ def type_of(method: object, uri: str) -> str | None:
 
 def succeeded(status: object) -> bool:
     """Tell whether an HTTP status, a number or its text, says that a call succeeded."""
-    return re.fullmatch(r"2[0-9][0-9]", str(status)) is not None
+    return isinstance(status, int | str) and re.fullmatch("2[0-9][0-9]", str(status)) is not None
 
 
 def content_of(type_: str, call: Call) -> dict[str, Any]:
@@ -105,6 +105,11 @@ def checked(field: Field, value: object, name: str) -> Any:
         return field.check(value)
     except ValidationError as error:
         raise ValidationError(error.messages, name) from None
+
+
+def as_text(value: object) -> str:
+    """Return text as it is, and no text for anything else, however deeply it is nested."""
+    return value if isinstance(value, str) else ""
 
 
 def as_object(value: object, name: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from ..fields import Timestamp, Uuid
-from .calls import Call, as_object, checked, content_of, embedded, succeeded
+from .calls import Call, as_object, as_text, checked, content_of, embedded, succeeded
 from .events import CREATIONS, Event
 
 
@@ -28,7 +28,7 @@ def read_eventbridge(record: Any) -> Event | None:
         return None
     call = Call(
         place="detail.event.",
-        uri=str(log.get("uri")),
+        uri=as_text(log.get("uri")),
         response_body=log.get("response_body"),
         referer=None,
     )
@@ -48,7 +48,7 @@ def read_eventbridge(record: Any) -> Event | None:
 
 def _timestamp(text: object) -> int:
     try:
-        time = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(as_text(text))
     except ValueError:
         raise ValidationError("must be a time such as 2026-05-19T02:22:58Z", "time") from None
     if time.tzinfo is None:

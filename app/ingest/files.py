@@ -23,6 +23,12 @@ BATCH = 10_000
 MAX_LINE = 16 * 1024 * 1024
 """Bytes; more on one line are read as JSON only where the file is not NDJSON."""
 
+DEEPEST = 1000
+"""Levels that JSON may be nested; the time that ijson takes grows with their square."""
+
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
+
 
 class UnreadableFile(Exception):
     """The rest of a file cannot be read; the message continues a sentence that begins with it."""
@@ -110,10 +116,13 @@ def _from_lines(lines: Iterator[bytes | ValidationError], format_: Format) -> It
 def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[Any]:
     path = ".".join(part for part in ("item" if is_list else "", format_.path) if part)
     try:
-        yield from ijson.items(stream, path, use_float=True, multiple_values=True)
+        yield from ijson.items(_Shallow(stream), path, use_float=True, multiple_values=True)
     except ijson.JSONError as error:
-        place = str(error).splitlines()[0]
+        told = error.args[0]
+        place = (told if isinstance(told, str) else told.decode(errors="replace")).splitlines()[0]
         raise UnreadableFile(f"is not JSON from some place on: {place}") from None
+    except UnicodeDecodeError:
+        raise UnreadableFile("is not UTF-8 from some place on") from None
 
 
 def metered(stream: BinaryIO, progress: Callable[[int], object]) -> BinaryIO:
@@ -135,6 +144,29 @@ class _Metered(io.RawIOBase):
         buffer[: len(data)] = data
         self._progress(len(data))
         return len(data)
+
+
+class _Shallow:
+    """A stream of JSON that is not read on where it is nested too deeply: `read` raises then."""
+
+    def __init__(self, stream: "_Rejoined") -> None:
+        self._stream = stream
+        self._depth = 0
+        self._in_text = False
+        self._escape = b""  # a backslash, if what was read ends between it and what it escapes
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        bare = (self._escape + data).replace(rb"\\", b"").replace(rb"\"", b"")
+        self._escape = b"\\" if bare.endswith(b"\\") else b""
+        parts = bare.split(b'"')
+        brackets = b"".join(parts[self._in_text :: 2]).translate(None, _NO_BRACKETS)
+        self._in_text ^= len(parts) % 2 == 0
+        for step in map(_STEPS.__getitem__, brackets):
+            self._depth += step
+            if self._depth > DEEPEST:
+                raise UnreadableFile(f"is nested more than {DEEPEST} levels deep at some place")
+        return data
 
 
 class _Rejoined:

@@ -222,6 +222,7 @@ def test_requests_are_found_by_whom_they_are_about(client: FlaskClient) -> None:
         ("user_id=", "user_id: must be 1 to 128"),
         ("status=1&status=2", "status: must be given once"),
         ("operatoin=GetActiveUsers", "operatoin: is not known here"),
+        ("two%0Alines=", "two\\nlines: is not known here"),
     ],
 )
 @pytest.mark.parametrize("path", ["/requests", "/requests/count"])

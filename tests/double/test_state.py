@@ -119,6 +119,9 @@ def test_the_same_calls_give_the_same_bytes(settings: dict[str, Any]) -> None:
     ("document", "place"),
     [
         ({"event": []}, "event: is not known here"),
+        ({"\ud800": []}, "\\ud800: is not known here"),
+        ({"settings": {"\ud800": 1}}, "settings: \\ud800 is not known"),
+        ({"two\nlines": []}, "two\\nlines: is not known here"),
         ({"version": 2}, "version: must be from 1 to 1"),
         ({"events": {}}, "events: "),
         ({"events": [VISIT, 3]}, "events[1]: must be an object"),

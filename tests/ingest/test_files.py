@@ -4,14 +4,16 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from app.database import Database
 from app.ingest.eventbridge import read_eventbridge
-from app.ingest.files import Format, import_stream
+from app.ingest.files import DEEPEST, Format, UnreadableFile, _Shallow, import_stream
 
 from ..conftest import ROOT, run
 from .records import api_log, eventbridge, page
@@ -80,14 +82,78 @@ def test_refused_records_are_shown_by_file_and_place(tmp_path: Path) -> None:
     assert totals(done.stdout) == [1, 0, 0, 50]
 
 
-@pytest.mark.parametrize("content", ['[{"type"', '[{"type": NaN}]', "[1, 2", '{\n"type"\n'])
-def test_a_file_that_is_no_json_ends_with_a_message(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'[{"type"', "JSON from some place on: "),
+        (b'[{"type": NaN}]', "JSON from some place on: "),
+        (b"[1, 2", "JSON from some place on: "),
+        (b'{\n"type"\n', "JSON from some place on: "),
+        (b'[{"type": "\xff"}]', "JSON from some place on: lexical error: invalid bytes in UTF8"),
+        (b'[{"\xc0\x80": 1}]', "UTF-8 from some place on"),
+        (b'[{"type": "\xed\xa0\x80"}]', "UTF-8 from some place on"),
+    ],
+)
+def test_a_file_that_is_no_json_ends_with_a_message(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     file = tmp_path / "bad.json"
-    file.write_text(content)
+    file.write_bytes(content)
     done = run("import", "events", file, "--database", tmp_path / "a.db")
     assert done.returncode == 1
-    assert "bad.json is not JSON from some place on" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert f"bad.json is not {message}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        ("events", GOOD | {"timestamp": "@"}),
+        ("eventbridge", eventbridge("create_tenant", time="@")),
+        ("apilog", page(api_log(request_uri="@"), api_log(response_status="@"))),
+    ],
+)
+def test_a_value_that_is_nested_deeply_is_one_that_is_wrong(
+    tmp_path: Path, kind: str, record: dict[str, Any]
+) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text(json.dumps(record).replace('"@"', "[" * 990 + "]" * 990))
+    done = run("import", kind, file, "--database", tmp_path / "a.db")
+    assert done.stderr == ""
+    assert totals(done.stdout) == ([0, 0, 2, 0] if kind == "apilog" else [0, 0, 0, 1])
+
+
+def read(content: bytes) -> list[Any]:
+    """Return what an import takes for the records of a file."""
+    taken: list[Any] = []
+
+    def take(record: Any) -> None:
+        taken.append(record)
+
+    with TemporaryDirectory() as folder, closing(Database(Path(folder, "a.db"))) as database:
+        list(import_stream(database, io.BytesIO(content), Format(take), lambda _: None))
+    return taken
+
+
+@pytest.mark.parametrize("deepest", [DEEPEST, DEEPEST + 1])
+@pytest.mark.parametrize("before", [b"", b"[1]", b'"\\"]"', b'"' + b"]" * 70_000 + b'\\\\"'])
+def test_a_file_is_read_to_a_thousand_levels(before: bytes, deepest: int) -> None:
+    inner = deepest - 1
+    content = b"[\n" + before + b"," * bool(before) + b"[" * inner + b"]" * inner + b"\n]"
+    if deepest > DEEPEST:
+        with pytest.raises(UnreadableFile, match="is nested more than 1000 levels deep"):
+            read(content)
+    else:
+        assert len(read(content)) == 1 + bool(before)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_brackets_in_text_are_no_levels_wherever_it_is_cut(size: int) -> None:
+    text = json.dumps([r"\"[" * DEEPEST, {"[": r"\\"}, "]", ["["], "{\\\\"]).encode()
+    stream = _Shallow(io.BytesIO(text))  # type: ignore[arg-type]
+    while stream.read(size):
+        pass
+    assert stream._depth == 0
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

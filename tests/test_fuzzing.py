@@ -1,0 +1,38 @@
+"""A few inputs of each target of the fuzzer; `python -m bench fuzz` tries many."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from .subject import Subject
+from .targets import TARGETS
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    with closing(Subject(tmp_path_factory.mktemp("fuzzed"))) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nearly_valid_inputs_are_read_or_refused_whole(subject: Subject, name: str) -> None:
+    target = TARGETS[name]
+    read = []
+
+    @seed(1)
+    @settings(
+        max_examples=100,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(target.inputs)
+    def check(given_input: Any) -> None:
+        read.append(target.check(subject, given_input))
+
+    check()
+    assert {True, False} == set(read)
