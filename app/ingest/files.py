@@ -112,7 +112,9 @@ def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[
     try:
         yield from ijson.items(stream, path, use_float=True, multiple_values=True)
     except ijson.JSONError as error:
-        place = str(error).splitlines()[0]
+        told = error.args[0]
+        text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+        place = text.splitlines()[0]
         raise UnreadableFile(f"is not JSON from some place on: {place}") from None
 
 
