@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from ..database import Database
+from ..errors import ServiceUnavailable
 from ..exports.reading import import_export
 from ..ingest.apilog import logs_of, read_apilog
 from ..ingest.eventbridge import read_eventbridge
@@ -78,7 +79,7 @@ def import_files(kind: str, files: tuple[Any, ...], as_json: bool, database: Pat
     if as_json:
         print_json(totals | {"refusals": refusals})
     else:
-        click.echo(", ".join(f"{count} {what}" for what, count in totals.items()))
+        click.echo(_told(totals))
     if totals["refused"]:
         sys.exit(1)
 
@@ -98,5 +99,13 @@ def _import(
                     totals[what] += getattr(report, what)
                 yield from report.refused
         except UnreadableFile as error:
-            stored = ", ".join(f"{count} {what}" for what, count in totals.items())
-            raise click.ClickException(f"{stream.name} {error} (until there: {stored})") from None
+            message = f"{stream.name} {error} (until there: {_told(totals)})"
+            raise click.ClickException(message) from None
+        except ServiceUnavailable as error:
+            # Of the transaction that failed, nothing was stored; of those before, everything.
+            message = f"{error.description} (until there: {_told(totals)})"
+            raise ServiceUnavailable(message) from error.__cause__
+
+
+def _told(totals: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in totals.items())

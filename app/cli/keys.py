@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from ..auth import keys
-from ..backup import existing
 from ..days import Clock
 from ..errors import StartError
 from .command import Group
@@ -18,9 +17,15 @@ from .common import database_option, json_option, load, open_database, print_jso
 DEFAULT_SCOPES = ("read", "write", "ingest")
 
 
-def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+def _check_new_name(_: click.Context, __: click.Parameter, name: str) -> str:
     if not name.isprintable() or not 1 <= len(name) <= 64 or " " in name:
         raise click.BadParameter("must be 1 to 64 printable characters, no spaces")
+    return name
+
+
+def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    if not name.isprintable():
+        raise click.BadParameter("must be printable characters")
     return name
 
 
@@ -44,6 +49,9 @@ def _complete_name(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """Return the names of keys that begin so; none where the database cannot be read as it is."""
+    # Only completion needs it, and no other command for keys should wait for it.
+    from ..backup import existing
+
     with suppress(StartError, sqlite3.Error):
         path = load(database=context.params.get("database")).database
         with existing(path) as (connection, _):
@@ -51,7 +59,7 @@ def _complete_name(
     return []
 
 
-new_name = click.argument("name", callback=_check_name)
+new_name = click.argument("name", callback=_check_new_name)
 known_name = click.argument("name", callback=_check_name, shell_complete=_complete_name)
 
 

@@ -53,7 +53,7 @@ SWITCH_SECONDS = 0.0002
 @click.option(
     "--no-auth",
     is_flag=True,
-    help="Ask for no key; on a loopback address only.  [env var: ANALYSIS_AUTH]",
+    help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
 )
 @json_option
 def serve(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app.ingest.files import BATCH
 from app.migrations import MIGRATIONS
 
 from ..conftest import ROOT, serving
@@ -44,7 +45,7 @@ MANY_ROWS = """
 insert into user (id, name) values (1, 'u');
 insert into page (id, url) values (1, '/');
 insert into referer (id, url, page_id) values (1, '/', 1);
-with recursive number (n) as (select 0 union all select n + 1 from number where n < 400000)
+with recursive number (n) as (select 0 union all select n + 1 from number where n < 2000000)
 insert into behavior (block, user_id, seq, timestamp, referer_id)
 select n * 60 / 14400, 1, n, n * 60, 1 from number;
 """
@@ -124,6 +125,26 @@ def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: st
         in_a_line(ended, 75, "locked" if line[:7] != "restore" else "is open in another process")
 
 
+def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Path) -> None:
+    event = '{"type": "create_tenant", "tenant_id": "many"}\n'
+    path = folder / "analysis.db"
+    with running("saasus-analysis import events -", folder) as process:
+        assert process.stdin is not None
+        process.stdin.write(event * (2 * BATCH - 1))
+        process.stdin.flush()
+        with closing(sqlite3.connect(path)) as connection:
+            while connection.execute("select max(count) from call_count").fetchone() == (1,):
+                assert process.poll() is None
+        with locked_by_another_process(path):
+            process.stdin.close()
+            assert process.wait(timeout=30) == 75
+        assert process.stderr is not None
+        assert process.stderr.read() == (
+            "Error: the database is busy with another process; nothing was stored "
+            "(until there: 10000 accepted, 0 duplicates, 0 ignored, 0 refused)\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
@@ -167,8 +188,10 @@ def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: st
         ("backup copies --keep 0", 2, "'--keep': 0 is not in the range"),
         ("keys rotate web --overlap -1", 2, "'--overlap': -1 is not in the range"),
         ("keys create $'\\xff'", 2, "'NAME': must be 1 to 64 printable characters"),
-        ("keys revoke $'\\xff'", 2, "'NAME': must be 1 to 64 printable characters"),
-        ("keys rotate ''", 2, "'NAME': must be 1 to 64 printable characters"),
+        ("keys create 'a b'", 2, "'NAME': must be 1 to 64 printable characters"),
+        ("keys create ''", 2, "'NAME': must be 1 to 64 printable characters"),
+        ("keys revoke $'\\xff'", 2, "'NAME': must be printable"),
+        ("keys rotate $'\\xff'", 2, "'NAME': must be printable"),
         ("keys create x --expires 0 --database new.db", 2, "'--expires': must be a date to come"),
         ("keys create x --scope all", 2, "'--scope': 'all' is not one of 'read'"),
         ("summaries rebuild --keep-query maybe", 2, "'--keep-query': 'maybe' is not one of"),
@@ -334,6 +357,7 @@ def test_what_a_signal_interrupts_does_not_count_as_damaged(folder: Path) -> Non
         connection.executescript(MANY_ROWS)
     with running("saasus-analysis check", folder) as process:
         until(process, "analysis.db-shm", folder)
+        time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 143
