@@ -254,11 +254,10 @@ def _locked(part: Path) -> Iterator[int]:
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ours = os.path.samestat(os.fstat(file), part.stat())
-        except (BlockingIOError, FileNotFoundError):
-            ours = False
-        if not ours:
-            raise StartError(f"{part} is being written by another process")
+            if not os.path.samestat(os.fstat(file), part.stat()):
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise StartError(f"{part} is being written by another process") from error
         os.fchmod(file, 0o600)
         os.ftruncate(file, 0)
         yield file

@@ -176,5 +176,5 @@ def _listen(host: str, port: int, loopback_for: str | None) -> socket.socket:
         if loopback_for and not is_loopback(str(address[0])):
             raise StartError(f"host: {loopback_for}, it must be a loopback address, not {host}")
         return socket.create_server(address, family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise StartError(f"cannot listen on {host} port {port}: {error}") from None

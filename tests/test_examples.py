@@ -1,6 +1,5 @@
 """What the documents tell a user to type is typed here."""
 
-import json
 import os
 import re
 import shutil
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .cli.tree import FILES
 from .conftest import ROOT, RunningServer
-from .ingest.records import api_log, eventbridge, page
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
@@ -20,14 +19,6 @@ BLOCKS = [
     for block in re.findall(r"^```sh\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)
     if "venv" not in block
 ]
-EVENT = json.dumps({"type": "create_tenant", "tenant_id": "t"})
-FILES = {
-    "january.ndjson": EVENT,
-    "february.ndjson": EVENT,
-    "page-1.json": json.dumps(page(api_log())),
-    "page-2.json": json.dumps(page(api_log(id="2"))),
-    "archive.json": json.dumps([eventbridge("create_tenant")]),
-}
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("bash") and shutil.which("curl") and shutil.which("gzip")),

@@ -206,7 +206,7 @@ def test_a_server_on_a_locked_database_does_not_start_and_says_why(path: Path) -
     assert run("keys", "list", "--database", path).returncode == 0
     with locked_by_another_process(path):
         done = run("serve", "--port", "0", "--database", path)
-    assert done.returncode == 1
+    assert done.returncode == 75
     assert done.stderr == f"Error: the database {path} cannot be used: database is locked\n"
 
 
@@ -318,4 +318,4 @@ def bound_by_permissions() -> list[str]:
         return [sys.executable]
     if shutil.which("setpriv") is None:
         pytest.skip("NOT TESTED: a read-only file; root writes to it without setpriv")
-    return ["setpriv", "--bounding-set", "-dac_override", "--", sys.executable]
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--", sys.executable]

@@ -29,6 +29,13 @@ from key
 order by id
 """
 
+SELECT_NAMES = """
+select name
+from key
+where revoked_at is null
+order by id
+"""
+
 REVOKE_KEY = """
 update key
 set revoked_at = :now, secret = null
@@ -150,6 +157,11 @@ def list_keys(database: Database) -> list[dict[str, Any]]:
         cursor = connection.execute(LIST_KEYS)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def names(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the keys that are not revoked, oldest first."""
+    return [name for (name,) in connection.execute(SELECT_NAMES)]
 
 
 def revoke_key(database: Database, name: str) -> bool:

@@ -1,40 +1,59 @@
 """The command `saasus-analysis`."""
 
 import gc
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
-from ..errors import ServiceUnavailable, StartError
+from .command import Group
+from .ending import errors_in_a_line
 
 COMMANDS = {
-    "audit": "retention:audit",
-    "backup": "backup:backup",
-    "check": "backup:check",
-    "demo": "serving:demo",
-    "doctor": "doctor:doctor",
-    "double": "double:double",
-    "erase-tenant": "retention:erase_tenant",
-    "erase-user": "retention:erase_user",
-    "export": "exporting:export",
-    "import": "importing:import_files",
-    "keys": "keys:group",
-    "prune": "retention:prune",
-    "restore": "backup:restore",
-    "serve": "serving:serve",
-    "summaries": "summaries:group",
+    "audit": ("retention:audit", "List when the database was backed up, pruned and erased from."),
+    "backup": ("backup:backup", "Copy the database to a file, also beside a running server."),
+    "check": ("backup:check", "Check the database and everything that is derived in it."),
+    "demo": ("serving:demo", "Serve a made-up SaaS that looks alive, or write its events out."),
+    "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),
+    "double": ("double:double", "Serve a test double: the API in memory, with a control API."),
+    "erase-tenant": (
+        "retention:erase_tenant",
+        "Erase a tenant, and the users who are in no other.",
+    ),
+    "erase-user": ("retention:erase_user", "Erase a user: histories, summaries, counts, name."),
+    "export": ("exporting:export", "Write out everything but the keys, or one table."),
+    "import": ("importing:import_files", "Store the records of files."),
+    "keys": ("keys:group", "Make, list, rotate and revoke keys."),
+    "prune": ("retention:prune", "Delete what is older than settings keep."),
+    "restore": ("backup:restore", "Put a backup in the place of the database."),
+    "serve": ("serving:serve", "Serve the API until SIGTERM or SIGINT."),
+    "summaries": (
+        "summaries:group",
+        "Check, rebuild or drop the summaries behind page statistics.",
+    ),
 }
-"""Where each command is: what one command does not need is not loaded for it."""
+"""Where each command is, and the first sentence of its help.
+
+What one command does not need is not loaded for it, and none is loaded to list or complete them.
+"""
 
 
-class Command(click.Group):
-    """Loads the command that was asked for.
+class Program(Group):
+    """Loads the command that was asked for, and shows errors of users as one line."""
 
-    Shows what keeps the program from starting, or a database from answering, as one line, and exits
-    with 1.
-    """
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with errors_in_a_line():
+            return super().main(*arguments, **options)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # here, where it is noticed if that does not work
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -42,20 +61,31 @@ class Command(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(":")
+        module, _, attribute = COMMANDS[name][0].partition(":")
         command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
         return command
 
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except StartError as error:
-            raise click.ClickException(str(error)) from error
-        except ServiceUnavailable as error:
-            raise click.ClickException(str(error.description)) from error
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ] + click.Command.shell_complete(self, context, incomplete)
 
 
-@click.group(cls=Command)
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=[
+        "saasus-analysis serve --database analysis.db",
+        "saasus-analysis keys create --help",
+        "ANALYSIS_DATABASE=analysis.db saasus-analysis doctor",
+    ],
+)
 @click.version_option(__version__, prog_name="saasus-analysis")
 def main() -> None:
     """A self-hosted server for the SaaSus Analysis API.

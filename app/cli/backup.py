@@ -1,6 +1,5 @@
 """`backup`, `restore` and `check`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +10,26 @@ import click
 
 from ..backup import Progress, back_up, back_up_dated, existing, note_backup
 from ..backup import restore as put_back
-from ..check import checks_for, find_wrong
+from ..check import Wrong, checks_for, find_wrong
 from ..days import Clock
 from ..migrations import NEWEST
-from .common import database_option, json_option, load
+from ..signals import raise_if_ended
+from .command import Command
+from .common import PATH, database_option, json_option, load, print_json
 from .progress import progress_bar
 
 TICK = 1_000_000
 """The steps of SQLite between two looks at the clock."""
 
 
-@click.command("backup")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis backup analysis-backup.db",
+        "saasus-analysis backup backups --keep 7 --json",
+    ],
+)
+@click.argument("target", type=PATH)
 @click.option(
     "--keep",
     type=click.IntRange(1),
@@ -32,7 +39,10 @@ TICK = 1_000_000
 @json_option
 @database_option
 def backup(target: Path, keep: int | None, as_json: bool, database: Path | None) -> None:
-    """Copy the database to a file, and check the copy; a server may write meanwhile."""
+    """Copy the database to a file, also beside a running server.
+
+    The copy is checked before it gets its name, and readable by its owner alone.
+    """
     source = load(database=database).database
     deleted: list[Path] = []
     with _copying() as progress:
@@ -43,41 +53,55 @@ def backup(target: Path, keep: int | None, as_json: bool, database: Path | None)
     note_backup(source, made, Clock().now())
     if as_json:
         told = {"database": str(source), "backup": str(made.path), "bytes": made.bytes}
-        told |= {"schema": made.schema, "deleted": [str(path) for path in deleted]}
-        click.echo(json.dumps(told))
+        print_json(told | {"schema": made.schema, "deleted": [str(path) for path in deleted]})
         return
     click.echo(f"{made.path}: {made.bytes} bytes, schema {made.schema}, checked")
     for path in deleted:
         click.echo(f"deleted {path}")
 
 
-@click.command("restore")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis restore analysis-backup.db --database trial.db",
+        "saasus-analysis restore analysis-backup.db --force",
+    ],
+)
+@click.argument("source", type=PATH)
 @click.option("--force", is_flag=True, help="Replace a database that is there, and keep it beside.")
 @json_option
 @database_option
 def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> None:
-    """Put a backup in the place of the database, after checking it; stop the server before."""
+    """Put a backup in the place of the database.
+
+    The backup is checked before. Stop the server, and whatever else has the database open.
+    """
     target = load(database=database).database
     with _copying() as progress:
         made, kept = put_back(source, target, force, progress)
     if as_json:
         told = {"source": str(source), "database": str(made.path), "bytes": made.bytes}
-        told |= {"schema": made.schema, "kept": str(kept) if kept else None}
-        click.echo(json.dumps(told))
+        print_json(told | {"schema": made.schema, "kept": str(kept) if kept else None})
         return
     click.echo(f"{made.path}: {made.bytes} bytes, schema {made.schema}, checked")
     if kept:
         click.echo(f"the one that was there is {kept}")
 
 
-@click.command("check")
+@click.command(
+    cls=Command,
+    examples=["saasus-analysis check", "saasus-analysis check --database analysis-backup.db"],
+)
 @json_option
 @database_option
 def check(as_json: bool, database: Path | None) -> None:
-    """Check the database and all that is derived in it; tell what is wrong, and exit with 1."""
+    """Check the database and everything that is derived in it.
+
+    Changes nothing. Tells what is wrong, with examples and what to do, and exits with 1 then.
+    """
     path = load(database=database).database
     run: list[str] = []
+    wrong: list[Wrong] = []
     with existing(path) as (connection, schema):
         bar = progress_bar(checks_for(schema, NEWEST), unit="check")
 
@@ -86,10 +110,12 @@ def check(as_json: bool, database: Path | None) -> None:
 
         connection.set_progress_handler(show_the_time, TICK)
         with bar:
-            wrong = list(find_wrong(connection, bar, run))
+            for one in find_wrong(connection, bar, run):
+                raise_if_ended()  # or what a signal interrupted would count as damaged
+                wrong.append(one)
     if as_json:
         told = {"database": str(path), "schema": schema, "checked": run}
-        click.echo(json.dumps(told | {"wrong": [asdict(one) for one in wrong]}))
+        print_json(told | {"wrong": [asdict(one) for one in wrong]})
         sys.exit(1 if wrong else 0)
     for one in wrong:
         click.echo(f"{one.check}: {one.count} wrong")

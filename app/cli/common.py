@@ -1,26 +1,60 @@
-"""What the commands share: options, settings and the database."""
+"""What the commands share: options, settings, the database, and what they print."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO
+from typing import IO, Any
 
 import click
 
-from ..config import Settings, load_settings
+from .. import __version__
+from ..config import Settings, load_settings, variable
 from ..database import Database
+from .ending import drop_output
 
-database_option = click.option(
-    "--database", type=click.Path(path_type=Path), help="The SQLite file.  [ANALYSIS_DATABASE]"
+# Whether a path can be used is told by what uses it.
+PATH = click.Path(path_type=Path, readable=False)
+FILE = click.Path(path_type=Path, readable=False, dir_okay=False)
+
+SETTINGS = {setting.name: setting for setting in fields(Settings)}
+
+
+def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[..., Any]:
+    """Return an option in the place of a setting: checked like it, and with it in the help."""
+    setting = SETTINGS[name]
+
+    def check(_: click.Context, __: click.Parameter, value: object) -> Any:
+        try:
+            return None if value is None else setting.metadata["parse"](value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    default = "" if setting.default is None else f"; default: {setting.default}"
+    told = f"{help}  [env var: {variable(name)}{default}]"
+    return click.option(flag, callback=check, help=told, **options)
+
+
+database_option = setting_option("--database", "database", "The SQLite file.", type=PATH)
+host_option = setting_option("--host", "host", "The address to listen on.", metavar="ADDRESS")
+port_option = setting_option("--port", "port", "The port; 0 takes a free one.", metavar="NUMBER")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."
 )
 
-host_option = click.option("--host", help="The address to listen on.  [ANALYSIS_HOST, 127.0.0.1]")
-port_option = click.option(
-    "--port", type=int, help="The port; 0 takes a free one.  [ANALYSIS_PORT, 8000]"
-)
+
+def print_json(value: object) -> None:
+    """Print a line of JSON to standard output, in ASCII, which any terminal and locale can show."""
+    click.echo(json.dumps(value))
+
+
+def print_ready(url: str, **more: object) -> None:
+    """Print a line of JSON that tells a machine where a server of this process answers."""
+    print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
@@ -70,13 +104,13 @@ def output(path: Path | None) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _standard_output() -> Iterator[IO[bytes]]:
-    stream = sys.stdout.buffer
+    if sys.stdout is None:
+        raise click.ClickException("standard output is closed")
     try:
-        yield stream
-        stream.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
     except OSError:
-        # What is left in the buffer must not be tried again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        drop_output()
         raise
 
 

@@ -1,30 +1,34 @@
 """`doctor`."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from ..doctor import PROBLEM, examine
-from .common import database_option, load
+from .command import Command
+from .common import database_option, json_option, load, print_json
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis doctor",
+        "saasus-analysis doctor --database analysis.db --json",
+    ],
+)
+@json_option
 @database_option
 def doctor(as_json: bool, database: Path | None) -> None:
-    r"""Look over settings, file, disk, clock, time zone and keys, and say what to do.
+    """Look a setup over, and say what to do about what is not well.
 
-    Exits with 1 if something keeps the service from working or leaves data open. It opens the
-    database as a start does, which brings an older one up to date.
-
-    \b
-    Example:  saasus-analysis doctor --database /var/lib/saasus-analysis/analysis.db
+    Looks at the settings, the file, the disk, the clock, the time zone and the keys, and exits with
+    1 if something keeps the service from working or leaves data open. It opens the database as a
+    start does, which brings an older one up to date.
     """
     findings = list(examine(load(database=database)))
     if as_json:
-        click.echo(json.dumps([finding.document() for finding in findings], ensure_ascii=False))
+        print_json([finding.document() for finding in findings])
     else:
         for finding in findings:
             click.echo(f"{finding.state:8} {finding.subject}: {finding.message}")

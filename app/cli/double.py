@@ -1,38 +1,57 @@
 """`double`."""
 
-import json
 import logging
 import os
 from pathlib import Path
 
 import click
 
-from .. import __version__, logs
+from .. import logs
 from ..double import application
 from ..double.front import CONTROL
-from .common import host_option, load
+from .command import Command
+from .common import FILE, host_option, load, print_ready, setting_option
 
 
-@click.command()
-@host_option
-@click.option("--port", default=0, show_default=True, help="The port; 0 takes a free one.")
-@click.option(
-    "--auth",
-    type=click.Choice(["any", "required", "strict"]),
-    help="Whether a key may be left out, must be sent, or is checked.  [ANALYSIS_DOUBLE_AUTH, any]",
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis double",
+        "saasus-analysis double --seed acme.json --port-file port",
+        "saasus-analysis double --auth strict --exit-with-parent",
+    ],
 )
+@host_option
 @click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="NUMBER",
+    default=0,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@setting_option(
+    "--auth",
+    "double_auth",
+    "Whether a key may be left out, must be sent, or is checked.",
+    type=click.Choice(["any", "required", "strict"]),
+)
+@setting_option(
     "--seed",
+    "double_seed",
+    "What it begins with and is reset to: a state or events.",
     metavar="FILE|JSON",
-    help="What it begins with and is reset to: a state or events.  [ANALYSIS_DOUBLE_SEED]",
 )
 @click.option(
     "--remote",
     is_flag=True,
-    help="Answer clients on other machines: they can read and change everything.",
+    help="Answer clients on other machines: they can read and change everything.  "
+    "[env var: ANALYSIS_DOUBLE_REMOTE]",
 )
 @click.option(
-    "--port-file", type=click.Path(path_type=Path), help="Write the port here when it answers."
+    "--port-file",
+    type=FILE,
+    help="Write the port here when it answers.",
 )
 @click.option("--exit-with-parent", is_flag=True, help="End when the process ends that ran this.")
 @click.option("--verbose", is_flag=True, help="Log each request to standard error.")
@@ -46,7 +65,7 @@ def double(
     exit_with_parent: bool,
     verbose: bool,
 ) -> None:
-    """Serve a test double: the API in memory, and a control API beside it.
+    """Serve a test double: the API in memory, with a control API.
 
     Prints one line of JSON when it answers: url, control, pid and version.
     """
@@ -60,14 +79,8 @@ def double(
         server = application.serve(app)
         port_of_server = server.url.rpartition(":")[2]
         part = _write_beside(port_file, port_of_server) if port_file else None
-        ready = {
-            "url": server.url,
-            "control": server.url + CONTROL,
-            "pid": os.getpid(),
-            "version": __version__,
-        }
         with server.stopped_by_signals():
-            click.echo(json.dumps(ready))
+            print_ready(server.url, control=server.url + CONTROL)
             if part and port_file:
                 part.replace(port_file)
             server.run(lambda: exit_with_parent and os.getppid() != parent)

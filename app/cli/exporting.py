@@ -8,7 +8,8 @@ import click
 from ..days import parse_day
 from ..exports import writing
 from ..exports.tables import TABLES
-from .common import database_option, load, open_database, output
+from .command import Command
+from .common import FILE, database_option, load, open_database, output
 from .progress import progress_bar
 
 
@@ -19,10 +20,15 @@ def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
-@click.argument(
-    "table", metavar=f"[{'|'.join(TABLES)}]", required=False, type=click.Choice(list(TABLES))
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis export --output everything.ndjson",
+        "saasus-analysis export calls --format csv --from 2026-01-01 > calls.csv",
+        "saasus-analysis export histories --to 2025-12-31 | gzip > old.ndjson.gz",
+    ],
 )
+@click.argument("table", metavar="[TABLE]", required=False, type=click.Choice(list(TABLES)))
 @click.option("--from", "first", metavar="YYYY-MM-DD", callback=_day, help="The first day.")
 @click.option("--to", "last", metavar="YYYY-MM-DD", callback=_day, help="The last day, inclusive.")
 @click.option(
@@ -36,7 +42,7 @@ def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
 @click.option(
     "--output",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Write this file, whole or not at all; otherwise, standard output.",
 )
 @database_option
@@ -48,9 +54,10 @@ def export(
     path: Path | None,
     database: Path | None,
 ) -> None:
-    """Write out everything but the keys, or one table, to be read by `import export`.
+    """Write out everything but the keys, or one table.
 
-    Days are those of the database's time zone; a month goes with its first day.
+    TABLE is histories, calls, active-users, numbers or event-ids. Days are those of the database's
+    time zone; a month goes with its first day. `import export` reads it back.
     """
     if format_ == "csv" and table is None:
         raise click.UsageError(f"csv holds one table: name one of {', '.join(TABLES)}")

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from tqdm import tqdm
 
 from ..database import Database
+from ..errors import ServiceUnavailable
 from ..exports.reading import import_export
 from ..ingest.apilog import logs_of, read_apilog
 from ..ingest.eventbridge import read_eventbridge
 from ..ingest.events import Report
 from ..ingest.files import Format, UnreadableFile, import_stream
 from ..ingest.schemas import event_reader
-from .common import database_option, open_database
+from .command import Command
+from .common import database_option, json_option, open_database, print_json
 from .progress import progress_bar
 
 SHOWN_REFUSALS = 20
@@ -41,39 +44,68 @@ KINDS: dict[str, tuple[Import, str]] = {
 """How files of a kind are read, and what the index of a refusal counts."""
 
 
-@click.command("import")
-@click.argument("kind", metavar="|".join(KINDS), type=click.Choice(list(KINDS)))
+@click.command(
+    "import",
+    cls=Command,
+    examples=[
+        "saasus-analysis import events january.ndjson february.ndjson",
+        "gunzip -c events.ndjson.gz | saasus-analysis import events -",
+        "saasus-analysis import apilog page-1.json page-2.json --json",
+        "saasus-analysis import export everything.ndjson --database copy.db",
+    ],
+)
+@click.argument("kind", metavar="KIND", type=click.Choice(list(KINDS)))
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
+@json_option
 @database_option
-def import_files(kind: str, files: tuple[Any, ...], database: Path | None) -> None:
-    """Store the records of files; - is standard input.
+def import_files(kind: str, files: tuple[Any, ...], as_json: bool, database: Path | None) -> None:
+    """Store the records of files.
 
-    NDJSON or JSON of any length; an export is NDJSON or CSV. Records that were stored before change
-    nothing, if they have ids; those of an export need none.
+    KIND is events, eventbridge, apilog or export; a FILE of - is standard input. Files are NDJSON
+    or JSON of any length, an export NDJSON or CSV. Records that were stored before change nothing,
+    if they have ids; those of an export need none. Exits with 1 if a record was refused.
     """
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
+    refusals: list[dict[str, Any]] = []
     with open_database(database) as opened:
         for stream in files:
-            _import(opened, kind, stream, totals)
-    click.echo(", ".join(f"{count} {what}" for what, count in totals.items()))
+            for refusal in _import(opened, kind, stream, totals):
+                if len(refusals) == SHOWN_REFUSALS:
+                    continue
+                refusals.append({"file": stream.name} | refusal)
+                if not as_json:
+                    place = f"{stream.name}: {KINDS[kind][1]} {refusal['index']}"
+                    tqdm.write(f"{place}: {refusal['message']}")
+    if as_json:
+        print_json(totals | {"refusals": refusals})
+    else:
+        click.echo(_told(totals))
     if totals["refused"]:
         sys.exit(1)
 
 
-def _import(database: Database, kind: str, stream: Any, totals: dict[str, int]) -> None:
-    read, counted = KINDS[kind]
+def _import(
+    database: Database, kind: str, stream: Any, totals: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Store the records of a file, add to the totals, and yield those that are refused."""
+    read, _ = KINDS[kind]
     path = Path(stream.name)
     size = path.stat().st_size if path.is_file() else None
     with progress_bar(total=size, unit="B", unit_scale=True, desc=stream.name) as bar:
         try:
             for report in read(database, stream, bar.update):
-                for refusal in report.refused:
-                    totals["refused"] += 1
-                    if totals["refused"] <= SHOWN_REFUSALS:
-                        place = f"{stream.name}: {counted} {refusal['index']}"
-                        bar.write(f"{place}: {refusal['message']}")
+                totals["refused"] += len(report.refused)
                 for what in ("accepted", "duplicates", "ignored"):
                     totals[what] += getattr(report, what)
+                yield from report.refused
         except UnreadableFile as error:
-            stored = ", ".join(f"{count} {what}" for what, count in totals.items())
-            raise click.ClickException(f"{stream.name} {error} (until there: {stored})") from None
+            message = f"{stream.name} {error} (until there: {_told(totals)})"
+            raise click.ClickException(message) from None
+        except ServiceUnavailable as error:
+            # Of the transaction that failed, nothing was stored; of those before, everything.
+            message = f"{error.description} (until there: {_told(totals)})"
+            raise ServiceUnavailable(message) from error.__cause__
+
+
+def _told(totals: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in totals.items())

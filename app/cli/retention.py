@@ -1,8 +1,6 @@
 """`prune`, `erase-user`, `erase-tenant` and `audit`."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,32 +12,45 @@ from ..backup import copies_beside
 from ..days import format_day
 from ..dictionary import NO_TENANT
 from ..retention import erasing, pruning
-from .common import database_option, json_option, load, open_database
+from .command import Command
+from .common import (
+    database_option,
+    json_option,
+    load,
+    open_database,
+    print_json,
+    setting_option,
+)
 from .progress import progress_bar
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Tell what would go; change nothing.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
 
 
-def _days_option(data: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    return click.option(
-        f"--keep-{data}",
-        type=int,
-        metavar="DAYS",
-        help=f"[ANALYSIS_KEEP_{data.upper().replace('-', '_')}]",
-    )
-
-
-@click.command("prune")
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis prune --keep-histories 90 --dry-run",
+        "saasus-analysis prune --keep-histories 90 --keep-event-ids 30",
+    ],
+)
 @dry_run_option
-@_days_option("histories")
-@_days_option("page-statistics")
-@_days_option("counts")
-@_days_option("event-ids")
+@setting_option("--keep-histories", "keep_histories", "Histories.", metavar="DAYS")
+@setting_option(
+    "--keep-page-statistics",
+    "keep_page_statistics",
+    "Page statistics where histories are gone.",
+    metavar="DAYS",
+)
+@setting_option("--keep-counts", "keep_counts", "Counts.", metavar="DAYS")
+@setting_option("--keep-event-ids", "keep_event_ids", "Ids of events.", metavar="DAYS")
 @json_option
 @database_option
 def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | None) -> None:
-    """Delete what is older than the settings keep; a server may write meanwhile."""
+    """Delete what is older than settings keep.
+
+    A server may write meanwhile. What no setting names is kept for ever.
+    """
     settings = load(database=database, **days)
     with open_database(database) as opened:
         since = pruning.limits(settings, opened)
@@ -57,14 +68,17 @@ def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | Non
             for data in since
         ]
     if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, "pruned": told}))
+        print_json({"dry_run": dry_run, "pruned": told})
         return
     for one in told:
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
 
 
-@click.command("erase-user")
+@click.command(
+    cls=Command,
+    examples=["saasus-analysis erase-user u-1 --dry-run", "saasus-analysis erase-user u-1 --yes"],
+)
 @click.argument("user_id")
 @dry_run_option
 @yes_option
@@ -73,11 +87,20 @@ def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | Non
 def erase_user(
     user_id: str, dry_run: bool, yes: bool, as_json: bool, database: Path | None
 ) -> None:
-    """Erase a user from histories, summaries, counts and names; a server may write meanwhile."""
+    """Erase a user: histories, summaries, counts, name.
+
+    A server may write meanwhile. Backups, replicas and exports are not covered.
+    """
     _erase("user", user_id, dry_run, yes, as_json, database)
 
 
-@click.command("erase-tenant")
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis erase-tenant acme --dry-run",
+        "saasus-analysis erase-tenant acme --yes --json",
+    ],
+)
 @click.argument("tenant_id")
 @dry_run_option
 @yes_option
@@ -86,7 +109,10 @@ def erase_user(
 def erase_tenant(
     tenant_id: str, dry_run: bool, yes: bool, as_json: bool, database: Path | None
 ) -> None:
-    """Erase a tenant, and the users who are in no other; a server may write meanwhile."""
+    """Erase a tenant, and the users who are in no other.
+
+    A server may write meanwhile. Backups, replicas and exports are not covered.
+    """
     if tenant_id == NO_TENANT:
         raise click.BadParameter("is what calls without a tenant are counted under")
     _erase("tenant", tenant_id, dry_run, yes, as_json, database)
@@ -108,7 +134,7 @@ def _erase(
         copies = copies_beside(opened.path)
     if as_json:
         told = asdict(erased) | {"dry_run": dry_run, "emptied_wal": emptied}
-        click.echo(json.dumps(told | {"not_covered": [str(path) for path in copies]}))
+        print_json(told | {"not_covered": [str(path) for path in copies]})
         return
     verb = "would be erased" if dry_run else "erased"
     click.echo(
@@ -127,15 +153,15 @@ def _erase(
         click.echo(f"  {path}")
 
 
-@click.command("audit")
+@click.command(cls=Command, examples=["saasus-analysis audit", "saasus-analysis audit --json"])
 @json_option
 @database_option
 def audit(as_json: bool, database: Path | None) -> None:
-    """List when the data were backed up, pruned and erased from."""
+    """List when the database was backed up, pruned and erased from."""
     with open_database(database) as opened:
         listed = actions.list_actions(opened)
     if as_json:
-        click.echo(json.dumps(listed))
+        print_json(listed)
         return
     for action in listed:
         at = datetime.fromtimestamp(action["at"], UTC)

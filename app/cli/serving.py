@@ -1,7 +1,6 @@
 """`serve` and `demo`."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -23,33 +22,75 @@ from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server
-from .common import database_option, given, host_option, load, output, port_option
+from .command import Command
+from .common import (
+    FILE,
+    PATH,
+    database_option,
+    given,
+    host_option,
+    json_option,
+    load,
+    output,
+    port_option,
+    print_ready,
+)
 from .progress import progress_bar
 
 SWITCH_SECONDS = 0.0002
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis serve",
+        "saasus-analysis serve --port 0 --database trial.db --json",
+        "ANALYSIS_TIME_ZONE=Asia/Tokyo saasus-analysis serve --database tokyo.db",
+    ],
+)
 @host_option
 @port_option
 @database_option
-@click.option("--no-auth", is_flag=True, help="Ask for no key; on a loopback address only.")
-def serve(host: str | None, port: int | None, database: Path | None, no_auth: bool) -> None:
-    """Serve the API until SIGTERM or SIGINT."""
+@click.option(
+    "--no-auth",
+    is_flag=True,
+    help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
+)
+@json_option
+def serve(
+    host: str | None, port: int | None, database: Path | None, no_auth: bool, as_json: bool
+) -> None:
+    """Serve the API until SIGTERM or SIGINT.
+
+    Makes a key where there is none, and shows it once. Tells when it listens, and where.
+    """
     auth = False if no_auth else None
+    token = None
     with _server(host=host, port=port, database=database, auth=auth) as (server, settings, opened):
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
-            click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
+            if not as_json:
+                click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
         with server.stopped_by_signals():
-            click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+            if as_json:
+                print_ready(server.url, token=token)
+            else:
+                click.echo(_listening(server))
             with pruning_daily(opened, settings):
                 server.run()
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis demo",
+        "saasus-analysis demo --events 5000 --days 30 --database demo.db",
+        "saasus-analysis demo --events 5000 --write events.ndjson",
+    ],
+)
 @click.option(
     "--events",
+    metavar="NUMBER",
     default=200_000,
     type=click.IntRange(0),
     show_default=True,
@@ -57,18 +98,28 @@ def serve(host: str | None, port: int | None, database: Path | None, no_auth: bo
 )
 @click.option(
     "--days",
+    metavar="NUMBER",
     default=90,
     type=click.IntRange(1, 3650),
     show_default=True,
     help="Over how many days until now.",
 )
-@click.option("--seed", default=1, show_default=True, help="Another seed makes another SaaS.")
 @click.option(
-    "--write", type=click.Path(path_type=Path), help="Write NDJSON here (- : out) and do not serve."
+    "--seed",
+    metavar="NUMBER",
+    default=1,
+    show_default=True,
+    help="Another seed makes another SaaS.",
+)
+@click.option(
+    "--write",
+    type=FILE,
+    help="Write NDJSON to this file, whole or not at all, and do not serve; - is standard output.",
 )
 @host_option
 @port_option
-@click.option("--database", type=click.Path(path_type=Path), help="Keep the data in this file.")
+@click.option("--database", type=PATH, help="Keep the data in this file.")
+@json_option
 def demo(
     events: int,
     days: int,
@@ -77,10 +128,12 @@ def demo(
     host: str | None,
     port: int | None,
     database: Path | None,
+    as_json: bool,
 ) -> None:
-    """Serve a SaaS that looks alive, without a key, or write its events out.
+    """Serve a made-up SaaS that looks alive, or write its events out.
 
-    A database that holds data is served as it is.
+    It asks for no key, and prints URLs worth opening. A database that holds data is served as it
+    is; without one, the data are gone at the end.
     """
     if write:
         calendar = Calendar(load().time_zone or FIXED["time_zone"])
@@ -89,7 +142,6 @@ def demo(
             for event in progress_bar(made, total=events, unit="event"):
                 stream.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
     with ExitStack() as stack:
         if database is None:
             folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
@@ -103,11 +155,17 @@ def demo(
             bar = progress_bar(made, total=events, unit="event")
             for _ in import_records(opened, iter(bar), event_reader(opened.clock.now)):
                 pass
-        for url in _demo_urls(server.url + BASE_PATH, opened.calendar, now, days):
-            click.echo(url)
+        urls = _demo_urls(server.url + BASE_PATH, opened.calendar, now, days)
         with server.stopped_by_signals():
-            click.echo(f"Listening on {server.url}  (description: {server.url}/docs)")
+            if as_json:
+                print_ready(server.url, examples=urls)
+            else:
+                click.echo("\n".join([*urls, _listening(server)]))
             server.run()
+
+
+def _listening(server: Server) -> str:
+    return f"Listening on {server.url}  (description: {server.url}/docs)"
 
 
 def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:

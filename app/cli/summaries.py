@@ -1,5 +1,6 @@
 """`summaries check|rebuild|drop`."""
 
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,52 +15,86 @@ from ..dictionary import PageRule, read_page_rule
 from ..summaries import sealing
 from ..summaries.dropping import drop_all
 from ..summaries.spans import LENGTHS
-from .common import database_option, load, open_database
+from .command import Group
+from .common import (
+    database_option,
+    json_option,
+    load,
+    open_database,
+    print_json,
+    setting_option,
+)
 from .progress import progress_bar
 
 SWITCH = click.Choice(["on", "off"])
 
 
-@click.group("summaries")
+@click.group(
+    cls=Group,
+    examples=["saasus-analysis summaries check", "saasus-analysis summaries rebuild"],
+)
 def group() -> None:
-    """Check, rebuild or drop the page summaries that make page statistics fast."""
+    """Check, rebuild or drop the summaries behind page statistics."""
 
 
-@group.command("check")
+@group.command(
+    "check",
+    examples=["saasus-analysis summaries check", "saasus-analysis summaries check --json"],
+)
+@json_option
 @database_option
-def check_summaries(database: Path | None) -> None:
-    """Compare every summary with the rows; list those that are wrong and exit with 1."""
-    wrong = 0
+def check_summaries(as_json: bool, database: Path | None) -> None:
+    """Compare every summary with the rows.
+
+    Lists those that are wrong, and exits with 1 if there are some.
+    """
+    wrong = []
     with open_database(database) as opened, opened.reading() as connection:
         for level, span, reason in sealing.check(connection, _bar("checked")):
             hours = LENGTHS[level]
-            begin = datetime.fromtimestamp(span * hours * 3600, UTC)
-            tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
-            wrong += 1
+            wrong.append({"begin": span * hours * 3600, "hours": hours, "reason": reason})
+            if not as_json:
+                begin = datetime.fromtimestamp(span * hours * 3600, UTC)
+                tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
+        path = opened.path
+    if as_json:
+        print_json({"database": str(path), "wrong": wrong})
+        sys.exit(1 if wrong else 0)
     if wrong:
         raise click.ClickException(
-            f"{wrong} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
+            f"{len(wrong)} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
         )
     click.echo("all summaries are right")
 
 
-@group.command("rebuild")
-@click.option("--keep-query", type=SWITCH, help="From now on, pages with their query?")
-@click.option("--collapse-ids", type=SWITCH, help="From now on, numbers and UUIDs as {id}?")
+@group.command(
+    "rebuild",
+    examples=[
+        "saasus-analysis summaries rebuild",
+        "saasus-analysis summaries rebuild --collapse-ids on",
+    ],
+)
+@setting_option("--keep-query", "keep_query", "From now on, pages with their query?", type=SWITCH)
+@setting_option(
+    "--collapse-ids", "collapse_ids", "From now on, numbers and UUIDs as {id}?", type=SWITCH
+)
 @database_option
 def rebuild_summaries(
-    keep_query: str | None, collapse_ids: str | None, database: Path | None
+    keep_query: bool | None, collapse_ids: bool | None, database: Path | None
 ) -> None:
-    """Make all summaries anew, and the pages by other settings if some are given."""
+    """Make all summaries anew.
+
+    The pages, too, by other settings if some are given. A server may run meanwhile.
+    """
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
     with closing(Database.open(replace(wanted, keep_query=None, collapse_ids=None))) as opened:
         sealing.rebuild(opened, _rule(opened, wanted), _bar("sealed"))
 
 
-@group.command("drop")
+@group.command("drop", examples=["saasus-analysis summaries drop"])
 @database_option
 def drop_summaries(database: Path | None) -> None:
-    """Drop all summaries; questions make those that they need again."""
+    """Drop all summaries; questions make those that they need."""
     with open_database(database) as opened, opened.writing() as connection:
         drop_all(connection)
 

@@ -119,7 +119,8 @@ def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[
         yield from ijson.items(_Shallow(stream), path, use_float=True, multiple_values=True)
     except ijson.JSONError as error:
         told = error.args[0]
-        place = (told if isinstance(told, str) else told.decode(errors="replace")).splitlines()[0]
+        text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+        place = text.splitlines()[0]
         raise UnreadableFile(f"is not JSON from some place on: {place}") from None
     except UnicodeDecodeError:
         raise UnreadableFile("is not UTF-8 from some place on") from None

@@ -1,7 +1,5 @@
 """Pruning: what is older than is kept is gone, and all else is answered as before."""
 
-import logging
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,8 +8,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -19,13 +15,11 @@ from app import create_app
 from app.check import CHECKS, find_wrong
 from app.config import load_settings
 from app.database import Database
-from app.errors import ServiceUnavailable, StartError
-from app.retention.daily import pruning_daily
 from app.retention.pruning import count_old, limits, prune
 from app.summaries import sealing
 
 from ..calls import BASE
-from ..conftest import NOW, SetClock
+from ..conftest import SetClock
 from ..model import Entry, Model
 
 HOUR = 3600
@@ -83,7 +77,7 @@ class Pruned:
     def put(self, back: int, user: str, seconds: list[int]) -> None:
         begin = self.model.first_second(TODAY - timedelta(days=back))
         histories = [{"timestamp": begin + second, "referer": "/put"} for second in seconds]
-        body = {"timestamp": begin, "user_id": user, "histories": histories}
+        body: dict[str, Any] = {"timestamp": begin, "user_id": user, "histories": histories}
         answer = self.client.put(BASE + "/user-behavior-day", json=body)
         if begin < self.second("histories"):
             assert (answer.status_code, "timestamp" in answer.get_json()["message"]) == (400, True)
@@ -93,7 +87,8 @@ class Pruned:
 
     def put_number(self, back: int, monthly: bool, number: int) -> None:
         day = TODAY - timedelta(days=back)
-        body = {"type": "monthly" if monthly else "daily", "tenant_id": "t", "env_id": 1}
+        body: dict[str, Any] = {"type": "monthly" if monthly else "daily", "tenant_id": "t"}
+        body["env_id"] = 1
         body |= {"date": day.isoformat()[: 7 if monthly else 10], "active_users": number}
         answer = self.client.put(BASE + "/active-users", json=body)
         first = self.since.get("counts", date.min).isoformat()
