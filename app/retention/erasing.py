@@ -169,9 +169,9 @@ def _erase_users(connection: sqlite3.Connection, users: Collection[int]) -> Eras
     entries = connection.execute(DELETE_ENTRIES, of_users).fetchall()
     drop(connection, {timestamp for timestamp, _ in entries})
     stop_sealing(connection)
-    seen_pages = _erase_from_pruned(connection, BitMap(users))
+    viewed, seen = _erase_from_pruned(connection, BitMap(users))
     referers = {referer for _, referer in entries}
-    pages = select_ids(connection, SELECT_PAGES, referers=json.dumps(list(referers)))
+    viewed |= select_ids(connection, SELECT_PAGES, referers=json.dumps(list(referers)))
 
     calls: Counter[tuple[str, int, int]] = Counter()
     for *key, count in connection.execute(DELETE_USER_CALLS, of_users):
@@ -186,26 +186,29 @@ def _erase_users(connection: sqlite3.Connection, users: Collection[int]) -> Eras
     known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
     days = {(period, tenant) for monthly, period, tenant, _ in active if not monthly}
     tenants = {tenant for _, tenant in days} | {tenant for _, _, tenant in calls}
-    delete_unused(connection, Names(referers, pages - seen_pages, users, tenants))
+    delete_unused(connection, Names(referers, viewed - seen, users, tenants))
     return Erased(len(users), len(entries), calls.total(), len(days - known))
 
 
-def _erase_from_pruned(connection: sqlite3.Connection, users: BitMap) -> set[int]:
-    """Take users out of the summaries of pruned time; return the pages that are in these then.
+def _erase_from_pruned(connection: sqlite3.Connection, users: BitMap) -> tuple[set[int], set[int]]:
+    """Take users out of the summaries of pruned time.
 
-    Longer spans are made anew from those of hours when a question needs them.
+    Longer spans are made anew from those of hours when a question needs them. Returns the pages of
+    the summaries that they were in, and those that are in any afterwards.
     """
-    pages: set[int] = set()
+    viewed: set[int] = set()
+    seen: set[int] = set()
     for level, span, summary in list(pruned_summaries(connection)):
         if summary and summary.users & users:
+            viewed.update(summary.views)
             summary = summary.without(users)
             if level == 0:
                 connection.execute(INSERT_SUMMARY, encode(level, span, summary))
             else:
                 connection.execute(DELETE_SUMMARY, (level, span))
         if summary:
-            pages.update(summary.views)
+            seen.update(summary.views)
         else:
             # Damaged: nothing is answered from it, and nobody knows whom it tells of.
             connection.execute(DELETE_SUMMARY, (level, span))
-    return pages
+    return viewed, seen

@@ -46,12 +46,12 @@ ON_A_DATABASE = [
 """Each command that uses a database, as it works on a good one."""
 
 MANY_ROWS = """
-insert into user (id, name) values (1, 'u');
+insert into user (id, name) values (9, 'u');
 insert into page (id, url) values (1, '/');
 insert into referer (id, url, page_id) values (1, '/', 1);
 with recursive number (n) as (select 0 union all select n + 1 from number where n < 2000000)
 insert into behavior (block, user_id, seq, timestamp, referer_id)
-select n * 60 / 14400, 1, n, n * 60, 1 from number;
+select n * 60 / 14400, 9, n, n * 60, 1 from number;
 """
 
 
