@@ -17,10 +17,12 @@ from flask.testing import FlaskClient
 from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
 from app.database import Database
+from app.dictionary import PageRule
 from app.errors import StartError
 from app.metrics.queries import get_page_statistics
 from app.retention.daily import pruning_daily
 from app.retention.pruning import prune
+from app.summaries.sealing import rebuild
 from app.user_analysis.queries import get_user_behavior_histories
 
 from ..calls import BASE
@@ -162,6 +164,40 @@ def test_names_that_nobody_has_any_more_go(database: Database) -> None:
     assert everything - names() == {"/gone?by=gone", "/both?old", "/gone", "gone"}
     prune_all(database, counts=since)
     assert names() == {"ann", "t", "/both?new", "/both"}
+
+
+def total(database: Database, start: int = 0, end: int = NOW) -> tuple[int, int]:
+    told = get_page_statistics(database, start_timestamp=start, end_timestamp=end)
+    return told["total_page_views"], told["total_unique_users"]
+
+
+def test_summaries_of_pruned_time_are_not_thrown_away(database: Database) -> None:
+    feed(database, *(view(f"u{n % 9}", TODAY - n * 5 * HOUR, f"/p?{n}") for n in range(300)))
+    since = TODAY - 10 * DAY
+    ranges = [(0, NOW), (since - 3 * DAY, since + 3 * DAY), (since - 20 * HOUR, since - 1)]
+    before = [total(database, *one) for one in ranges]
+    prune_all(database, histories=since)
+    assert [total(database, *one) for one in ranges] == before
+    for rule in (PageRule(keep_query=True), PageRule(keep_query=True, collapse_ids=True)):
+        rebuild(database, rule, lambda spans: spans)
+        assert [total(database, *one) for one in ranges] == before
+    assert run("summaries", "drop", "--database", database.path).returncode == 0
+    assert [total(database, *one) for one in ranges] == before
+    pages = get_page_statistics(database, start_timestamp=0, end_timestamp=NOW)["page_statistics"]
+    # The pages of pruned time are those of the rule of that time.
+    assert pages[0] == {"page_url": "/p", "total_views": 300 - 49, "unique_users": 9}
+    assert len(pages) == 1 + 49
+
+
+def test_a_question_makes_longer_spans_of_pruned_time(database: Database) -> None:
+    feed(database, *(view("ann", TODAY - n * 5 * HOUR) for n in range(300)))
+    prune_all(database, histories=TODAY - 10 * DAY)
+    levels = "select distinct level from page_summary order by level"
+    with database.reading() as connection:
+        assert connection.execute(levels).fetchall() == [(0,)]
+    assert total(database) == (300, 1)
+    with database.reading() as connection:
+        assert connection.execute(levels).fetchall() == [(0,), (1,), (2,), (3,)]
 
 
 def test_pruning_that_is_killed_goes_on(tmp_path: Path) -> None:
