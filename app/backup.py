@@ -32,6 +32,8 @@ BEFORE_RESTORE = ".before-restore.backup"
 UNREADABLE = (sqlite3.Error, UnicodeError)
 """What reading a damaged database raises; SQLite's words may hold bytes of it."""
 
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
 Progress = Callable[[int, int], object]
 """Is told how many bytes of how many are copied."""
 
@@ -197,6 +199,8 @@ def _copy(
                     raise
             _flush_folder(target.parent)
         except (OSError, *UNREADABLE) as error:
+            if getattr(error, "sqlite_errorcode", 0) in DAMAGED:
+                raise StartError(f"{source} is damaged, and was not copied: {error}") from error
             raise StartError(f"{source} cannot be copied to {target}: {error}") from error
     return Made(target, size, schema)
 

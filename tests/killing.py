@@ -62,6 +62,12 @@ select type, day, tenant.name, count
 from call_count
 join tenant on tenant.id = tenant_id
 """
+USER_CALLS = """
+select type, day, tenant.name, user.name, count
+from user_call
+join tenant on tenant.id = tenant_id
+join user on user.id = user_id
+"""
 IDS = "select source, id from event_id"
 USERS = "select name from user"
 TENANTS = "select name from tenant"
@@ -88,6 +94,7 @@ class Facts:
     computed: Counter[tuple[int, int, str, int]] = field(default_factory=Counter)
     active: set[tuple[int, int, str, int, str]] = field(default_factory=set)
     calls: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    user_calls: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
     ids: set[tuple[str, str]] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
     tenants: set[str] = field(default_factory=set)
@@ -105,6 +112,7 @@ class Facts:
                 computed=Counter(_by_key(connection, COMPUTED)),
                 active=set(connection.execute(ACTIVE)),
                 calls=Counter(_by_key(connection, CALLS)),
+                user_calls=Counter(_by_key(connection, USER_CALLS)),
                 ids=set(connection.execute(IDS)),
                 users={name for (name,) in connection.execute(USERS)},
                 tenants={name for (name,) in connection.execute(TENANTS)},
@@ -161,9 +169,10 @@ class Facts:
         at, tenant = event["timestamp"], event.get("tenant_id", NO_TENANT)
         self.tenants.add(tenant)
         self.calls[event["type"], at // DAY, tenant] += 1
-        if event["type"] == "userinfo":
-            user = event["user_id"]
+        if user := event.get("user_id"):
             self.users.add(user)
+            self.user_calls[event["type"], at // DAY, tenant, user] += 1
+        if user and event["type"] == "userinfo":
             self._refer(event["referer"])
             day = self.entries.setdefault((user, at // DAY), [])
             insort(day, (at, event["referer"]), key=itemgetter(0))

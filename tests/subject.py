@@ -79,7 +79,8 @@ class Subject:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "fuzzed.db"
-        config = {"database": path, "synchronous": "off", "max_body": MAX_BODY, "port": 0} | KEY
+        config = {"database": path, "synchronous": "off", "max_body": MAX_BODY, "port": 0}
+        config |= {"failed_keys": "off"} | KEY
         self.app = create_app(config, clock=SetClock())
         self.database = self.app.extensions["database"]
         self.token = keys.create_bearer_key(self.database, name="fuzz", scopes=keys.SCOPES)

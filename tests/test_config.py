@@ -31,6 +31,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("max_body", "1024", 1024),
     ("max_header", "1024", 1024),
     ("max_records", "1", 1),
+    ("keep_histories", "1", 1),
+    ("keep_counts", "36500", 36_500),
+    ("keep_event_ids", "7", 7),
     ("rate_limit", "10/second;5000/hour", "10/second;5000/hour"),
     ("rate_limit", "1 per 5 minutes", "1 per 5 minutes"),
     ("failed_keys", "off", None),
@@ -53,9 +56,17 @@ def test_a_setting_comes_from_the_environment_or_a_keyword(
     assert getattr(load_settings({name: value}, {}), name) == value
 
 
+PAGES_LONGER = {"keep_histories": 7, "keep_page_statistics": 30}
+
+
 def test_every_setting_is_tried_above() -> None:
-    tried = {name for name, _, _ in GOOD} | SIGNATURE_KEY.keys()
+    tried = {name for name, _, _ in GOOD} | SIGNATURE_KEY.keys() | PAGES_LONGER.keys()
     assert tried == {setting.name for setting in fields(Settings)}
+
+
+def test_page_statistics_are_kept_as_long_as_histories_or_longer() -> None:
+    assert load_settings(PAGES_LONGER, {}).keep_page_statistics == 30
+    assert load_settings(PAGES_LONGER | {"keep_histories": 30}, {}).keep_histories == 30
 
 
 def test_a_keyword_wins_over_the_environment() -> None:
@@ -97,6 +108,9 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
         ({}, {"ANALYSIS_FAILED_KEYS": "9" * 5000 + "/day"}, f"ANALYSIS_FAILED_KEYS: {RATE}"),
         ({"failed_keys": 60}, {}, f"failed_keys: {RATE}"),
         ({"max_header": 1023}, {}, "max_header: must be a whole number from 1024 to 1048576"),
+        ({"keep_histories": 0}, {}, "keep_histories: must be a whole number from 1 to 36500"),
+        ({}, {"ANALYSIS_KEEP_PAGE_STATISTICS": "3"}, "keep_page_statistics is for the time that"),
+        ({"keep_histories": 9, "keep_page_statistics": 8}, {}, "keep_page_statistics is for the"),
         ({"max_records": 0}, {}, "max_records: must be a whole number from 1 to "),
         ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
         ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),

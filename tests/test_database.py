@@ -162,6 +162,9 @@ class TestMigration:
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(
                 """
+                drop table user_call;
+                drop table kept;
+                drop table audit;
                 alter table key drop column last_used_at;
                 drop table page_summary;
                 drop table page_sealing;

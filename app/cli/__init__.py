@@ -16,7 +16,7 @@ COMMANDS = {
     "audit": ("retention:audit", "List when the database was backed up, pruned and erased from."),
     "backup": ("backup:backup", "Copy the database to a file, also beside a running server."),
     "check": ("backup:check", "Check the database and everything that is derived in it."),
-    "demo": ("serving:demo", "Serve a made-up SaaS that looks alive, or write its events out."),
+    "demo": ("serving:demo", "Serve a made-up SaaS, or write its events out."),
     "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),
     "double": ("double:double", "Serve a test double: the API in memory, with a control API."),
     "erase-tenant": (

@@ -130,7 +130,7 @@ def demo(
     database: Path | None,
     as_json: bool,
 ) -> None:
-    """Serve a made-up SaaS that looks alive, or write its events out.
+    """Serve a made-up SaaS, or write its events out.
 
     It asks for no key, and prints URLs worth opening. A database that holds data is served as it
     is; without one, the data are gone at the end.

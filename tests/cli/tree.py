@@ -17,7 +17,12 @@ FILES = {
     "page-2.json": json.dumps(page(api_log(id="2"))),
     "archive.json": json.dumps([eventbridge("create_tenant")]),
     "acme.json": f"[{EVENT}]",
-    "u-1.json": json.dumps({"type": "userinfo", "user_id": "u-1", "tenant_id": "acme"}),
+    "u-1.json": json.dumps(
+        [
+            {"type": "create_tenant", "tenant_id": "acme"},
+            {"type": "userinfo", "user_id": "u-1", "tenant_id": "acme"},
+        ]
+    ),
 }
 """Files by the names that documents and help give them."""
 

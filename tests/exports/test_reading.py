@@ -96,7 +96,7 @@ def test_the_same_of_a_user_and_second_apart_from_its_others_is_refused(
         ("{", "the line must be JSON: "),
         ("5", "must be an object"),
         ("[]", "must be an object"),
-        ("{}", "kind: must be one of history, call, active-user, number, event-id"),
+        ("{}", "kind: must be one of history, call, user-call, active-user, number, event-id"),
         ('{"kind": []}', "kind: must be one of "),
         (VISIT | {"timestamp": -1}, "timestamp: must be from 0 to 253402300799"),
         (VISIT | {"timestamp": "5"}, "timestamp: must be a whole number"),

@@ -50,6 +50,11 @@ def expected(facts: model.Model) -> dict[str, list[dict[str, Any]]]:
         for type_, length in (("daily", 10), ("monthly", 7))
         if call.type == "userinfo" and call.env is not None
     }
+    whose = Counter(
+        (call.day.isoformat(), call.type, call.tenant, call.user)
+        for call in facts.calls
+        if call.user and call.type != "create_tenant"
+    )
     place = itemgetter("type", "date", "tenant_id", "env_id")
     numbers = {place(put): put["active_users"] for put in facts.puts}
     names = ("type", "date", "tenant_id", "env_id")
@@ -61,6 +66,10 @@ def expected(facts: model.Model) -> dict[str, list[dict[str, Any]]]:
         "call": [
             {"type": type_, "date": day, "tenant_id": tenant, "count": count}
             for (type_, day, tenant), count in sorted(counts.items())
+        ],
+        "user-call": [
+            {"type": type_, "date": day, "tenant_id": tenant, "user_id": user, "count": count}
+            for (day, type_, tenant, user), count in sorted(whose.items())
         ],
         "active-user": [dict(zip((*names, "user_id"), key, strict=True)) for key in sorted(active)],
         "number": [
