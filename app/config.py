@@ -5,122 +5,16 @@ variable `ANALYSIS_TIME_ZONE`; a keyword wins. The three `saasus_…` settings a
 variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .days import Calendar
+from . import values
 from .errors import StartError
 
 PREFIX = "ANALYSIS_"
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("must be the path of a file")
-    return Path(value)
-
-
-def _time_zone(value: object) -> str | None:
-    if value is None:
-        return None
-    return Calendar(str(value)).zone
-
-
-def _switch(value: object) -> bool:
-    known = {True: True, False: False, "on": True, "off": False, "true": True, "false": False}
-    known |= {"1": True, "0": False, "yes": True, "no": False}
-    key = value.lower() if isinstance(value, str) else value
-    if not isinstance(key, bool | str) or key not in known:
-        raise ValueError("must be on or off")
-    return known[key]
-
-
-def _optional_switch(value: object) -> bool | None:
-    return None if value is None else _switch(value)
-
-
-def _number(least: int, most: int) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        try:
-            number = int(value) if isinstance(value, str) else value
-        except ValueError:
-            number = None
-        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return number
-
-    return parse
-
-
-def _days(value: object) -> int | None:
-    return None if value is None else _number(1, 36_500)(value)
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _optional_text(value: object) -> str | None:
-    if value is None:
-        return None
-    text = str(value)
-    if not text.isprintable() or not text or text != text.strip() or "," in text:
-        raise ValueError("must be printable text without spaces around it and without commas")
-    return text
-
-
-def _parts(value: object) -> tuple[str, ...]:
-    """Return what stands between commas, or in a list or tuple."""
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    return tuple(str(part).strip() for part in parts)
-
-
-def _networks(value: object) -> tuple[Network, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(ipaddress.ip_network(part) for part in _parts(value))
-    except ValueError:
-        raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
-
-
-def _origins(value: object) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    parts = _parts(value)
-    if not all(re.fullmatch(r"https?://[^/?#,\s]+", part) for part in parts):
-        raise ValueError("must be origins such as https://example.com, with commas between them")
-    return parts
-
-
-def _rate(value: object) -> str | None:
-    if value is None or value == "off":
-        return None
-    # Loaded where a rate is given: a plain start does without.
-    from .rates import parse_rate
-
-    parse_rate(str(value))
-    return str(value)
-
-
-def _seed(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be JSON, or the path of a file with it")
-    return value
 
 
 def _setting(default: Any, parse: Callable[[object], Any], unit: str, meaning: str) -> Any:
@@ -132,185 +26,196 @@ class Settings:
     """The settings of one application."""
 
     database: Path = _setting(
-        Path("analysis.db"), _path, "path", "The SQLite file; made with mode 0600 if it is missing."
+        Path("analysis.db"),
+        values.path,
+        "path",
+        "The SQLite file; made with mode 0600 if it is missing.",
     )
     time_zone: str | None = _setting(
         None,
-        _time_zone,
+        values.time_zone,
         "IANA name",
         "Time zone of days and months. Fixed when the database is made (then UTC unless set); "
         "a start with another one is refused.",
     )
     auth: bool = _setting(
-        True, _switch, "on, off", "Ask for a key. Off: only clients on loopback are answered."
+        True, values.switch, "on, off", "Ask for a key. Off: only clients on loopback are answered."
     )
     host: str = _setting("127.0.0.1", str, "address", "Where `serve` listens.")
-    port: int = _setting(8000, _number(0, 65535), "port", "Where `serve` listens; 0: any free one.")
+    port: int = _setting(
+        8000, values.number(0, 65535), "port", "Where `serve` listens; 0: any free one."
+    )
     threads: int = _setting(
-        8, _number(1, 512), "threads", "Requests that `serve` works on at once."
+        8, values.number(1, 512), "threads", "Requests that `serve` works on at once."
     )
     queue: int = _setting(
         500,
-        _number(0, 100_000),
+        values.number(0, 100_000),
         "requests",
         "How many requests wait for a thread of `serve`; those that come beyond it get a 503.",
     )
     receive_seconds: int = _setting(
         60,
-        _number(1, 3600),
+        values.number(1, 3600),
         "seconds",
         "How long a request may take to come in whole; then its connection is closed.",
     )
-    allow_from: tuple[Network, ...] | None = _setting(
+    allow_from: tuple[values.Network, ...] | None = _setting(
         None,
-        _networks,
+        values.networks,
         "networks",
         "Addresses and networks whose clients are answered, with commas between them; others get a "
         "403. Without it: all. The health checks answer all.",
     )
     rate_limit: str | None = _setting(
         None,
-        _rate,
+        values.rate,
         "rate",
         "How many requests to operations each key may send, such as `600/minute` or "
         "`10/second;5000/hour`; those beyond it get a 429. Without keys: each address.",
     )
     failed_keys: str | None = _setting(
         "60/minute",
-        _rate,
+        values.rate,
         "rate",
         "How many wrong keys are looked at from one address; beyond it, keys that were not right "
         "there get a 429. `off`: all are looked at.",
     )
     proxies: int = _setting(
         0,
-        _number(0, 16),
+        values.number(0, 16),
         "proxies",
         "How many proxies stand before this server: the client's address is taken so far from the "
         "end of `X-Forwarded-For`. 0: the header is not looked at.",
     )
     cors_origins: tuple[str, ...] | None = _setting(
         None,
-        _origins,
+        values.origins,
         "origins",
         "Origins whose pages may call the API from a browser, with commas between them.",
     )
     log_format: str = _setting(
-        "text", _one_of("text", "json"), "word", "Lines of the log: for people, or JSON objects."
+        "text",
+        values.one_of("text", "json"),
+        "word",
+        "Lines of the log: for people, or JSON objects.",
     )
     metrics: str = _setting(
         "loopback",
-        _one_of("off", "loopback", "key"),
+        values.one_of("off", "loopback", "key"),
         "word",
         "`/metrics` for Prometheus: not there, for clients on this machine, or with a key of scope "
         "read.",
     )
     drain_seconds: int = _setting(
-        30, _number(0, 3600), "seconds", "How long `serve` lets requests finish when it is stopped."
+        30,
+        values.number(0, 3600),
+        "seconds",
+        "How long `serve` lets requests finish when it is stopped.",
     )
     max_body: int = _setting(
         16 * 1024 * 1024,
-        _number(1024, 1024**3),
+        values.number(1024, 1024**3),
         "bytes",
         "The largest request body, both as sent and unpacked.",
     )
     max_header: int = _setting(
         256 * 1024,
-        _number(1024, 1024**2),
+        values.number(1024, 1024**2),
         "bytes",
         "The largest request line, of which the URL is a part, and headers to `serve`, together.",
     )
     max_records: int = _setting(
         200_000,
-        _number(1, 10_000_000),
+        values.number(1, 10_000_000),
         "records",
         "The most events, logs or histories of one request.",
     )
     keep_query: bool | None = _setting(
         None,
-        _optional_switch,
+        values.optional_switch,
         "on, off",
         "Page statistics: count pages with their query and fragment. Fixed when the database is "
         "made (then off unless set); `summaries rebuild` changes it.",
     )
     collapse_ids: bool | None = _setting(
         None,
-        _optional_switch,
+        values.optional_switch,
         "on, off",
         "Page statistics: a UUID or a number as a segment of a path counts as `{id}`. Fixed like "
         "`keep_query`.",
     )
     synchronous: str = _setting(
         "full",
-        _one_of("full", "normal", "off"),
+        values.one_of("full", "normal", "off"),
         "SQLite word",
         "`full`: what was answered survives a power cut. `normal`: it survives a crash of the "
         "process. `off`: for throw-away data.",
     )
     busy_seconds: int = _setting(
         5,
-        _number(0, 600),
+        values.number(0, 600),
         "seconds",
         "How long a write waits for another process that holds the database; then it is a 503.",
     )
     keep_histories: int | None = _setting(
         None,
-        _days,
+        values.days,
         "days",
         "How many days before today histories are kept, and who was active; `prune` and `serve` "
         "delete older ones. Without it: all.",
     )
     keep_page_statistics: int | None = _setting(
         None,
-        _days,
+        values.days,
         "days",
         "How many days before today page statistics by the hour are kept where histories are not.",
     )
     keep_counts: int | None = _setting(
         None,
-        _days,
+        values.days,
         "days",
         "How many days before today counts are kept: calls, creations, active users.",
     )
     keep_event_ids: int | None = _setting(
         None,
-        _days,
+        values.days,
         "days",
         "How many days before today the ids of events are kept, which tell a second delivery.",
     )
     double_seed: str | None = _setting(
         None,
-        _seed,
+        values.seed,
         "path or JSON",
         "`double`: what each namespace begins with and is reset to, a state or a list of events.",
     )
     double_auth: str = _setting(
         "any",
-        _one_of("any", "required", "strict"),
+        values.one_of("any", "required", "strict"),
         "word",
         "`double`: `any`: no key is needed, and any well-formed one is taken. `required`: one must "
         "be sent. `strict`: it is checked.",
     )
     double_remote: bool = _setting(
         False,
-        _switch,
+        values.switch,
         "on, off",
         "`double`: answer clients on other machines too, who can then read and change everything.",
     )
     double_namespaces: int = _setting(
-        1000, _number(1, 1_000_000), "namespaces", "`double`: how many there can be at once."
+        1000, values.number(1, 1_000_000), "namespaces", "`double`: how many there can be at once."
     )
     saasus_saas_id: str | None = _setting(
-        None, _optional_text, "text", "SaaS id of a signature key given by the environment."
+        None, values.optional_text, "text", "SaaS id of a signature key given by the environment."
     )
     saasus_api_key: str | None = _setting(
-        None, _optional_text, "text", "API key of that signature key."
+        None, values.optional_text, "text", "API key of that signature key."
     )
     saasus_secret_key: str | None = field(
         default=None,
         repr=False,
         metadata={
-            "parse": _optional_text,
+            "parse": values.optional_text,
             "unit": "text",
             "meaning": "Secret key of that signature key.",
         },
@@ -348,7 +253,7 @@ def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
     for name in environment:
         if name.startswith(PREFIX):
             _refuse_unknown(name, variables)
-    values: dict[str, object] = {}
+    read: dict[str, object] = {}
     for name, setting in known.items():
         if name in given:
             source, value = name, given[name]
@@ -357,10 +262,10 @@ def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
         else:
             continue
         try:
-            values[name] = setting.metadata["parse"](value)
+            read[name] = setting.metadata["parse"](value)
         except ValueError as error:
             raise StartError(f"{source}: {error}") from None
-    return Settings(**values)  # type: ignore[arg-type]
+    return Settings(**read)  # type: ignore[arg-type]
 
 
 def _refuse_unknown(name: str, known: Mapping[str, object]) -> None:

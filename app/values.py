@@ -1,0 +1,126 @@
+"""How the values of settings are read: each function returns the value, or raises ValueError."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from .days import Calendar
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def path(value: object) -> Path:
+    """Return the path of a file."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("must be the path of a file")
+    return Path(value)
+
+
+def time_zone(value: object) -> str | None:
+    """Return the IANA name of a time zone."""
+    if value is None:
+        return None
+    return Calendar(str(value)).zone
+
+
+def switch(value: object) -> bool:
+    """Return whether a switch is on."""
+    known = {True: True, False: False, "on": True, "off": False, "true": True, "false": False}
+    known |= {"1": True, "0": False, "yes": True, "no": False}
+    key = value.lower() if isinstance(value, str) else value
+    if not isinstance(key, bool | str) or key not in known:
+        raise ValueError("must be on or off")
+    return known[key]
+
+
+def optional_switch(value: object) -> bool | None:
+    """Return whether a switch is on, or None if it was not given."""
+    return None if value is None else switch(value)
+
+
+def number(least: int, most: int) -> Callable[[object], int]:
+    """Return a reader of whole numbers in a range."""
+
+    def parse(value: object) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def days(value: object) -> int | None:
+    """Return a number of days that is a hundred years at most."""
+    return None if value is None else number(1, 36_500)(value)
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    """Return a reader of one of some words."""
+
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def optional_text(value: object) -> str | None:
+    """Return printable text that fits into a header."""
+    if value is None:
+        return None
+    text = str(value)
+    if not text.isprintable() or not text or text != text.strip() or "," in text:
+        raise ValueError("must be printable text without spaces around it and without commas")
+    return text
+
+
+def _parts(value: object) -> tuple[str, ...]:
+    """Return what stands between commas, or in a list or tuple."""
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    return tuple(str(part).strip() for part in parts)
+
+
+def networks(value: object) -> tuple[Network, ...] | None:
+    """Return networks that are given with commas between them, or as a list."""
+    if value is None:
+        return None
+    try:
+        return tuple(ipaddress.ip_network(part) for part in _parts(value))
+    except ValueError:
+        raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
+
+
+def origins(value: object) -> tuple[str, ...] | None:
+    """Return origins of web pages that are given with commas between them, or as a list."""
+    if value is None:
+        return None
+    parts = _parts(value)
+    if not all(re.fullmatch(r"https?://[^/?#,\s]+", part) for part in parts):
+        raise ValueError("must be origins such as https://example.com, with commas between them")
+    return parts
+
+
+def rate(value: object) -> str | None:
+    """Return a rate in the notation of `rates`, or None for none."""
+    if value is None or value == "off":
+        return None
+    # Loaded where a rate is given: a plain start does without.
+    from .rates import parse_rate
+
+    parse_rate(str(value))
+    return str(value)
+
+
+def seed(value: object) -> str | None:
+    """Return a JSON document, or the path of a file with one."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be JSON, or the path of a file with it")
+    return value
