@@ -13,8 +13,8 @@ from ..config import Settings
 from ..database import Database
 from ..days import Calendar, month_of
 from ..kept import Kept, kept_of, read_kept
-from ..summaries.sealing import TOP, seal, store_hours
-from ..summaries.spans import HOUR, LENGTHS
+from ..summaries.sealing import seal, store_hours
+from ..summaries.spans import HOUR
 from .unused import delete_unused, find_unused
 
 BATCH = 10_000
@@ -128,25 +128,34 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
 
 def _prune_histories(database: Database, since: int) -> Iterator[int]:
     calendar = database.calendar
-    # What most of the days need is made beside those who write.
-    seal(database, 0, since + LENGTHS[TOP] * HOUR, patience=None)
     until = 0
     while until < since:
+        with database.reading() as connection:
+            first, until = _first_day(connection, calendar, since)
+        # Most of what a day needs is made beside those who write.
+        seal(database, first, until - 1, patience=None)
         with database.writing() as connection:
-            kept = read_kept(connection).histories
-            hour = {"hour": since // HOUR}
-            (first,) = connection.execute(SELECT_FIRST_ENTRY, hour).fetchone()
-            until = since
-            if first is not None:
-                day = calendar.day_of(max(first, kept))
-                until = min(since, calendar.day_start(day + 1))
-                store_hours(connection, first // HOUR, until // HOUR)
+            first, until = _first_day(connection, calendar, since)
+            store_hours(connection, first // HOUR, until // HOUR)
             before = _before(calendar, until)
             deleted = connection.execute(DELETE_ENTRIES, before).rowcount
             for statement in (FIX_NUMBERS, *FORGET_USERS):
                 connection.execute(statement, before)
             _keep_since(connection, "histories", until)
         yield deleted
+
+
+def _first_day(connection: sqlite3.Connection, calendar: Calendar, since: int) -> tuple[int, int]:
+    """Return the timestamps of the first entry to go and of the end of its day.
+
+    Both are that since when entries are kept, if there is none.
+    """
+    hour = {"hour": since // HOUR}
+    (first,) = connection.execute(SELECT_FIRST_ENTRY, hour).fetchone()
+    if first is None:
+        return since, since
+    day = calendar.day_of(max(first, read_kept(connection).histories))
+    return first, min(since, calendar.day_start(day + 1))
 
 
 def _prune_page_statistics(database: Database, since: int) -> Iterator[int]:
