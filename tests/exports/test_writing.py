@@ -190,7 +190,9 @@ def test_exports_beside_a_writer_are_of_one_state_each(
                 content = records(b"".join(piece for _, piece in pieces))
                 histories = sum(each["kind"] == "history" for each in content)
                 assert histories == sum(each["kind"] == "event-id" for each in content)
-                assert histories == sum(each.get("count", 0) for each in content)
+                for kind in ("call", "user-call"):
+                    counts = [each["count"] for each in content if each["kind"] == kind]
+                    assert histories == sum(counts)
     finally:
         stop.set()
         writer.join()
