@@ -3,6 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
+from .config import Settings
 from .database import Database
 from .days import FIRST_DAY, Calendar, month_of
 
@@ -48,3 +49,12 @@ def kept_of(database: Database) -> Kept:
 def too_old(since: int) -> str:
     """Return what is said of a timestamp that is before what is kept."""
     return f"must not be before {since}: older data were pruned"
+
+
+def limits(settings: Settings, database: Database) -> dict[str, int]:
+    """Return the timestamps since when data are to be kept; of what is kept for ever, none."""
+    calendar = database.calendar
+    today = calendar.day_of(database.clock.now())
+    days = {data: getattr(settings, f"keep_{data}") for data in Kept._fields}
+    since = {data: calendar.day_start(today - kept) for data, kept in days.items() if kept}
+    return {data: timestamp for data, timestamp in since.items() if timestamp > 0}

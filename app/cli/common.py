@@ -57,9 +57,6 @@ def print_ready(url: str, **more: object) -> None:
     print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
-
-
 def given(**options: object) -> dict[str, object]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}

@@ -11,6 +11,7 @@ from .. import audit as actions
 from ..backup import copies_beside
 from ..days import format_day
 from ..dictionary import NO_TENANT
+from ..kept import limits
 from ..retention import erasing, pruning
 from .command import Command
 from .common import (
@@ -35,25 +36,30 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is 
     ],
 )
 @dry_run_option
-@setting_option("--keep-histories", "keep_histories", "Histories.", metavar="DAYS")
+@setting_option(
+    "--keep-histories", "keep_histories", "How long histories are kept.", metavar="DAYS"
+)
 @setting_option(
     "--keep-page-statistics",
     "keep_page_statistics",
-    "Page statistics where histories are gone.",
+    "How long page statistics are, where histories are not.",
     metavar="DAYS",
 )
-@setting_option("--keep-counts", "keep_counts", "Counts.", metavar="DAYS")
-@setting_option("--keep-event-ids", "keep_event_ids", "Ids of events.", metavar="DAYS")
+@setting_option("--keep-counts", "keep_counts", "How long counts are kept.", metavar="DAYS")
+@setting_option(
+    "--keep-event-ids", "keep_event_ids", "How long ids of events are kept.", metavar="DAYS"
+)
 @json_option
 @database_option
 def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | None) -> None:
     """Delete what is older than settings keep.
 
-    A server may write meanwhile. What no setting names is kept for ever.
+    A time is in days before today; what none is given for is kept for ever. A server may write
+    meanwhile.
     """
     settings = load(database=database, **days)
     with open_database(database) as opened:
-        since = pruning.limits(settings, opened)
+        since = limits(settings, opened)
         if not since:
             raise click.UsageError("nothing says how long data are kept, such as --keep-histories")
         if dry_run:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from ..config import Settings
 from ..database import Database
 from ..errors import ServiceUnavailable
-from ..kept import Kept
+from ..kept import limits
 
 logger = logging.getLogger("saasus_analysis.retention")
 
@@ -20,7 +20,7 @@ LOOK_SECONDS = 600
 @contextmanager
 def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
     """Prune in a thread of its own while the block runs, if a setting says what is old."""
-    if not any(getattr(settings, f"keep_{data}") for data in Kept._fields):
+    if not limits(settings, database):
         yield
         return
     over = Event()
@@ -35,7 +35,7 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
     # Bitmaps are loaded here: a start does not wait for them.
-    from .pruning import limits, prune
+    from .pruning import prune
 
     while not over.is_set():
         deleted: Counter[str] = Counter()

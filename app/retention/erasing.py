@@ -18,7 +18,7 @@ from ..dictionary import NO_TENANT
 from ..summaries.dropping import drop, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
-from ..summaries.summary import encode
+from ..summaries.summary import Row, encode
 from .unused import Names, delete_unused, select_ids
 
 FIND_USER = "select id from user where name = ?"
@@ -198,17 +198,22 @@ def _erase_from_pruned(connection: sqlite3.Connection, users: BitMap) -> tuple[s
     """
     viewed: set[int] = set()
     seen: set[int] = set()
-    for level, span, summary in list(pruned_summaries(connection)):
-        if summary and summary.users & users:
-            viewed.update(summary.views)
-            summary = summary.without(users)
-            if level == 0:
-                connection.execute(INSERT_SUMMARY, encode(level, span, summary))
-            else:
-                connection.execute(DELETE_SUMMARY, (level, span))
-        if summary:
+    rest: list[Row] = []
+    gone: list[tuple[int, int]] = []
+    for level, span, summary in pruned_summaries(connection):
+        if summary is None:
+            # Damaged: nothing is answered from it, and nobody knows whom it tells of.
+            gone.append((level, span))
+        elif not summary.users & users:
             seen.update(summary.views)
         else:
-            # Damaged: nothing is answered from it, and nobody knows whom it tells of.
-            connection.execute(DELETE_SUMMARY, (level, span))
+            viewed.update(summary.views)
+            if level == 0:
+                without = summary.without(users)
+                seen.update(without.views)
+                rest.append(encode(level, span, without))
+            else:
+                gone.append((level, span))
+    connection.executemany(INSERT_SUMMARY, rest)
+    connection.executemany(DELETE_SUMMARY, gone)
     return viewed, seen

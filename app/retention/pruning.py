@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 
 from .. import audit
-from ..config import Settings
 from ..database import Database
 from ..days import Calendar, month_of
-from ..kept import Kept, kept_of, read_kept
+from ..kept import kept_of, read_kept
 from ..summaries.sealing import seal, store_hours
 from ..summaries.spans import HOUR
 from .unused import delete_unused, find_unused
@@ -84,15 +83,6 @@ COUNT = {
     """,
 }
 """How many entries, summaries, counts and ids would be deleted."""
-
-
-def limits(settings: Settings, database: Database) -> dict[str, int]:
-    """Return the timestamps since when data are to be kept; of what is kept for ever, none."""
-    calendar = database.calendar
-    today = calendar.day_of(database.clock.now())
-    days = {data: getattr(settings, f"keep_{data}") for data in Kept._fields}
-    since = {data: calendar.day_start(today - kept) for data, kept in days.items() if kept}
-    return {data: timestamp for data, timestamp in since.items() if timestamp > 0}
 
 
 def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:

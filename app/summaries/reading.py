@@ -6,6 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 
+from ..kept import read_kept
 from .spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Summary, decode
 
@@ -27,8 +28,6 @@ where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
 group by behavior.block
 """
-
-SELECT_SINCE = "select since from kept where data = 'histories'"
 
 SELECT_SUMMARIES = """
 select level, span, views, visitors, users, checksum
@@ -66,8 +65,7 @@ def pruned_hours(connection: sqlite3.Connection) -> int:
 
     Of the hours before it, summaries are all that there is.
     """
-    (since,) = connection.execute(SELECT_SINCE).fetchone() or (0,)
-    return int(since) // HOUR
+    return read_kept(connection).histories // HOUR
 
 
 def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[int, Summary]:

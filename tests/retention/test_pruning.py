@@ -15,7 +15,8 @@ from app import create_app
 from app.check import CHECKS, find_wrong
 from app.config import load_settings
 from app.database import Database
-from app.retention.pruning import count_old, limits, prune
+from app.kept import limits
+from app.retention.pruning import count_old, prune
 from app.summaries import sealing
 
 from ..calls import BASE
