@@ -70,7 +70,7 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
     """
     with database.writing() as connection:
         kept = read_kept(connection)
-        if any(event.timestamp < _since(kept, event) for event in events):
+        if any(kept) and any(event.timestamp < _since(kept, event) for event in events):
             raise ServiceUnavailable("older data were pruned at this moment; nothing was stored")
         new = _without_duplicates(connection, database.calendar, events)
         _store(connection, database.calendar, new)
