@@ -26,6 +26,7 @@ def create_app(
     """
     from flask import Flask
 
+    from . import dashboard
     from .application import make_app
     from .auth import require_key, require_loopback
     from .config import load_settings
@@ -36,5 +37,7 @@ def create_app(
     values = load_settings({name.lower(): value for name, value in given.items()}, os.environ)
     guard = require_key if values.auth else require_loopback
     app = make_app(values, Database.open(values, clock), guard)
+    if values.dashboard:
+        dashboard.init_app(app)
     app.config.update(flask_config)
     return app

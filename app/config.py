@@ -94,6 +94,9 @@ class Settings:
         "origins",
         "Origins whose pages may call the API from a browser, with commas between them.",
     )
+    dashboard: bool = _setting(
+        True, values.switch, "on, off", "Serve the pages under `/dashboard`."
+    )
     log_format: str = _setting(
         "text",
         values.one_of("text", "json"),

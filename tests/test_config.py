@@ -26,6 +26,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     ("proxies", "1", 1),
     ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
+    ("dashboard", "off", False),
     ("log_format", "json", "json"),
     ("metrics", "off", "off"),
     ("max_body", "1024", 1024),
