@@ -1,23 +1,26 @@
 """The dashboard: pages for people, of the same data that the API answers from."""
 
 from chartkick.flask import chartkick_blueprint
-from flask import Flask, Response, redirect, url_for
+from flask import Flask, redirect, url_for
+from werkzeug import Response
 
 from ..auth import public
+from . import files
 from .routes import blueprint
 
 PATH = "/dashboard"
 
 
 def init_app(app: Flask) -> None:
-    """Serve the pages under `/dashboard`, and under `/dashboard/shared/TOKEN` for who has a link."""
+    """Serve the pages under `/dashboard`, and by links under `/dashboard/shared/TOKEN`."""
     app.register_blueprint(chartkick_blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=f"{PATH}/shared/<token>", name="shared")
-    # Who may see them is asked by the blueprint: people sign in, and send no key with each request.
-    for rule in app.url_map.iter_rules():
-        if rule.rule.startswith(PATH):
-            public(app.view_functions[rule.endpoint])
+    files.init_app(app, "chartkick.static", "dashboard.static", "shared.static")
+    # Who may see a page is asked by the blueprint: people sign in, and send no key each time.
+    for endpoint, view in app.view_functions.items():
+        if endpoint.startswith(("dashboard.", "shared.")):
+            public(view)
 
     @app.get("/")
     @public
