@@ -197,7 +197,7 @@ def _get(client: FlaskClient, path: str) -> bytes:
     answer = client.get(f"/dashboard{path}")
     if answer.status_code != 200:
         raise SystemExit(f"{path}: {answer.status_code}")
-    return answer.data
+    return bytes(answer.data)
 
 
 def _table(client: FlaskClient, page: Page) -> list[tuple[str, ...]]:
