@@ -1,0 +1,62 @@
+"""What the dashboard asks the data: exact numbers, by the definitions of the API."""
+
+from .active import active_by_day, active_by_month, active_in
+from .calls import calls_by_day
+from .extent import first_day, has_data
+from .pages import (
+    Action,
+    Page,
+    PageTotals,
+    page_actions,
+    page_by_day,
+    page_totals,
+    views_by_day,
+)
+from .tenants import (
+    Environment,
+    Tenant,
+    environments,
+    tenant_environments,
+    tenant_ids,
+    tenants,
+)
+from .users import (
+    Cursor,
+    Entry,
+    Membership,
+    find_users,
+    user_entries,
+    user_exists,
+    user_extent,
+    user_tenants,
+)
+
+__all__ = [
+    "Action",
+    "Cursor",
+    "Entry",
+    "Environment",
+    "Membership",
+    "Page",
+    "PageTotals",
+    "Tenant",
+    "active_by_day",
+    "active_by_month",
+    "active_in",
+    "calls_by_day",
+    "environments",
+    "find_users",
+    "first_day",
+    "has_data",
+    "page_actions",
+    "page_by_day",
+    "page_totals",
+    "tenant_environments",
+    "tenant_ids",
+    "tenants",
+    "user_entries",
+    "user_exists",
+    "user_extent",
+    "user_tenants",
+    "views_by_day",
+]
