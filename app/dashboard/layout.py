@@ -1,5 +1,6 @@
 """What all pages have around them: navigation, languages, notices, and the names of things."""
 
+from functools import partial
 from typing import Any
 
 from flask import g, request, url_for
@@ -24,6 +25,7 @@ def context() -> dict[str, Any]:
     return {
         "access": g.get("access"),
         "environment": environment,
+        "has_data": partial(queries.has_data, database),
         "home": url_for(".overview", lang=request.args.get("lang")),
         "inactive": is_inactive,
         "language": str(get_locale()),
@@ -87,13 +89,13 @@ def period_titles() -> list[tuple[str, str]]:
 
 def tenant_title(tenant_id: str) -> str:
     """Return what a tenant is called."""
-    return _("(no tenant)") if tenant_id == NO_TENANT else tenant_id
+    return str(_("(no tenant)")) if tenant_id == NO_TENANT else tenant_id
 
 
 def environment(env_id: int) -> str:
     """Return what an environment is called: the platform has three by these ids."""
     names = {1: _("1 (dev)"), 2: _("2 (stg)"), 3: _("3 (prod)")}
-    return names.get(env_id, str(env_id))
+    return str(names.get(env_id, env_id))
 
 
 def offered_environments(controls: Controls) -> list[int]:

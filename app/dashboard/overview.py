@@ -64,9 +64,7 @@ def overview() -> Response:
     tables.append(pages_table(controls, totals, most=MOST_USED))
     if scope.tenant_id is None:
         tables.append(fading_table(controls, most=MOST_USED))
-    return render(
-        "overview.html", controls, *tables, cards=cards, has_data=queries.has_data(database)
-    )
+    return render("overview.html", controls, *tables, cards=cards)
 
 
 def _active_card(controls: Controls) -> Card:

@@ -31,7 +31,7 @@ def texts() -> Catalog:
     )
     methods = [("**.py", "python"), ("templates/**.html", "jinja2")]
     for file, _line, text, comments, context in extract_from_dir(DASHBOARD, methods):
-        catalog.add(text, locations=[(file, None)], auto_comments=comments, context=context)
+        catalog.add(text, locations=[(file, 0)], auto_comments=comments, context=context)
     return catalog
 
 
