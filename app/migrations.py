@@ -80,6 +80,25 @@ MIGRATIONS: tuple[str, ...] = (
     ) strict;
     create index audit_action on audit (action, at);
     """,
+    """
+    create table session (
+      token_hash blob    not null primary key,
+      key_id     integer not null references key (id),
+      created_at integer not null,
+      expires_at integer not null
+    ) strict, without rowid;
+    create table link (
+      id         integer primary key,
+      name       text    not null,
+      token_hash blob    not null unique,
+      tenant_id  integer references tenant (id),
+      created_at integer not null,
+      expires_at integer not null,
+      revoked_at integer,
+      last_used_at integer
+    ) strict;
+    create unique index link_name on link (name) where revoked_at is null;
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 

@@ -104,6 +104,8 @@ DELETE_OF_TENANT = (
     "delete from user_call where tenant_id = :tenant",
 )
 
+DELETE_LINKS = "delete from link where tenant_id = :tenant"
+
 
 @dataclass
 class Erased:
@@ -120,6 +122,8 @@ class Erased:
     """
     shared_users: int = 0
     """Users of a tenant who stay, since they are in others."""
+    links: int = 0
+    """Links that show the dashboard of a tenant alone."""
 
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
@@ -150,6 +154,7 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         erased.shared_users = len(shared)
         for statement in DELETE_OF_TENANT:
             connection.execute(statement, {"tenant": tenant})
+        erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
         delete_unused(connection, Names(tenants=[tenant]))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased

@@ -17,7 +17,7 @@ KEY = {"name", "kind", "prefix", "scopes"}
 KEY |= {"created_at", "expires_at", "revoked_at", "last_used_at"}
 COUNTS = {"accepted", "duplicates", "ignored", "refused", "refusals"}
 
-ERASED = {"users", "histories", "calls", "unknown_days", "shared_users"}
+ERASED = {"users", "histories", "calls", "unknown_days", "shared_users", "links"}
 ERASED |= {"dry_run", "emptied_wal", "not_covered"}
 PRINTED = [
     ("audit", [{"at", "action", "details"}]),
