@@ -14,16 +14,12 @@ from pyroaring import BitMap
 
 from .. import audit
 from ..database import Database
-from ..dictionary import NO_TENANT
+from ..dictionary import NO_TENANT, find_tenant, find_user
 from ..summaries.dropping import drop, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.summary import Row, encode
 from .unused import Names, delete_unused, select_ids
-
-FIND_USER = "select id from user where name = ?"
-
-FIND_TENANT = "select id from tenant where name = ?"
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES = """
@@ -125,10 +121,10 @@ class Erased:
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
     """Erase a user; return None if there is none of this id. A dry run changes nothing."""
     with database.erasing() as connection:
-        found = connection.execute(FIND_USER, (user_id,)).fetchone()
-        if found is None:
+        user = find_user(connection, user_id)
+        if user is None:
             return None
-        erased = _erase_users(connection, found)
+        erased = _erase_users(connection, [user])
         _finish(connection, database.clock.now(), "erase-user", erased, dry_run)
     return erased
 
@@ -139,10 +135,9 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
     Histories do not tell tenants: those of users who are in other tenants as well stay.
     """
     with database.erasing() as connection:
-        found = connection.execute(FIND_TENANT, (tenant_id,)).fetchone()
-        if found is None:
+        tenant = find_tenant(connection, tenant_id)
+        if tenant is None:
             return None
-        (tenant,) = found
         members = select_ids(connection, SELECT_MEMBERS, tenant=tenant)
         others = {"users": json.dumps(list(members)), "name": tenant_id, "none": NO_TENANT}
         shared = select_ids(connection, SELECT_SHARED, **others)

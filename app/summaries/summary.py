@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from zlib import compress, crc32, decompress
@@ -29,9 +29,7 @@ class Summary:
     @classmethod
     def of(cls, viewed: "array[int]") -> Self:
         """Return the summary of views, each given as page * 2^32 + user."""
-        halves = memoryview(viewed).cast("B").cast("I")
-        low = 0 if sys.byteorder == "little" else 1
-        users, pages = halves[low::2], halves[1 - low :: 2]
+        pages, users = halves(viewed)
         return cls(Counter(pages), BitMap64(viewed), BitMap(array("I", users)))
 
     @classmethod
@@ -66,6 +64,13 @@ class Summary:
         return count
 
 
+def halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
+    """Return the upper and the lower 32 bits of numbers."""
+    both = memoryview(pairs).cast("B").cast("I")
+    low = 0 if sys.byteorder == "little" else 1
+    return both[1 - low :: 2], both[low::2]
+
+
 def encode(level: int, span: int, summary: Summary) -> Row:
     """Return the row of a span's summary."""
     pages, counts = summary.views.keys(), summary.views.values()
@@ -76,17 +81,32 @@ def encode(level: int, span: int, summary: Summary) -> Row:
 
 def decode(row: Row) -> Summary | None:
     """Return the summary of a row, or None if the row is not one that `encode` made."""
-    level, span, views, visitors, users, checksum = row
-    if _checksum(level, span, views, visitors, users) != checksum:
+    if not _is_whole(row):
         return None
-    unpacked = decompress(views)
-    count = len(unpacked) // struct.calcsize("<IQ")
-    numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
+    _, _, views, visitors, users, _ = row
+    pages, counts = _unpack(views)
     return Summary(
-        Counter(dict(zip(numbers[:count], numbers[count:], strict=True))),
+        Counter(dict(zip(pages, counts, strict=True))),
         BitMap64.deserialize(visitors),
         BitMap.deserialize(users),
     )
+
+
+def decode_views(row: Row) -> int | None:
+    """Return how many views the summary of a row tells of, or None like `decode`."""
+    return sum(_unpack(row[2])[1]) if _is_whole(row) else None
+
+
+def _unpack(views: bytes) -> tuple[Sequence[int], Sequence[int]]:
+    """Return pages, and how often each was viewed."""
+    unpacked = decompress(views)
+    count = len(unpacked) // struct.calcsize("<IQ")
+    numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
+    return numbers[:count], numbers[count:]
+
+
+def _is_whole(row: Row) -> bool:
+    return _checksum(*row[:5]) == row[5]
 
 
 def _checksum(level: int, span: int, views: bytes, visitors: bytes, users: bytes) -> int:
