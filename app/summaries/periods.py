@@ -54,7 +54,9 @@ def active_users(
         for period, members in connection.execute(SELECT_ACTIVE, parameters):
             pairs = array("Q", json.loads(members))
             _, users = halves(pairs)
-            found[period] = Active(BitMap(array("I", users)), BitMap64(pairs) if with_tenants else BitMap64())
+            found[period] = Active(
+                BitMap(array("I", users)), BitMap64(pairs) if with_tenants else BitMap64()
+            )
     return found
 
 
