@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 from zlib import compress, crc32, decompress
@@ -68,8 +68,7 @@ class Summary:
 
 def encode(level: int, span: int, summary: Summary) -> Row:
     """Return the row of a span's summary."""
-    pages, counts = summary.views.keys(), summary.views.values()
-    views = compress(struct.pack(f"<{len(pages)}I{len(pages)}Q", *pages, *counts), level=1)
+    views = pack_views(summary.views)
     visitors, users = summary.visitors.serialize(), summary.users.serialize()
     return level, span, views, visitors, users, _checksum(level, span, views, visitors, users)
 
@@ -79,14 +78,21 @@ def decode(row: Row) -> Summary | None:
     level, span, views, visitors, users, checksum = row
     if _checksum(level, span, views, visitors, users) != checksum:
         return None
-    unpacked = decompress(views)
+    return Summary(unpack_views(views), BitMap64.deserialize(visitors), BitMap.deserialize(users))
+
+
+def pack_views(views: Mapping[int, int]) -> bytes:
+    """Return views by an integer as they are stored."""
+    form = f"<{len(views)}I{len(views)}Q"
+    return compress(struct.pack(form, *views.keys(), *views.values()), level=1)
+
+
+def unpack_views(packed: bytes) -> Counter[int]:
+    """Return the views that `pack_views` was given."""
+    unpacked = decompress(packed)
     count = len(unpacked) // struct.calcsize("<IQ")
     numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
-    return Summary(
-        Counter(dict(zip(numbers[:count], numbers[count:], strict=True))),
-        BitMap64.deserialize(visitors),
-        BitMap.deserialize(users),
-    )
+    return Counter(dict(zip(numbers[:count], numbers[count:], strict=True)))
 
 
 def _checksum(level: int, span: int, views: bytes, visitors: bytes, users: bytes) -> int:
