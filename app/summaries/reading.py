@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..kept import read_kept
 from .spans import HOUR, LENGTHS, joined, range_of_spans
-from .summary import Row, Summary, decode, decode_views
+from .summary import Row, Summary, decode, decode_total
 
 Part = TypeVar("Part")
 
@@ -65,7 +65,7 @@ def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
 
 def count_views(connection: sqlite3.Connection, start: int, end: int) -> int:
     """Return how many views there were in a range of seconds, as `summarize` tells them."""
-    parts, rest = cover(connection, start, end, decode_views)
+    parts, rest = cover(connection, start, end, decode_total)
     for a, b in rest:
         (rows,) = connection.execute(COUNT_VIEWS, {"start": a, "end": b}).fetchone()
         parts.append(rows)

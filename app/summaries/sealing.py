@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..database import Database
@@ -93,14 +94,26 @@ def seal(
     Leaves it where another thread is at it, or the database cannot be written to within so many
     seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
     """
+    with turn(database) as mine:
+        if mine:
+            closed = _closed(database)
+            for level, span in progress(_unsealed(database, start, end, closed)):
+                _seal(database, level, span, closed, patience)
+
+
+@contextmanager
+def turn(database: Database) -> Iterator[bool]:
+    """Tell whether this thread may seal; no other one does meanwhile.
+
+    Sealing ends where the database cannot be written to: an answer needs no summaries.
+    """
     if not database.sealing.acquire(blocking=False):
+        yield False
         return
     try:
-        closed = _closed(database)
-        for level, span in progress(_unsealed(database, start, end, closed)):
-            _seal(database, level, span, closed, patience)
+        yield True
     except ServiceUnavailable as error:
-        logger.info("page summaries are not stored: %s", error.description)
+        logger.info("summaries are not stored: %s", error.description)
     finally:
         database.sealing.release()
 

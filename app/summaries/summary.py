@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from zlib import compress, crc32, decompress
@@ -73,8 +73,7 @@ def halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
 
 def encode(level: int, span: int, summary: Summary) -> Row:
     """Return the row of a span's summary."""
-    pages, counts = summary.views.keys(), summary.views.values()
-    views = compress(struct.pack(f"<{len(pages)}I{len(pages)}Q", *pages, *counts), level=1)
+    views = pack_views(summary.views)
     visitors, users = summary.visitors.serialize(), summary.users.serialize()
     return level, span, views, visitors, users, _checksum(level, span, views, visitors, users)
 
@@ -84,25 +83,26 @@ def decode(row: Row) -> Summary | None:
     if not _is_whole(row):
         return None
     _, _, views, visitors, users, _ = row
-    pages, counts = _unpack(views)
-    return Summary(
-        Counter(dict(zip(pages, counts, strict=True))),
-        BitMap64.deserialize(visitors),
-        BitMap.deserialize(users),
-    )
+    return Summary(unpack_views(views), BitMap64.deserialize(visitors), BitMap.deserialize(users))
 
 
-def decode_views(row: Row) -> int | None:
+def decode_total(row: Row) -> int | None:
     """Return how many views the summary of a row tells of, or None like `decode`."""
-    return sum(_unpack(row[2])[1]) if _is_whole(row) else None
+    return unpack_views(row[2]).total() if _is_whole(row) else None
 
 
-def _unpack(views: bytes) -> tuple[Sequence[int], Sequence[int]]:
-    """Return pages, and how often each was viewed."""
-    unpacked = decompress(views)
+def pack_views(views: Mapping[int, int]) -> bytes:
+    """Return views by an integer as they are stored."""
+    form = f"<{len(views)}I{len(views)}Q"
+    return compress(struct.pack(form, *views.keys(), *views.values()), level=1)
+
+
+def unpack_views(packed: bytes) -> Counter[int]:
+    """Return the views that `pack_views` was given."""
+    unpacked = decompress(packed)
     count = len(unpacked) // struct.calcsize("<IQ")
     numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
-    return numbers[:count], numbers[count:]
+    return Counter(dict(zip(numbers[:count], numbers[count:], strict=True)))
 
 
 def _is_whole(row: Row) -> bool:
