@@ -29,7 +29,7 @@ class Summary:
     @classmethod
     def of(cls, viewed: "array[int]") -> Self:
         """Return the summary of views, each given as page * 2^32 + user."""
-        pages, users = halves(viewed)
+        pages, users = _halves(viewed)
         return cls(Counter(pages), BitMap64(viewed), BitMap(array("I", users)))
 
     @classmethod
@@ -58,13 +58,25 @@ class Summary:
                 del rest.views[page]
         return rest
 
+    def minus(self, others: Self) -> Self:
+        """Return the summary without what other users viewed in the same time."""
+        return type(self)(
+            self.views - others.views, self.visitors - others.visitors, self.users - others.users
+        )
+
     def unique_users(self, page: int) -> int:
         """Return how many users viewed a page."""
         count: int = self.visitors.range_cardinality(page << 32, (page + 1) << 32)
         return count
 
 
-def halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
+def users_in(pairs: Iterable[int]) -> BitMap:
+    """Return the users of pairs, each something * 2^32 + user."""
+    _, users = _halves(array("Q", pairs))
+    return BitMap(array("I", users))
+
+
+def _halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
     """Return the upper and the lower 32 bits of numbers."""
     both = memoryview(pairs).cast("B").cast("I")
     low = 0 if sys.byteorder == "little" else 1
@@ -89,6 +101,16 @@ def decode(row: Row) -> Summary | None:
 def decode_total(row: Row) -> int | None:
     """Return how many views the summary of a row tells of, or None like `decode`."""
     return unpack_views(row[2]).total() if _is_whole(row) else None
+
+
+def decode_visitors(row: Row) -> BitMap64 | None:
+    """Return the visitors of the summary of a row, or None like `decode`."""
+    return BitMap64.deserialize(row[3]) if _is_whole(row) else None
+
+
+def decode_users(row: Row) -> BitMap | None:
+    """Return the users of the summary of a row, or None like `decode`."""
+    return BitMap.deserialize(row[4]) if _is_whole(row) else None
 
 
 def pack_views(views: Mapping[int, int]) -> bytes:
