@@ -5,6 +5,7 @@ from itertools import groupby
 
 from flask import Response
 from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
 
 from ..database import current_database
 from ..errors import InvalidRequest
@@ -43,7 +44,9 @@ def user() -> Response:
     """Show what a user did, newest first."""
     controls = read_controls()
     database = current_database()
-    user_id = controls.get("id") or ""
+    user_id = controls.get("id")
+    if user_id is None:
+        raise NotFound
     entries, older = queries.user_entries(
         database,
         user_id,

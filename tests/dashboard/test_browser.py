@@ -52,12 +52,13 @@ def download(page: Page, name: str) -> list[dict[str, str]]:
     with page.expect_download() as found:
         page.get_by_role("link", name=f"CSV {name}", exact=True).click()
     assert found.value.suggested_filename.endswith(".csv")
-    text = Path(found.value.path()).read_text("utf-8-sig", newline="")
-    return list(csv.DictReader(io.StringIO(text)))
+    text = Path(found.value.path()).read_bytes().decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def test_somebody_signs_in_looks_and_signs_out(browser: Browser, saas: RunningServer) -> None:
-    with visiting(browser, saas.url) as page:
+    refused = ("Failed to load resource: the server responded with a status of 401 (UNAUTHORIZED)",)
+    with visiting(browser, saas.url, refused) as page:
         page.goto(f"{saas.url}/dashboard/pages?period=7d")
         expect(page).to_have_url(re.compile("/dashboard/sign-in"))
         page.get_by_label("Key of scope read").fill("saa_00000000_wrong")
@@ -294,9 +295,9 @@ def test_it_refreshes_itself_only_where_that_is_wanted(
 ) -> None:
     with signed_in(browser, saas) as page:
         page.clock.install()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         for query, loads in (("", 1), ("?refresh=60", 2)):
-            asked: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))  # type: ignore[misc]
             url = f"{saas.url}/dashboard/pages{query}"
             page.goto(url)
             page.clock.run_for(61_000)

@@ -110,6 +110,7 @@ def test_what_was_chosen_leads_from_page_to_page(client: FlaskClient) -> None:
 
 
 def test_no_control_is_lost_in_a_form(client: FlaskClient) -> None:
+    client.post("/v1/analysis/ingest/events", json={"type": "userinfo", "user_id": "ann"})
     page = client.get(f"{PATH}/pages?period=7d&lang=ja&sort=page_url&start=100").text
     search = page[page.index('role="search"') :]
     assert '<input type="hidden" name="period" value="7d">' in search

@@ -17,8 +17,10 @@ def test_every_text_is_translated_and_none_is_left_over() -> None:
 
 def test_a_translation_has_the_places_of_its_text() -> None:
     for message in stored():
-        places = [sorted(re.findall(r"%\(\w+\)s", text)) for text in (message.id, message.string)]
-        assert places[0] == places[1], message.id
+        text, translation = (
+            sorted(re.findall(r"%\(\w+\)s", str(each))) for each in (message.id, message.string)
+        )
+        assert text == translation, message.id
 
 
 def test_what_is_read_at_run_time_is_what_is_stored() -> None:
