@@ -58,12 +58,6 @@ class Summary:
                 del rest.views[page]
         return rest
 
-    def minus(self, others: Self) -> Self:
-        """Return the summary without what other users viewed in the same time."""
-        return type(self)(
-            self.views - others.views, self.visitors - others.visitors, self.users - others.users
-        )
-
     def unique_users(self, page: int) -> int:
         """Return how many users viewed a page."""
         count: int = self.visitors.range_cardinality(page << 32, (page + 1) << 32)

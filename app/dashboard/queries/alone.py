@@ -6,11 +6,10 @@ so it is imported when the first question needs it.
 
 import json
 import sqlite3
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 from pyroaring import BitMap, BitMap64
 
@@ -22,14 +21,15 @@ from ...metrics.queries import most_viewed
 from ...summaries.periods import active_users
 from ...summaries.reading import SELECT_SUMMARIES, summarize
 from ...summaries.sealing import extent, seal
-from ...summaries.spans import joined, range_of_spans
-from ...summaries.summary import Row, Summary, decode_users, decode_visitors, users_in
+from ...summaries.spans import HOUR, joined, range_of_spans
+from ...summaries.summary import Row, decode_users, decode_visitors, users_in
 from ...user_analysis.queries import BLOCK
 from ..selection import Days
+from .pages import Page, PageTotals
 from .views import count_page_by_day
 from .who import NO_ONE, users_of
 
-HOURS = 4
+HOURS = BLOCK // HOUR
 """The hours of a block of histories."""
 
 # Also those who called without an environment, and so were active nowhere.
@@ -49,27 +49,34 @@ where block between :first and :last
 group by block
 """
 
-SELECT_VIEWED = """
-select json_group_array(referer.page_id << 32 | behavior.user_id)
+# A seek for each user.
+SELECT_REFERERS = """
+select json_group_array(behavior.referer_id)
 from json_each(:users) as wanted
 cross join behavior on behavior.block = :block and behavior.user_id = wanted.value
-cross join referer on referer.id = behavior.referer_id
 where behavior.timestamp between :start and :end
 """
 
-SELECT_PAGE_VIEWED = """
-select behavior.timestamp, behavior.user_id
+COUNT_VIEWS = """
+select count(*)
 from json_each(:users) as wanted
 cross join behavior on behavior.block = :block and behavior.user_id = wanted.value
 cross join referer on referer.id = behavior.referer_id
 where behavior.timestamp between :start and :end and referer.page_id = :page
 """
 
+SELECT_PAGES = """
+select id, page_id
+from referer
+where id in (select value from json_each(:referers))
+"""
+
 Blocks = Mapping[int, BitMap]
 """Users by the block of histories in which they viewed something."""
 
 
-class Alone(NamedTuple):
+@dataclass(frozen=True)
+class Alone:
     """The users of a tenant who were in no other."""
 
     users: BitMap
@@ -79,59 +86,60 @@ class Alone(NamedTuple):
     """The timestamp since when that is known."""
 
 
-class Viewers(NamedTuple):
-    """Who viewed something from one second to another."""
+@dataclass(frozen=True)
+class Views:
+    """The views from one second to another, in one state of the data, with who they are of."""
 
     connection: sqlite3.Connection
     start: int
     end: int
-    alone: Blocks
-    """The users of a tenant who were in no other."""
-    others: Blocks
-    left_out: int
-
-    @property
-    def others_are_fewer(self) -> bool:
-        """Whether it takes less to take the others away from all."""
-        return sum(map(len, self.others.values())) < sum(map(len, self.alone.values()))
+    alone: Alone
+    counted: Blocks
+    """The users whose views are counted one by one."""
+    of_others: bool
+    """Whether these are all but those who were in no other tenant, since they are fewer."""
 
 
-def summarize_alone(
-    database: Database, tenant_id: str, days: Days
-) -> tuple[Summary, list[tuple[int, str, int]], int]:
-    """Return what was viewed, its pages with URL and views, and how many users are left out."""
-    with _viewers(database, tenant_id, days, decode_users) as viewers:
-        if viewers.others_are_fewer:
-            summary = summarize(viewers.connection, viewers.start, viewers.end)
-            summary = summary.minus(_summarize(viewers, viewers.others))
-        else:
-            summary = _summarize(viewers, viewers.alone)
-        return summary, most_viewed(viewers.connection, summary.views), viewers.left_out
+def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
+    """Return what was viewed in some days."""
+    with _viewing(database, tenant_id, days, decode_users) as views:
+        whole = summarize(views.connection, views.start, views.end)
+        by_page = _count_by_page(views)
+        if views.of_others:
+            by_page = whole.views - by_page
+        alone = BitMap64(views.alone.users)
+        pages = [
+            Page(url, count, whole.visitors.intersection_cardinality(alone.shift(page << 32)))
+            for page, url, count in most_viewed(views.connection, by_page)
+        ]
+        users = whole.users.intersection_cardinality(views.alone.users)
+    return PageTotals(by_page.total(), users, pages, views.alone.left_out)
 
 
 def count_page_alone(
-    database: Database, tenant_id: str, page: int, days: Days
+    database: Database, tenant_id: str, page: int, pairs: BitMap64, days: Days
 ) -> dict[int, tuple[int, int]]:
-    """Return the views and users of a page on each day that it was viewed."""
-    pairs_of_page = BitMap64(range(page << 32, (page + 1) << 32))
+    """Return the views and users of a page on each day, like `count_page_by_day`."""
+    calendar = database.calendar
 
     def decode(row: Row) -> BitMap | None:
         visitors = decode_visitors(row)
-        return None if visitors is None else users_in(visitors & pairs_of_page)
+        return None if visitors is None else users_in(visitors & pairs)
 
-    calendar = database.calendar
-    with _viewers(database, tenant_id, days, decode) as viewers:
-        if not viewers.others_are_fewer:
-            return _count_page(viewers, viewers.alone, page, calendar)
-        known = Days(max(days.first, calendar.day_of(viewers.start)), days.last)
-        counts = count_page_by_day(viewers.connection, calendar, page, known)
-        for day, (views, users) in _count_page(viewers, viewers.others, page, calendar).items():
-            counts[day] = counts[day][0] - views, counts[day][1] - users
-        return {day: count for day, count in counts.items() if any(count)}
+    with _viewing(database, tenant_id, days, decode) as views:
+        by_day = _count_by_day(views, calendar, page)
+        known = Days(max(days.first, calendar.day_of(views.start)), days.last)
+        mine = pairs & BitMap64(views.alone.users).shift(page << 32)
+        counts = count_page_by_day(views.connection, calendar, page, mine, known)
+    return {
+        day: (count - by_day[day] if views.of_others else by_day[day], users)
+        for day, (count, users) in counts.items()
+        if users
+    }
 
 
 def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
-    """Return the users of a tenant who were in no other in the months of some days.
+    """Return the users of a tenant who were in no other in the months that some days are in.
 
     Calls and creations without a tenant are in no other.
     """
@@ -142,25 +150,20 @@ def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
         tenant = find_tenant(connection, tenant_id) or NO_ONE
         none = find_tenant(connection, NO_TENANT) or NO_ONE
         parameters = days._asdict() | {"tenant": tenant, "none": none}
-        callers = [
-            BitMap(json.loads(ids)) for (ids,) in connection.execute(SELECT_CALLERS, parameters)
-        ]
+        callers = connection.execute(SELECT_CALLERS, parameters).fetchall()
         kept = read_kept(connection)
     own = users_of(members, tenant)
     for each in (tenant, none):
         members.remove_range(each << 32, (each + 1) << 32)
-    alone = own.difference(users_in(members), *callers)
+    alone = own.difference(users_in(members), *(BitMap(json.loads(ids)) for (ids,) in callers))
     return Alone(alone, len(own) - len(alone), max(kept.histories, kept.counts))
 
 
 @contextmanager
-def _viewers(
+def _viewing(
     database: Database, tenant_id: str, days: Days, decode: Callable[[Row], BitMap | None]
-) -> Iterator[Viewers]:
-    """Give who viewed something, with the state of the data that it was read from.
-
-    `decode` returns the users of the summary of an hour.
-    """
+) -> Iterator[Views]:
+    """Give the views of some days; `decode` returns the users of the summary of an hour."""
     start, end = days.seconds(database.calendar)
     seal(database, start, end)
     with database.reading() as connection:
@@ -169,69 +172,77 @@ def _viewers(
         alone = find_alone(database, tenant_id, days)
         start = max(start, alone.since)
         known = {block: found for block, found in users.items() if block >= start // BLOCK}
-        yield Viewers(
-            connection,
-            start,
-            end,
-            {block: found & alone.users for block, found in known.items()},
-            {block: found - alone.users for block, found in known.items()},
-            alone.left_out,
-        )
+        mine = {block: found & alone.users for block, found in known.items()}
+        others = {block: found - alone.users for block, found in known.items()}
+        if _size(others) < _size(mine):
+            yield Views(connection, start, end, alone, others, of_others=True)
+        else:
+            yield Views(connection, start, end, alone, mine, of_others=False)
+
+
+def _size(blocks: Blocks) -> int:
+    return sum(map(len, blocks.values()))
 
 
 def _users_by_block(
-    connection: sqlite3.Connection,
-    start: int,
-    end: int,
-    decode: Callable[[Row], BitMap | None],
-) -> dict[int, BitMap]:
+    connection: sqlite3.Connection, start: int, end: int, decode: Callable[[Row], BitMap | None]
+) -> Blocks:
     """Return who viewed something in each block of histories that a range of seconds touches.
 
-    Where an hour has no summary, it is all users of its block.
+    Where an hour has no summary, these are all users of its block.
     """
     begin, behind = extent(connection)
     if begin is None:
         return {}
     blocks = range(max(start // BLOCK, begin // HOURS), min(end // BLOCK, behind // HOURS) + 1)
+    hours = range_of_spans(0, blocks.start * HOURS, blocks.stop * HOURS - 1)
     users: defaultdict[int, BitMap] = defaultdict(BitMap)
     summaries: Counter[int] = Counter()
-    hours = range_of_spans(0, blocks.start * HOURS, blocks.stop * HOURS - 1)
     for row in connection.execute(SELECT_SUMMARIES, hours):
         found = decode(row)
         if found is not None:
-            users[row[1] // HOURS] |= found
-            summaries[row[1] // HOURS] += 1
-    missing = joined([(block, block + 1) for block in blocks if summaries[block] < HOURS])
-    for first, last in missing:
-        of_rows = connection.execute(SELECT_USERS, {"first": first, "last": last - 1})
-        users.update({block: BitMap(json.loads(ids)) for block, ids in of_rows})
+            block = row[1] // HOURS
+            users[block] |= found
+            summaries[block] += 1
+    missing = [(block, block + 1) for block in blocks if summaries[block] < HOURS]
+    for first, behind in joined(missing):
+        rows = connection.execute(SELECT_USERS, {"first": first, "last": behind - 1})
+        users.update({block: BitMap(json.loads(ids)) for block, ids in rows})
     return users
 
 
-def _summarize(viewers: Viewers, users: Blocks) -> Summary:
-    """Return the summary of what some of the viewers viewed, from the rows."""
-    viewed = array("Q")
-    for (pairs,) in _rows(viewers, users, SELECT_VIEWED):
-        viewed.extend(json.loads(pairs))
-    return Summary.of(viewed)
+def _count_by_page(views: Views) -> Counter[int]:
+    by_referer: Counter[int] = Counter()
+    for block, users in views.counted.items():
+        parameters = _parameters(views, block, users)
+        (referers,) = views.connection.execute(SELECT_REFERERS, parameters).fetchone()
+        by_referer.update(json.loads(referers))
+    by_page: Counter[int] = Counter()
+    referers = json.dumps(list(by_referer))
+    for referer, page in views.connection.execute(SELECT_PAGES, {"referers": referers}):
+        by_page[page] += by_referer[referer]
+    return by_page
 
 
-def _count_page(
-    viewers: Viewers, users: Blocks, page: int, calendar: Calendar
-) -> dict[int, tuple[int, int]]:
-    """Return the views of a page by some of the viewers, and how many these are, by day."""
-    views: Counter[int] = Counter()
-    visitors: defaultdict[int, set[int]] = defaultdict(set)
-    for timestamp, user in _rows(viewers, users, SELECT_PAGE_VIEWED, page):
-        day = calendar.day_of(timestamp)
-        views[day] += 1
-        visitors[day].add(user)
-    return {day: (count, len(visitors[day])) for day, count in views.items()}
+def _count_by_day(views: Views, calendar: Calendar, page: int) -> Counter[int]:
+    by_day: Counter[int] = Counter()
+    for block, users in views.counted.items():
+        if not users:
+            continue
+        parameters = _parameters(views, block, users) | {"page": page}
+        start, end = max(views.start, block * BLOCK), min(views.end, (block + 1) * BLOCK - 1)
+        for day in range(calendar.day_of(start), calendar.day_of(end) + 1):
+            first, last = Days(day, day).seconds(calendar)
+            parameters |= {"start": max(start, first), "end": min(end, last)}
+            (count,) = views.connection.execute(COUNT_VIEWS, parameters).fetchone()
+            by_day[day] += count
+    return by_day
 
 
-def _rows(viewers: Viewers, users: Blocks, sql: str, page: int | None = None) -> Iterator[Any]:
-    """Yield the rows of a query for users in each block: a seek for each of them."""
-    parameters: dict[str, object] = {"start": viewers.start, "end": viewers.end, "page": page}
-    for block, found in users.items():
-        parameters |= {"block": block, "users": json.dumps(list(found))}
-        yield from viewers.connection.execute(sql, parameters)
+def _parameters(views: Views, block: int, users: BitMap) -> dict[str, object]:
+    return {
+        "start": views.start,
+        "end": views.end,
+        "block": block,
+        "users": json.dumps(list(users)),
+    }

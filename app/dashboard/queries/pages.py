@@ -60,11 +60,9 @@ def views_by_day(database: Database, days: Days) -> dict[int, int]:
 def page_totals(database: Database, days: Days, tenant_id: str | None = None) -> PageTotals:
     """Return what was viewed; of a tenant, by those of its users who were in no other."""
     if tenant_id is not None:
-        from .alone import summarize_alone
+        from .alone import total_alone
 
-        summary, viewed, left_out = summarize_alone(database, tenant_id, days)
-        pages = [Page(url, views, summary.unique_users(page)) for page, url, views in viewed]
-        return PageTotals(summary.views.total(), len(summary.users), pages, left_out)
+        return total_alone(database, tenant_id, days)
     start, end = days.seconds(database.calendar)
     told = get_page_statistics(database, start_timestamp=start, end_timestamp=end)
     pages = [Page(*page.values()) for page in told["page_statistics"]]
@@ -80,7 +78,7 @@ def page_by_day(
     """
     from ...summaries.sealing import seal
     from .alone import count_page_alone
-    from .views import count_page_by_day
+    from .views import count_page_by_day, pairs_of
 
     with database.reading() as connection:
         found = connection.execute(FIND_PAGE, (url,)).fetchone()
@@ -88,10 +86,10 @@ def page_by_day(
         return {}
     (page,) = found
     if tenant_id is not None:
-        return count_page_alone(database, tenant_id, page, days)
+        return count_page_alone(database, tenant_id, page, pairs_of(page), days)
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
-        return count_page_by_day(connection, database.calendar, page, days)
+        return count_page_by_day(connection, database.calendar, page, pairs_of(page), days)
 
 
 def actions_of(referer: str) -> set[str]:

@@ -50,13 +50,15 @@ order by active_users.env_id
 
 SELECT_LARGEST = """
 select tenant.name
-from active_users
-join tenant on tenant.id = active_users.tenant_id
-where active_users.monthly = 0
-  and active_users.period between :first and :last
-  and coalesce(active_users.put, active_users.computed) > 0
-group by tenant.id
-order by sum(cast(coalesce(active_users.put, active_users.computed) as real)) desc, tenant.name
+from (
+  select tenant_id, sum(cast(coalesce(put, computed) as real)) as users
+  from active_users
+  where monthly = 0 and period between :first and :last
+  group by tenant_id
+)
+join tenant on tenant.id = tenant_id
+where users > 0
+order by users desc, tenant.name
 limit :limit
 """
 

@@ -25,19 +25,26 @@ def count_by_day(connection: sqlite3.Connection, calendar: Calendar, days: Days)
 
 
 def count_page_by_day(
-    connection: sqlite3.Connection, calendar: Calendar, page: int, days: Days
+    connection: sqlite3.Connection, calendar: Calendar, page: int, pairs: BitMap64, days: Days
 ) -> dict[int, tuple[int, int]]:
-    """Return the views and users of a page on each day that it was viewed."""
-    of_page = BitMap64(range(page << 32, (page + 1) << 32))
+    """Return on each day that a page was viewed its views, and its users by `pairs`.
+
+    A pair is page * 2^32 + user.
+    """
     counts = {}
     for day in _days_with_views(connection, calendar, days):
         parts, rest = cover(connection, *Days(day, day).seconds(calendar), decode)
         parts += [read_rows(connection, start, end) for start, end in rest]
         views = sum(part.views[page] for part in parts)
         if views:
-            visitors = BitMap64.union(BitMap64(), *(part.visitors & of_page for part in parts))
+            visitors = BitMap64.union(BitMap64(), *(part.visitors & pairs for part in parts))
             counts[day] = views, len(visitors)
     return counts
+
+
+def pairs_of(page: int) -> BitMap64:
+    """Return all pairs of a page and a user."""
+    return BitMap64(range(page << 32, (page + 1) << 32))
 
 
 def _days_with_views(connection: sqlite3.Connection, calendar: Calendar, days: Days) -> range:

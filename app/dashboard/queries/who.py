@@ -16,7 +16,7 @@ from ...summaries.periods import active_users
 from ...summaries.summary import users_in
 from ..selection import Scope
 
-PAYS = 5
+PAYS = 10
 """So many rows of a tenant are read in the time that each tenant takes in a summary of all."""
 
 NO_ONE = 0
