@@ -122,6 +122,22 @@ create table page_sealing (
   primary key (level, span)
 ) strict, without rowid;
 
+-- Period summaries --------------------------------------------------------------------------
+
+-- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
+-- takes it out, also while it is being made, so that it is not stored. See app/summaries/kinds.py.
+create table period_summary (
+  data     text    not null check (data in ('users', 'members', 'actions')),
+  monthly  integer not null check (monthly in (0, 1)),
+  period   integer not null,           -- month if monthly, else day
+  token    integer not null,           -- of the one who makes it
+  content  blob,                       -- null: it is being made
+  checksum integer,                    -- CRC-32 of all of the above but the token
+  primary key (data, monthly, period),
+  check (not (monthly and data = 'actions')),
+  check ((content is null) = (checksum is null))
+) strict;
+
 -- Retention ---------------------------------------------------------------------------------
 
 -- Since when data are kept, where older ones were pruned. Nothing is taken in from before that.

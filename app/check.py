@@ -11,7 +11,7 @@ from .backup import UNREADABLE
 from .days import Calendar
 from .dictionary import SELECT_SETTINGS, read_page_rule
 from .migrations import FIXED
-from .summaries import sealing
+from .summaries import periods, sealing
 from .summaries.spans import LENGTHS
 
 SHOWN = 20
@@ -177,11 +177,17 @@ def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{type_} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
 
 
-def _summaries(connection: sqlite3.Connection) -> Iterator[str]:
+def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
     for level, span, reason in sealing.check(connection, iter):
         hours = LENGTHS[level]
         begin = datetime.fromtimestamp(span * hours * 3600, UTC)
         yield f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}"
+
+
+def _period_summaries(connection: sqlite3.Connection) -> Iterator[str]:
+    calendar = Calendar(dict(connection.execute(SELECT_SETTINGS))["time_zone"])
+    for data, date, reason in periods.check(connection, calendar, iter):
+        yield f"{date}, {data}: {reason}"
 
 
 CHECKS = (
@@ -192,6 +198,7 @@ CHECKS = (
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),
     Check("calls of users", _user_calls, RESTORE),
-    Check("page summaries", _summaries, REBUILD),
+    Check("page summaries", _page_summaries, REBUILD),
+    Check("period summaries", _period_summaries, REBUILD),
 )
 """In the order in which they are run."""

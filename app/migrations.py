@@ -98,6 +98,17 @@ MIGRATIONS: tuple[str, ...] = (
       last_used_at integer
     ) strict;
     create unique index link_name on link (name) where revoked_at is null;
+    create table period_summary (
+      data     text    not null check (data in ('users', 'members', 'actions')),
+      monthly  integer not null check (monthly in (0, 1)),
+      period   integer not null,
+      token    integer not null,
+      content  blob,
+      checksum integer,
+      primary key (data, monthly, period),
+      check (not (monthly and data = 'actions')),
+      check ((content is null) = (checksum is null))
+    ) strict;
     """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""

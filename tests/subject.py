@@ -34,6 +34,7 @@ delete from active_users;
 delete from event_id;
 delete from page_summary;
 delete from page_sealing;
+delete from period_summary;
 delete from referer;
 delete from page;
 delete from user;

@@ -168,6 +168,7 @@ class TestMigration:
                 drop table user_call;
                 drop table kept;
                 drop table audit;
+                drop table period_summary;
                 alter table key drop column last_used_at;
                 drop table page_summary;
                 drop table page_sealing;

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..config import Settings
 from ..database import Database
 from ..dictionary import PageRule, read_page_rule
-from ..summaries import sealing
+from ..summaries import periods, sealing
 from ..summaries.dropping import drop_all
 from ..summaries.spans import LENGTHS
 from .command import Group
@@ -34,7 +34,7 @@ SWITCH = click.Choice(["on", "off"])
     examples=["saasus-analysis summaries check", "saasus-analysis summaries rebuild"],
 )
 def group() -> None:
-    """Check, rebuild or drop the summaries behind page statistics."""
+    """Check, rebuild or drop the summaries behind page statistics and the dashboard."""
 
 
 @group.command(
@@ -48,21 +48,27 @@ def check_summaries(as_json: bool, database: Path | None) -> None:
 
     Lists those that are wrong, and exits with 1 if there are some.
     """
-    wrong = []
+    wrong, wrong_periods = [], []
     with open_database(database) as opened, opened.reading() as connection:
-        for level, span, reason in sealing.check(connection, _bar("checked")):
+        for level, span, reason in sealing.check(connection, _bar("pages checked", "span")):
             hours = LENGTHS[level]
             wrong.append({"begin": span * hours * 3600, "hours": hours, "reason": reason})
             if not as_json:
                 begin = datetime.fromtimestamp(span * hours * 3600, UTC)
                 tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
+        bar = _bar("periods checked", "period")
+        for data, date, reason in periods.check(connection, opened.calendar, bar):
+            wrong_periods.append({"data": data, "date": date, "reason": reason})
+            if not as_json:
+                tqdm.write(f"{date}, {data}: {reason}")
         path = opened.path
+    count = len(wrong) + len(wrong_periods)
     if as_json:
-        print_json({"database": str(path), "wrong": wrong})
-        sys.exit(1 if wrong else 0)
-    if wrong:
+        print_json({"database": str(path), "wrong": wrong, "wrong_periods": wrong_periods})
+        sys.exit(1 if count else 0)
+    if count:
         raise click.ClickException(
-            f"{len(wrong)} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
+            f"{count} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
         )
     click.echo("all summaries are right")
 
@@ -88,7 +94,8 @@ def rebuild_summaries(
     """
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
     with closing(Database.open(replace(wanted, keep_query=None, collapse_ids=None))) as opened:
-        sealing.rebuild(opened, _rule(opened, wanted), _bar("sealed"))
+        sealing.rebuild(opened, _rule(opened, wanted), _bar("pages sealed", "span"))
+        periods.seal_all(opened, _bar("periods sealed", "period"))
 
 
 @group.command("drop", examples=["saasus-analysis summaries drop"])
@@ -110,5 +117,5 @@ def _rule(database: Database, wanted: Settings) -> PageRule:
     return rule
 
 
-def _bar(what: str) -> sealing.Progress:
-    return lambda spans: progress_bar(spans, desc=what, unit="span")
+def _bar(what: str, unit: str) -> sealing.Progress:
+    return lambda items: progress_bar(items, desc=what, unit=unit)

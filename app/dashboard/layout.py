@@ -8,11 +8,13 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from ..database import current_database
+from ..days import month_of
 from ..dictionary import NO_TENANT
 from ..kept import kept_of
 from . import queries
 from .controls import LANGUAGES, Controls
 from .languages import day
+from .tables import Column
 from .tenants import INACTIVE_DAYS
 
 OFFERED = 100
@@ -28,6 +30,7 @@ def context() -> dict[str, Any]:
         "has_data": partial(queries.has_data, database),
         "home": url_for(".overview", lang=request.args.get("lang")),
         "inactive": is_inactive,
+        "is_going_on": is_going_on,
         "language": str(get_locale()),
         "languages": languages,
         "navigation": navigation,
@@ -114,6 +117,11 @@ def offered_tenants(controls: Controls) -> list[str]:
 def is_inactive(controls: Controls, last_day: int) -> bool:
     """Tell whether a tenant whose last activity was on a day counts as inactive now."""
     return controls.today - last_day >= INACTIVE_DAYS
+
+
+def is_going_on(controls: Controls, column: Column, period: int) -> bool:
+    """Tell whether a day or month of a table is not over."""
+    return period >= (month_of(controls.today) if column.kind == "month" else controls.today)
 
 
 def notices_of(controls: Controls) -> list[str]:

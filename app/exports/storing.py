@@ -97,7 +97,7 @@ def store(
         (line, (each["timestamp"], users[each["user_id"]]), referers[each["referer"]])
         for line, each in loaded["history"]
     ]
-    _store_histories(connection, entries, report)
+    _store_histories(connection, calendar, entries, report)
     active: ActiveUsers = defaultdict(set)
     for _, each in loaded["active-user"]:
         active[_place(each, tenants)].add(users[each["user_id"]])
@@ -138,6 +138,7 @@ def _place(record: dict[str, Any], tenants: dict[str, int]) -> tuple[bool, int, 
 
 def _store_histories(
     connection: sqlite3.Connection,
+    calendar: Calendar,
     entries: list[tuple[int, tuple[int, int], int]],
     report: Report,
 ) -> None:
@@ -161,7 +162,7 @@ def _store_histories(
             error = ValidationError("the user has other histories in this second", "timestamp")
             for line, _, _ in together:
                 report.refuse(line, error)
-    append_behaviors(connection, behaviors)
+    append_behaviors(connection, calendar, behaviors)
 
 
 def _known_histories(

@@ -13,6 +13,7 @@ from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
 from ..kept import Kept, kept_of, read_kept, too_old
+from ..summaries.dropping import drop_active
 from ..user_analysis.queries import append_behaviors
 from .events import Event, EventId, Reader, Report, events_stored
 
@@ -170,17 +171,20 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     connection.executemany(
         ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
     )
-    append_behaviors(connection, behaviors)
+    append_behaviors(connection, calendar, behaviors)
     mark_active(connection, active)
 
 
 def mark_active(connection: sqlite3.Connection, active: ActiveUsers) -> int:
     """Store who was active; return how many of these were not known."""
     total = 0
+    changed: set[tuple[bool, int]] = set()
     for key, users in sorted(active.items()):
         rows = [(*key, user) for user in sorted(users)]
         new = connection.executemany(MARK_ACTIVE, rows).rowcount
         if new:
             connection.execute(ADD_ACTIVE, (*key, new))
+            changed.add(key[:2])
         total += new
+    drop_active(connection, changed)
     return total

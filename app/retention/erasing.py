@@ -14,16 +14,13 @@ from pyroaring import BitMap
 
 from .. import audit
 from ..database import Database
-from ..dictionary import NO_TENANT
-from ..summaries.dropping import drop, stop_sealing
+from ..days import Calendar
+from ..dictionary import NO_TENANT, find_tenant, find_user
+from ..summaries.dropping import drop, drop_active, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.summary import Row, encode
 from .unused import Names, delete_unused, select_ids
-
-FIND_USER = "select id from user where name = ?"
-
-FIND_TENANT = "select id from tenant where name = ?"
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES = """
@@ -97,10 +94,15 @@ join tenant on tenant.id = user_call.tenant_id
 where user_id in (select value from json_each(:users)) and tenant.name not in (:name, :none)
 """
 
+DELETE_ACTIVE_OF_TENANT = """
+delete from active_user
+where tenant_id = :tenant
+returning monthly, period
+"""
+
 DELETE_OF_TENANT = (
     "delete from call_count where tenant_id = :tenant",
     "delete from active_users where tenant_id = :tenant",
-    "delete from active_user where tenant_id = :tenant",
     "delete from user_call where tenant_id = :tenant",
 )
 
@@ -129,10 +131,10 @@ class Erased:
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
     """Erase a user; return None if there is none of this id. A dry run changes nothing."""
     with database.erasing() as connection:
-        found = connection.execute(FIND_USER, (user_id,)).fetchone()
-        if found is None:
+        user = find_user(connection, user_id)
+        if user is None:
             return None
-        erased = _erase_users(connection, found)
+        erased = _erase_users(connection, database.calendar, [user])
         _finish(connection, database.clock.now(), "erase-user", erased, dry_run)
     return erased
 
@@ -143,15 +145,17 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
     Histories do not tell tenants: those of users who are in other tenants as well stay.
     """
     with database.erasing() as connection:
-        found = connection.execute(FIND_TENANT, (tenant_id,)).fetchone()
-        if found is None:
+        tenant = find_tenant(connection, tenant_id)
+        if tenant is None:
             return None
-        (tenant,) = found
         members = select_ids(connection, SELECT_MEMBERS, tenant=tenant)
         others = {"users": json.dumps(list(members)), "name": tenant_id, "none": NO_TENANT}
         shared = select_ids(connection, SELECT_SHARED, **others)
-        erased = _erase_users(connection, members - shared)
+        erased = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
+        drop_active(
+            connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, {"tenant": tenant}))
+        )
         for statement in DELETE_OF_TENANT:
             connection.execute(statement, {"tenant": tenant})
         erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
@@ -169,10 +173,12 @@ def _finish(
         audit.note(connection, now, action, asdict(erased))
 
 
-def _erase_users(connection: sqlite3.Connection, users: Collection[int]) -> Erased:
+def _erase_users(
+    connection: sqlite3.Connection, calendar: Calendar, users: Collection[int]
+) -> Erased:
     of_users = {"users": json.dumps(list(users))}
     entries = connection.execute(DELETE_ENTRIES, of_users).fetchall()
-    drop(connection, {timestamp for timestamp, _ in entries})
+    drop(connection, calendar, {timestamp for timestamp, _ in entries})
     stop_sealing(connection)
     viewed, seen = _erase_from_pruned(connection, BitMap(users))
     referers = {referer for _, referer in entries}
@@ -186,6 +192,7 @@ def _erase_users(connection: sqlite3.Connection, users: Collection[int]) -> Eras
             connection.execute(SUBTRACT_CALLS, (*key, count))
     active = Counter(connection.execute(DELETE_ACTIVE_USER, of_users))
     connection.executemany(SUBTRACT_ACTIVE, [(*key, count) for key, count in active.items()])
+    drop_active(connection, {key[:2] for key in active})
     connection.execute(DELETE_EMPTY)
 
     known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}

@@ -47,6 +47,7 @@ where period < iif(monthly, :month, :day) and computed > 0
 FORGET_USERS = (
     "delete from active_user where period < iif(monthly, :month, :day)",
     "delete from user_call where day < :day",
+    "delete from period_summary where period < iif(monthly, :month, :day)",
 )
 
 # One that begins before is made again, of what is kept, when a question needs it.

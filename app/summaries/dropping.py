@@ -6,6 +6,7 @@ Apart from the rest, which loads what a write does not need.
 import sqlite3
 from collections.abc import Iterable
 
+from ..days import Calendar
 from .spans import HOUR, LENGTHS, joined, range_of_spans
 
 DROP_SUMMARIES = """
@@ -20,6 +21,16 @@ where level = :level and span between :first and :last
 
 STOP_ALL_SEALING = "delete from page_sealing"
 
+DROP_ACTIONS = """
+delete from period_summary
+where data = 'actions' and monthly = 0 and period between :first and :last
+"""
+
+DROP_ACTIVE = """
+delete from period_summary
+where data in ('users', 'members') and monthly = ? and period = ?
+"""
+
 DROP_ALL = (
     """
     delete from page_summary
@@ -27,11 +38,15 @@ DROP_ALL = (
       coalesce((select since / 3600 from kept where data = 'histories'), 0)
     """,
     STOP_ALL_SEALING,
+    "delete from period_summary",
 )
 
 
-def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
-    """Drop the summaries that a write of rows with these timestamps makes wrong."""
+def drop(connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterable[int]) -> None:
+    """Drop the summaries that a write of histories with these timestamps makes wrong.
+
+    A day goes with the hours that it begins and ends in.
+    """
     hours = sorted({timestamp // HOUR for timestamp in timestamps})
     for first, last in joined([(hour, hour + 1) for hour in hours]):
         covering = [
@@ -40,6 +55,13 @@ def drop(connection: sqlite3.Connection, timestamps: Iterable[int]) -> None:
         ]
         connection.executemany(DROP_SUMMARIES, covering)
         connection.executemany(STOP_SEALING, covering)
+        days = {"first": calendar.day_of(first * HOUR), "last": calendar.day_of(last * HOUR - 1)}
+        connection.execute(DROP_ACTIONS, days)
+
+
+def drop_active(connection: sqlite3.Connection, periods: Iterable[tuple[bool, int]]) -> None:
+    """Drop who was active in periods, each with whether it is a month."""
+    connection.executemany(DROP_ACTIVE, sorted(periods))
 
 
 def stop_sealing(connection: sqlite3.Connection) -> None:

@@ -5,6 +5,7 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..database import Database
@@ -93,14 +94,26 @@ def seal(
     Leaves it where another thread is at it, or the database cannot be written to within so many
     seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
     """
+    with turn(database) as mine:
+        if mine:
+            closed = _closed(database)
+            for level, span in progress(_unsealed(database, start, end, closed)):
+                _seal(database, level, span, closed, patience)
+
+
+@contextmanager
+def turn(database: Database) -> Iterator[bool]:
+    """Tell whether this thread may seal; no other one does meanwhile.
+
+    Sealing ends where the database cannot be written to: an answer needs no summaries.
+    """
     if not database.sealing.acquire(blocking=False):
+        yield False
         return
     try:
-        closed = _closed(database)
-        for level, span in progress(_unsealed(database, start, end, closed)):
-            _seal(database, level, span, closed, patience)
+        yield True
     except ServiceUnavailable as error:
-        logger.info("page summaries are not stored: %s", error.description)
+        logger.info("summaries are not stored: %s", error.description)
     finally:
         database.sealing.release()
 
@@ -127,7 +140,7 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
             summaries = (summary for _, _, summary in pruned_summaries(connection) if summary)
             kept = {page for summary in summaries for page in summary.views}
             change_page_rule(connection, rule, kept)
-        first, last = _extent(connection)
+        first, last = extent(connection)
     if first is not None:
         seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
@@ -160,7 +173,7 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
     """
     found = []
     with database.reading() as connection:
-        begin_of_rows, end_of_rows = _extent(connection)
+        begin_of_rows, end_of_rows = extent(connection)
         if begin_of_rows is None:
             return []
         first = max(start // HOUR, begin_of_rows)
@@ -212,12 +225,12 @@ def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
     return int(count)
 
 
-def _extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
+def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
     """Return the hour that begins what can be summarized, and the one behind it; None for none."""
-    extent: tuple[int | None, int] = connection.execute(
+    hours: tuple[int | None, int] = connection.execute(
         SELECT_EXTENT, {"pruned": pruned_hours(connection)}
     ).fetchone()
-    return extent
+    return hours
 
 
 def _next(connection: sqlite3.Connection, hour: int) -> int:

@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from zlib import compress, crc32, decompress
@@ -29,9 +29,7 @@ class Summary:
     @classmethod
     def of(cls, viewed: "array[int]") -> Self:
         """Return the summary of views, each given as page * 2^32 + user."""
-        halves = memoryview(viewed).cast("B").cast("I")
-        low = 0 if sys.byteorder == "little" else 1
-        users, pages = halves[low::2], halves[1 - low :: 2]
+        pages, users = _halves(viewed)
         return cls(Counter(pages), BitMap64(viewed), BitMap(array("I", users)))
 
     @classmethod
@@ -60,33 +58,77 @@ class Summary:
                 del rest.views[page]
         return rest
 
+    def minus(self, others: Self) -> Self:
+        """Return the summary without what other users viewed in the same time."""
+        return type(self)(
+            self.views - others.views, self.visitors - others.visitors, self.users - others.users
+        )
+
     def unique_users(self, page: int) -> int:
         """Return how many users viewed a page."""
         count: int = self.visitors.range_cardinality(page << 32, (page + 1) << 32)
         return count
 
 
+def users_in(pairs: Iterable[int]) -> BitMap:
+    """Return the users of pairs, each something * 2^32 + user."""
+    _, users = _halves(array("Q", pairs))
+    return BitMap(array("I", users))
+
+
+def _halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
+    """Return the upper and the lower 32 bits of numbers."""
+    both = memoryview(pairs).cast("B").cast("I")
+    low = 0 if sys.byteorder == "little" else 1
+    return both[1 - low :: 2], both[low::2]
+
+
 def encode(level: int, span: int, summary: Summary) -> Row:
     """Return the row of a span's summary."""
-    pages, counts = summary.views.keys(), summary.views.values()
-    views = compress(struct.pack(f"<{len(pages)}I{len(pages)}Q", *pages, *counts), level=1)
+    views = pack_views(summary.views)
     visitors, users = summary.visitors.serialize(), summary.users.serialize()
     return level, span, views, visitors, users, _checksum(level, span, views, visitors, users)
 
 
 def decode(row: Row) -> Summary | None:
     """Return the summary of a row, or None if the row is not one that `encode` made."""
-    level, span, views, visitors, users, checksum = row
-    if _checksum(level, span, views, visitors, users) != checksum:
+    if not _is_whole(row):
         return None
-    unpacked = decompress(views)
+    _, _, views, visitors, users, _ = row
+    return Summary(unpack_views(views), BitMap64.deserialize(visitors), BitMap.deserialize(users))
+
+
+def decode_total(row: Row) -> int | None:
+    """Return how many views the summary of a row tells of, or None like `decode`."""
+    return unpack_views(row[2]).total() if _is_whole(row) else None
+
+
+def decode_visitors(row: Row) -> BitMap64 | None:
+    """Return the visitors of the summary of a row, or None like `decode`."""
+    return BitMap64.deserialize(row[3]) if _is_whole(row) else None
+
+
+def decode_users(row: Row) -> BitMap | None:
+    """Return the users of the summary of a row, or None like `decode`."""
+    return BitMap.deserialize(row[4]) if _is_whole(row) else None
+
+
+def pack_views(views: Mapping[int, int]) -> bytes:
+    """Return views by an integer as they are stored."""
+    form = f"<{len(views)}I{len(views)}Q"
+    return compress(struct.pack(form, *views.keys(), *views.values()), level=1)
+
+
+def unpack_views(packed: bytes) -> Counter[int]:
+    """Return the views that `pack_views` was given."""
+    unpacked = decompress(packed)
     count = len(unpacked) // struct.calcsize("<IQ")
     numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
-    return Summary(
-        Counter(dict(zip(numbers[:count], numbers[count:], strict=True))),
-        BitMap64.deserialize(visitors),
-        BitMap.deserialize(users),
-    )
+    return Counter(dict(zip(numbers[:count], numbers[count:], strict=True)))
+
+
+def _is_whole(row: Row) -> bool:
+    return _checksum(*row[:5]) == row[5]
 
 
 def _checksum(level: int, span: int, views: bytes, visitors: bytes, users: bytes) -> int:

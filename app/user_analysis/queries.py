@@ -6,7 +6,7 @@ from itertools import chain, count, groupby, repeat
 from typing import Any
 
 from ..database import Database
-from ..days import PERIODS
+from ..days import PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..errors import InvalidRequest
 from ..kept import read_kept, too_old
@@ -119,10 +119,12 @@ def update_user_behavior_histories_by_day(
         connection.executemany(
             INSERT_BEHAVIOR, zip(timestamps, repeat(user), count(seq), map(referers.get, urls))
         )
-        drop(connection, chain((at for (at,) in deleted), timestamps))
+        drop(connection, calendar, chain((at for (at,) in deleted), timestamps))
 
 
-def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, int, int]]) -> None:
+def append_behaviors(
+    connection: sqlite3.Connection, calendar: Calendar, behaviors: list[tuple[int, int, int]]
+) -> None:
     """Add entries, each a timestamp, user and referer, behind those that are there.
 
     Entries of one user and second keep their order.
@@ -130,7 +132,7 @@ def append_behaviors(connection: sqlite3.Connection, behaviors: list[tuple[int, 
     # In the order of the table, which spares SQLite from going to and fro in it.
     behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1]))
     connection.executemany(APPEND_BEHAVIOR, behaviors)
-    drop(connection, (timestamp for timestamp, _, _ in behaviors))
+    drop(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
 
 
 def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, Any]:

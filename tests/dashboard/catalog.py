@@ -1,7 +1,7 @@
 """The catalog of the dashboard's Japanese, kept beside the texts of templates and code.
 
-`python -m tests.dashboard.catalog` takes new texts into `messages.po`, drops those that are gone, and
-compiles what is translated.
+`python -m tests.dashboard.catalog` takes new texts into `messages.po`, drops what is gone,
+and compiles what is translated.
 """
 
 from datetime import UTC, datetime

@@ -193,7 +193,7 @@ def test_a_tenant_and_who_was_only_in_it_were_never_there(fed: list[Any]) -> Non
                 names = Dictionary(connection)
                 user, page = event["user_id"], event["referer"]
                 entry = event["timestamp"], names.users([user])[user], names.referers([page])[page]
-                users.append_behaviors(connection, [entry])
+                users.append_behaviors(connection, database.calendar, [entry])
         assert answers(database) == answers(other)
         assert_right(database)
 

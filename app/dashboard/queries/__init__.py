@@ -12,7 +12,7 @@ from .pages import (
     page_totals,
     views_by_day,
 )
-from .tenants import (
+from .tenant import (
     Environment,
     Tenant,
     environments,

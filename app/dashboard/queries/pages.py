@@ -1,10 +1,23 @@
 """Which pages were viewed, how often and by how many users."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from ...database import Database
+from ...metrics.queries import get_page_statistics
 from ..selection import Days
+
+FIND_PAGE = "select id from page where url = ?"
+
+SELECT_REFERERS = """
+select referer.id, referer.url
+from page
+join referer on referer.page_id = page.id
+where page.url = :url and instr(referer.url, 'action=')
+order by referer.id
+"""
 
 
 class Page(NamedTuple):
@@ -35,21 +48,67 @@ class Action(NamedTuple):
 
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
     """Return how many views there were on each day; a day without any has no number."""
-    raise NotImplementedError
+    # Bitmaps are loaded when the first question needs them.
+    from ...summaries.sealing import seal
+    from .views import count_by_day
+
+    seal(database, *days.seconds(database.calendar))
+    with database.reading() as connection:
+        return count_by_day(connection, database.calendar, days)
 
 
 def page_totals(database: Database, days: Days, tenant_id: str | None = None) -> PageTotals:
     """Return what was viewed; of a tenant, by those of its users who were in no other."""
-    raise NotImplementedError
+    if tenant_id is not None:
+        from .alone import summarize_alone
+
+        summary, viewed, left_out = summarize_alone(database, tenant_id, days)
+        pages = [Page(url, views, summary.unique_users(page)) for page, url, views in viewed]
+        return PageTotals(summary.views.total(), len(summary.users), pages, left_out)
+    start, end = days.seconds(database.calendar)
+    told = get_page_statistics(database, start_timestamp=start, end_timestamp=end)
+    pages = [Page(*page.values()) for page in told["page_statistics"]]
+    return PageTotals(told["total_page_views"], told["total_unique_users"], pages)
 
 
 def page_by_day(
     database: Database, url: str, days: Days, tenant_id: str | None = None
 ) -> dict[int, tuple[int, int]]:
-    """Return the views and users of a page on each day that it was viewed."""
-    raise NotImplementedError
+    """Return the views and users of a page on each day that it was viewed.
+
+    Of a tenant, they are those of `page_totals`.
+    """
+    from ...summaries.sealing import seal
+    from .alone import count_page_alone
+    from .views import count_page_by_day
+
+    with database.reading() as connection:
+        found = connection.execute(FIND_PAGE, (url,)).fetchone()
+    if found is None:
+        return {}
+    (page,) = found
+    if tenant_id is not None:
+        return count_page_alone(database, tenant_id, page, days)
+    seal(database, *days.seconds(database.calendar))
+    with database.reading() as connection:
+        return count_page_by_day(connection, database.calendar, page, days)
+
+
+def actions_of(referer: str) -> set[str]:
+    """Return what a referer names as an action, `?action=…`."""
+    query = referer.partition("#")[0].partition("?")[2]
+    return {value for name, value in parse_qsl(query) if name == "action"}
 
 
 def page_actions(database: Database, url: str, days: Days) -> list[Action]:
     """Return the actions on a page, most views first."""
-    raise NotImplementedError
+    from ...summaries.periods import action_views
+
+    by_referer = action_views(database, *days)
+    views: Counter[str] = Counter()
+    with database.reading() as connection:
+        for referer, address in connection.execute(SELECT_REFERERS, {"url": url}):
+            for name in actions_of(address):
+                views[name] += by_referer[referer]
+    actions = [Action(name, count) for name, count in views.items() if count]
+    return sorted(actions, key=lambda action: (-action.views, action.name))

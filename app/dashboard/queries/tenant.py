@@ -1,0 +1,159 @@
+"""Tenants and environments, with how they are used."""
+
+import json
+from typing import NamedTuple
+
+from ...database import Database
+from ...days import month_of
+from ...metrics.queries import count_calls_by_tenant
+from ..selection import Days, Scope
+from .active import active_by_day, active_by_month, active_in
+
+SELECT_TENANTS = "select id, name from tenant order by name"
+
+SELECT_LAST_DAYS = """
+select tenant_id, max(day)
+from (
+  select tenant_id, max(day) as day
+  from call_count
+  where type = 'userinfo'
+  group by tenant_id
+  union all
+  select tenant_id, max(period)
+  from active_users
+  where monthly = 0 and coalesce(put, computed) > 0
+  group by tenant_id
+)
+group by tenant_id
+order by tenant_id
+"""
+
+SELECT_ENVIRONMENTS = """
+select distinct env_id
+from active_users
+where monthly = 0
+  and period between :first and :last
+  and coalesce(put, computed) > 0
+order by env_id
+"""
+
+# A seek for each period: those of other tenants are not read.
+SELECT_ENVIRONMENTS_OF_TENANT = """
+select distinct active_users.env_id
+from json_each(:periods) as wanted
+cross join active_users
+  on active_users.monthly = json_extract(wanted.value, '$[0]')
+  and active_users.period = json_extract(wanted.value, '$[1]')
+  and active_users.tenant_id = (select id from tenant where name = :tenant_id)
+order by active_users.env_id
+"""
+
+SELECT_LARGEST = """
+select tenant.name
+from active_users
+join tenant on tenant.id = active_users.tenant_id
+where active_users.monthly = 0
+  and active_users.period between :first and :last
+  and coalesce(active_users.put, active_users.computed) > 0
+group by tenant.id
+order by sum(cast(coalesce(active_users.put, active_users.computed) as real)) desc, tenant.name
+limit :limit
+"""
+
+
+class Tenant(NamedTuple):
+    """A tenant: its active users, and its calls of GetUserInfo.
+
+    `active` are those of some days, and `active_before` of as many before them; None where it is
+    not known who they are.
+    """
+
+    tenant_id: str
+    today: int
+    this_month: int
+    active: int | None
+    active_before: int | None
+    calls: int
+    calls_before: int
+    last_day: int | None
+    """The last day with calls or active users."""
+
+
+class Environment(NamedTuple):
+    """The active users of an environment of a tenant; None as in `Tenant`."""
+
+    env_id: int
+    today: int
+    this_month: int
+    active: int | None
+    active_before: int | None
+
+
+def tenants(database: Database, days: Days) -> list[Tenant]:
+    """Return all tenants, by their ids."""
+    # Bitmaps are loaded when the first question needs them.
+    from .by_tenant import count_in_days, count_in_period
+
+    with database.reading() as connection:
+        names = dict(connection.execute(SELECT_TENANTS))
+        calls = count_calls_by_tenant(connection, *days)
+        calls_before = count_calls_by_tenant(connection, *days.before())
+        last_days = dict(connection.execute(SELECT_LAST_DAYS))
+    today = database.calendar.day_of(database.clock.now())
+    on_day = count_in_period(database, names, monthly=False, period=today)
+    in_month = count_in_period(database, names, monthly=True, period=month_of(today))
+    active = count_in_days(database, names, days)
+    active_before = count_in_days(database, names, days.before())
+    return [
+        Tenant(
+            name,
+            on_day[tenant],
+            in_month[tenant],
+            active[tenant],
+            active_before[tenant],
+            calls.get(tenant, 0),
+            calls_before.get(tenant, 0),
+            last_days.get(tenant),
+        )
+        for tenant, name in names.items()
+    ]
+
+
+def tenant_environments(database: Database, tenant_id: str, days: Days) -> list[Environment]:
+    """Return the environments of a tenant, by their ids."""
+    today = database.calendar.day_of(database.clock.now())
+    month = month_of(today)
+    looked_at = {*range(days.before().first, days.last + 1), today}
+    periods = [[False, day] for day in looked_at] + [[True, month]]
+    with database.reading() as connection:
+        rows = connection.execute(
+            SELECT_ENVIRONMENTS_OF_TENANT,
+            {"tenant_id": tenant_id, "periods": json.dumps(periods)},
+        ).fetchall()
+    found = []
+    for (env_id,) in rows:
+        scope = Scope(tenant_id, env_id)
+        found.append(
+            Environment(
+                env_id,
+                active_by_day(database, Days(today, today), scope).get(today, 0),
+                active_by_month(database, month, month, scope).get(month, 0),
+                active_in(database, days, scope),
+                active_in(database, days.before(), scope),
+            )
+        )
+    return found
+
+
+def environments(database: Database, days: Days) -> list[int]:
+    """Return the environments in which users were active."""
+    with database.reading() as connection:
+        rows = connection.execute(SELECT_ENVIRONMENTS, days._asdict()).fetchall()
+    return [env_id for (env_id,) in rows]
+
+
+def tenant_ids(database: Database, days: Days, limit: int) -> list[str]:
+    """Return the tenants in which users were active, those with the most users a day first."""
+    with database.reading() as connection:
+        rows = connection.execute(SELECT_LARGEST, days._asdict() | {"limit": limit}).fetchall()
+    return [name for (name,) in rows]

@@ -1,0 +1,109 @@
+"""Views with an action on a day: read from the rows, and as they are stored."""
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+
+from ..days import LAST_DAY, Calendar
+from ..kept import read_kept
+from ..user_analysis.queries import BLOCK
+from .sealing import COUNT_VIEWS
+from .summary import pack_views, unpack_views
+
+# A seek for each block: its rows are not read.
+SELECT_BLOCKS = """
+with recursive found (block) as (
+  select min(block)
+  from behavior
+  where block >= :start / 14400
+  union all
+  select (select min(block) from behavior where behavior.block > found.block)
+  from found
+  where found.block < :end / 14400
+)
+select block
+from found
+where block <= :end / 14400
+order by block
+"""
+
+SELECT_REFERERS = """
+select json_group_array(referer_id)
+from behavior
+where block between :start / 14400 and :end / 14400
+  and timestamp between :start and :end
+group by block
+order by block
+"""
+
+SELECT_URLS = """
+select id, url
+from referer
+where id in (select value from json_each(:referers)) and instr(url, 'action=')
+order by id
+"""
+
+# A query begins with the first question mark and ends where the fragment begins.
+_with_action = re.compile(r"[^?#]*\?(?:[^#]*&)?action=")
+
+
+@dataclass(frozen=True)
+class ActionKind:
+    """A summary of a day's views, by referer, of referers whose query has `action=`."""
+
+    data: str = "actions"
+    monthly: bool = False
+
+    def periods(
+        self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
+    ) -> list[int]:
+        """Return the days of a range, both ends inclusive, that may have rows.
+
+        Of a pruned day, rows of the hour in which it ended may be there still: they do not count.
+        """
+        kept = read_kept(connection).first_period("histories", calendar, monthly=False)
+        first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
+        parameters = {
+            "start": calendar.day_start(first),
+            "end": calendar.day_start(last + 1) - 1,
+        }
+        days: set[int] = set()
+        for (block,) in connection.execute(SELECT_BLOCKS, parameters):
+            begin, end = block * BLOCK, (block + 1) * BLOCK - 1
+            days.update(range(calendar.day_of(begin), calendar.day_of(end) + 1))
+        return sorted(day for day in days if first <= day <= last)
+
+    def has_rows(
+        self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
+    ) -> bool:
+        """Tell whether a day has so many rows."""
+        parameters = _seconds(calendar, period) | {"most": least}
+        (rows,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
+        return bool(rows >= least)
+
+    def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
+        """Return the content of the summary of a day, from its rows."""
+        views: Counter[int] = Counter()
+        for (referers,) in connection.execute(SELECT_REFERERS, _seconds(calendar, period)):
+            views.update(json.loads(referers))
+        urls = connection.execute(SELECT_URLS, {"referers": json.dumps(list(views))})
+        return pack_views({referer: views[referer] for referer, url in urls if has_action(url)})
+
+    def decode(self, content: bytes) -> Counter[int]:
+        """Return what a content tells: views by referer."""
+        return unpack_views(content)
+
+
+ACTIONS = ActionKind()
+
+
+def has_action(referer: str) -> bool:
+    """Tell whether a referer has a parameter `action` in its query."""
+    return bool(_with_action.match(referer))
+
+
+def _seconds(calendar: Calendar, day: int) -> dict[str, int]:
+    """Return the parameters of a query for the rows of a day."""
+    return {"start": calendar.day_start(day), "end": calendar.day_start(day + 1) - 1}

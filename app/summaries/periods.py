@@ -1,0 +1,217 @@
+"""Summaries of days and months: sealed, read and checked.
+
+A day or month that is over is sealed when a question first asks for it; where its rows are few,
+where another thread seals, or where the database cannot be written to, it is read from the rows.
+"""
+
+import secrets
+import sqlite3
+import struct
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+from pyroaring import BitMap, BitMap64
+
+from ..database import Database
+from ..days import FIRST_DAY, LAST_DAY, Calendar, format_day, format_month, month_of
+from .actions import ACTIONS, ActionKind
+from .active import MEMBERS, USERS, ActiveKind
+from .sealing import PATIENCE, Progress, turn
+
+PAYS = 1000
+"""A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
+
+Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind
+
+KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS]
+"""All that is summarized."""
+
+SELECT_SUMMARIES = """
+select period, content, checksum
+from period_summary
+where data = :data and monthly = :monthly and period between :first and :last
+  and content is not null
+order by period
+"""
+
+SELECT_SEALED = """
+select period
+from period_summary
+where data = :data and monthly = :monthly and period between :first and :last
+  and content is not null
+"""
+
+SELECT_ALL = """
+select data, monthly, period
+from period_summary
+where content is not null
+order by data, monthly, period
+"""
+
+BEGIN = """
+insert or replace into period_summary (data, monthly, period, token)
+values (:data, :monthly, :period, :token)
+"""
+
+END = """
+update period_summary
+set content = :content, checksum = :checksum
+where data = :data and monthly = :monthly and period = :period and token = :token
+"""
+
+
+@dataclass(frozen=True)
+class Active:
+    """Who was active in a day or month."""
+
+    users: BitMap
+    """The integers of users."""
+    members: BitMap64
+    """Tenant * 2^32 + user; empty unless asked for."""
+
+
+def active_users(
+    database: Database,
+    *,
+    monthly: bool,
+    first: int,
+    last: int,
+    env_id: int | None = None,
+    with_tenants: bool = False,
+) -> dict[int, Active]:
+    """Return who was active by day or month, in an environment or in all.
+
+    The periods are numbers of days or of months, inclusive; those without anybody are left out.
+    """
+    users, members = USERS[monthly], MEMBERS[monthly]
+    seal(database, [users, members] if with_tenants else [users], first, last)
+    calendar = database.calendar
+    active: dict[int, Active] = {}
+    with database.reading() as connection:
+        tenants = {}
+        if with_tenants:
+            for period, content in _read(connection, calendar, members, first, last):
+                tenants[period] = members.of(content, env_id)
+        for period, content in _read(connection, calendar, users, first, last):
+            if found := users.of(content, env_id):
+                active[period] = Active(found, tenants.get(period) or BitMap64())
+    return dict(sorted(active.items()))
+
+
+def action_views(database: Database, first: int, last: int) -> Counter[int]:
+    """Return the views by referer, of referers whose query has `action=`, in a range of days."""
+    seal(database, [ACTIONS], first, last)
+    views: Counter[int] = Counter()
+    with database.reading() as connection:
+        for _, content in _read(connection, database.calendar, ACTIONS, first, last):
+            views.update(ACTIONS.decode(content))
+    return views
+
+
+def seal(
+    database: Database,
+    kinds: Collection[Kind],
+    first: int,
+    last: int,
+    progress: Progress = lambda periods: periods,
+    patience: int | None = PATIENCE,
+) -> None:
+    """Seal the periods of a range that are over, where it pays; see `sealing.seal`."""
+    with turn(database) as mine:
+        if mine:
+            for kind, period in progress(_unsealed(database, kinds, first, last)):
+                _seal(database, kind, period, patience)
+
+
+def seal_all(database: Database, progress: Progress) -> None:
+    """Seal all that is over, where it pays."""
+    # Months are of smaller numbers than days.
+    seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
+
+
+def check(
+    connection: sqlite3.Connection, calendar: Calendar, progress: Progress
+) -> Iterator[tuple[str, str, str]]:
+    """Compare every summary with the rows; yield what it is of, its date and why it is wrong.
+
+    One is `damaged` (not what was stored once) or `differs`.
+    """
+    kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
+    for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
+        kind = kinds[data, bool(monthly)]
+        date = format_month(period) if monthly else format_day(period)
+        stored = dict(_stored(connection, kind, period, period))
+        if not stored:
+            yield data, date, "damaged"
+        elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
+            yield data, date, "differs"
+
+
+def _unsealed(
+    database: Database, kinds: Collection[Kind], first: int, last: int
+) -> list[tuple[Kind, int]]:
+    """Return the kinds and periods to seal for a question about a range."""
+    calendar = database.calendar
+    today = calendar.day_of(database.clock.now())
+    found: list[tuple[Kind, int]] = []
+    with database.reading() as connection:
+        for kind in kinds:
+            over = min(last, (month_of(today) if kind.monthly else today) - 1)
+            rows = connection.execute(SELECT_SEALED, _range(kind, first, over))
+            sealed = {period for (period,) in rows}
+            for period in kind.periods(connection, calendar, first, over):
+                if period not in sealed and kind.has_rows(connection, calendar, period, PAYS):
+                    found.append((kind, period))
+    return found
+
+
+def _seal(database: Database, kind: Kind, period: int, patience: int | None) -> None:
+    """Seal a period; leave it if it is written to in the meantime.
+
+    Such a write takes away what was begun, in the transaction that changes the rows.
+    """
+    key = {"data": kind.data, "monthly": kind.monthly, "period": period}
+    token = {"token": secrets.randbits(63)}
+    with database.writing(patience) as connection:
+        connection.execute(BEGIN, key | token)
+    with database.reading() as connection:
+        content = kind.make(connection, database.calendar, period)
+    made = {"content": content, "checksum": _checksum(kind, period, content)}
+    with database.writing(patience) as connection:
+        connection.execute(END, key | token | made)
+
+
+def _read(
+    connection: sqlite3.Connection, calendar: Calendar, kind: Kind, first: int, last: int
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the periods of a range with their contents, as stored or else made from the rows."""
+    stored = set()
+    for period, content in _stored(connection, kind, first, last):
+        stored.add(period)
+        yield period, content
+    for period in kind.periods(connection, calendar, first, last):
+        if period not in stored:
+            yield period, kind.make(connection, calendar, period)
+
+
+def _stored(
+    connection: sqlite3.Connection, kind: Kind, first: int, last: int
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the periods of a range that have summaries, with their contents; not damaged ones."""
+    for period, content, checksum in connection.execute(
+        SELECT_SUMMARIES, _range(kind, first, last)
+    ):
+        if checksum == _checksum(kind, period, content):
+            yield period, content
+
+
+def _range(kind: Kind, first: int, last: int) -> dict[str, object]:
+    """Return the parameters of a query for summaries."""
+    return {"data": kind.data, "monthly": kind.monthly, "first": first, "last": last}
+
+
+def _checksum(kind: Kind, period: int, content: bytes) -> int:
+    key = struct.pack("<?qq", kind.monthly, period, len(content))
+    return crc32(content, crc32(key, crc32(kind.data.encode())))
