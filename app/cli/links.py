@@ -77,7 +77,7 @@ def list_links(as_json: bool, database: Path | None) -> None:
         click.echo(line.format(link["name"], tenant, state(link, now), last_use(link)))
 
 
-@group.command("revoke", examples=["saasus-analysis links revoke board"])
+@group.command("revoke", examples=["saasus-analysis links revoke wall"])
 @link_name
 @database_option
 def revoke_link(name: str, database: Path | None) -> None:

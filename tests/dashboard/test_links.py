@@ -4,8 +4,11 @@ import json
 import logging
 import re
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -14,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser
 
 from app.auth import keys, links, public
 from app.database import Database
@@ -443,21 +446,42 @@ class TestInAFrame:
     ) -> None:
         at = ("--database", tmp_path / "a.db")
         path = run("links", "create", "board", *at).stdout.strip()
-        with serving(*at, ANALYSIS_FRAME_ORIGINS="http://portal.example") as server:
-
-            def show(route: Route) -> None:
-                frame = f'<iframe src="{server.url}{path}"></iframe>'
-                route.fulfill(body=frame, content_type="text/html")
-
-            context = browser.new_context()
+        with (
+            portal() as port,
+            serving(*at, ANALYSIS_FRAME_ORIGINS=f"http://localhost:{port}") as server,
+            closing(browser.new_context()) as context,
+        ):
             page = context.new_page()
-            for host, is_shown in (("portal.example", True), ("other.example", False)):
-                page.route(f"http://{host}/", show)
-                page.goto(f"http://{host}/")
+            for host, is_shown in (("localhost", True), ("127.0.0.1", False)):
+                page.goto(f"http://{host}:{port}/?{server.url}{path}")
                 page.wait_for_load_state("networkidle")
                 assert page.frames[1].url.startswith(server.url) == is_shown
             assert context.cookies() == []
-            context.close()
+
+
+class Portal(BaseHTTPRequestHandler):
+    """A site that shows in a frame what the query of its URL is."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b'<iframe src="%s"></iframe>' % self.path[2:].encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def portal() -> Iterator[int]:
+    with HTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class TestTheLog:
