@@ -84,6 +84,7 @@ def _active_by_month(controls: Controls) -> Table:
     last = month_of(controls.days.last)
     first = min(month_of(controls.days.first), last - MONTHS + 1)
     active = queries.active_by_month(current_database(), first, last, controls.scope)
+    first = min(active, default=last)
     return Table(
         "monthly",
         _("Active users by month"),
