@@ -65,6 +65,8 @@ class ActionKind:
         """
         kept = read_kept(connection).first_period("histories", calendar, monthly=False)
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
+        if first > last:
+            return []
         parameters = {
             "start": calendar.day_start(first),
             "end": calendar.day_start(last + 1) - 1,
