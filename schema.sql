@@ -92,6 +92,9 @@ create table active_users (
   primary key (monthly, period, tenant_id, env_id)
 ) strict, without rowid;
 
+-- The numbers that were put: few, where all are asked for them first.
+create index active_users_put on active_users (monthly, period, put) where put is not null;
+
 -- Which events are known already, so that a second delivery changes nothing.
 create table event_id (
   source text    not null,             -- client, eventbridge, eventbridge-log, apilog
@@ -127,14 +130,14 @@ create table page_sealing (
 -- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
 -- takes it out, also while it is being made, so that it is not stored. See app/summaries/kinds.py.
 create table period_summary (
-  data     text    not null check (data in ('users', 'members', 'actions')),
+  data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),
   period   integer not null,           -- month if monthly, else day
   token    integer not null,           -- of the one who makes it
   content  blob,                       -- null: it is being made
   checksum integer,                    -- CRC-32 of all of the above but the token
   primary key (data, monthly, period),
-  check (not (monthly and data = 'actions')),
+  check (not (monthly and data in ('actions', 'callers'))),
   check ((content is null) = (checksum is null))
 ) strict;
 

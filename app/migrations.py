@@ -99,16 +99,17 @@ MIGRATIONS: tuple[str, ...] = (
     ) strict;
     create unique index link_name on link (name) where revoked_at is null;
     create table period_summary (
-      data     text    not null check (data in ('users', 'members', 'actions')),
+      data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
       monthly  integer not null check (monthly in (0, 1)),
       period   integer not null,
       token    integer not null,
       content  blob,
       checksum integer,
       primary key (data, monthly, period),
-      check (not (monthly and data = 'actions')),
+      check (not (monthly and data in ('actions', 'callers'))),
       check ((content is null) = (checksum is null))
     ) strict;
+    create index active_users_put on active_users (monthly, period, put) where put is not null;
     """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""

@@ -169,6 +169,7 @@ class TestMigration:
                 drop table kept;
                 drop table audit;
                 drop table period_summary;
+                drop index active_users_put;
                 alter table key drop column last_used_at;
                 drop table page_summary;
                 drop table page_sealing;

@@ -13,7 +13,7 @@ from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
 from ..kept import Kept, kept_of, read_kept, too_old
-from ..summaries.dropping import drop_active
+from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
 from .events import Event, EventId, Reader, Report, events_stored
 
@@ -171,6 +171,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     connection.executemany(
         ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
     )
+    drop_callers(connection, {day for day, type_, *_ in user_calls if type_ == "userinfo"})
     append_behaviors(connection, calendar, behaviors)
     mark_active(connection, active)
 

@@ -16,7 +16,7 @@ from .. import audit
 from ..database import Database
 from ..days import Calendar
 from ..dictionary import NO_TENANT, find_tenant, find_user
-from ..summaries.dropping import drop, drop_active, stop_sealing
+from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.summary import Row, encode
@@ -100,10 +100,11 @@ where tenant_id = :tenant
 returning monthly, period
 """
 
+DELETE_CALLS_OF_TENANT = "delete from user_call where tenant_id = :tenant returning day"
+
 DELETE_OF_TENANT = (
     "delete from call_count where tenant_id = :tenant",
     "delete from active_users where tenant_id = :tenant",
-    "delete from user_call where tenant_id = :tenant",
 )
 
 DELETE_LINKS = "delete from link where tenant_id = :tenant"
@@ -153,12 +154,12 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         shared = select_ids(connection, SELECT_SHARED, **others)
         erased = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
-        drop_active(
-            connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, {"tenant": tenant}))
-        )
+        of_tenant = {"tenant": tenant}
+        drop_active(connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, of_tenant)))
+        drop_callers(connection, select_ids(connection, DELETE_CALLS_OF_TENANT, **of_tenant))
         for statement in DELETE_OF_TENANT:
-            connection.execute(statement, {"tenant": tenant})
-        erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
+            connection.execute(statement, of_tenant)
+        erased.links = connection.execute(DELETE_LINKS, of_tenant).rowcount
         delete_unused(connection, Names(tenants=[tenant]))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased
@@ -193,6 +194,7 @@ def _erase_users(
     active = Counter(connection.execute(DELETE_ACTIVE_USER, of_users))
     connection.executemany(SUBTRACT_ACTIVE, [(*key, count) for key, count in active.items()])
     drop_active(connection, {key[:2] for key in active})
+    drop_callers(connection, {day for _, day, _ in calls})
     connection.execute(DELETE_EMPTY)
 
     known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}

@@ -18,14 +18,15 @@ from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, Calendar, format_day, format_month, month_of
 from .actions import ACTIONS, ActionKind
 from .active import MEMBERS, USERS, ActiveKind
+from .callers import CALLERS, CallerKind
 from .sealing import PATIENCE, Progress, turn
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
 
-Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind
+Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind | CallerKind
 
-KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS]
+KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS]
 """All that is summarized."""
 
 SELECT_SUMMARIES = """
@@ -108,6 +109,14 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
         for _, content in _read(connection, database.calendar, ACTIONS, first, last):
             views.update(ACTIONS.decode(content))
     return views
+
+
+def callers_without_environment(database: Database, first: int, last: int) -> BitMap64:
+    """Return who called without an environment in a range of days: tenant * 2^32 + user."""
+    seal(database, [CALLERS], first, last)
+    with database.reading() as connection:
+        contents = _read(connection, database.calendar, CALLERS, first, last)
+        return BitMap64.union(BitMap64(), *(CALLERS.decode(content) for _, content in contents))
 
 
 def seal(

@@ -97,11 +97,6 @@ def decode_total(row: Row) -> int | None:
     return unpack_views(row[2]).total() if _is_whole(row) else None
 
 
-def decode_visitors(row: Row) -> BitMap64 | None:
-    """Return the visitors of the summary of a row, or None like `decode`."""
-    return BitMap64.deserialize(row[3]) if _is_whole(row) else None
-
-
 def decode_users(row: Row) -> BitMap | None:
     """Return the users of the summary of a row, or None like `decode`."""
     return BitMap.deserialize(row[4]) if _is_whole(row) else None

@@ -78,7 +78,7 @@ def page_by_day(
     """
     from ...summaries.sealing import seal
     from .alone import count_page_alone
-    from .views import count_page_by_day, pairs_of
+    from .views import count_page_by_day
 
     with database.reading() as connection:
         found = connection.execute(FIND_PAGE, (url,)).fetchone()
@@ -86,10 +86,10 @@ def page_by_day(
         return {}
     (page,) = found
     if tenant_id is not None:
-        return count_page_alone(database, tenant_id, page, pairs_of(page), days)
+        return count_page_alone(database, tenant_id, page, days)
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
-        return count_page_by_day(connection, database.calendar, page, pairs_of(page), days)
+        return count_page_by_day(connection, database.calendar, page, days)
 
 
 def actions_of(referer: str) -> set[str]:

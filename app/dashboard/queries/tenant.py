@@ -1,6 +1,8 @@
 """Tenants and environments, with how they are used."""
 
 import json
+import sqlite3
+from collections.abc import Collection
 from heapq import nsmallest
 from typing import NamedTuple
 
@@ -12,21 +14,21 @@ from .active import active_by_day, active_by_month, active_in
 
 SELECT_TENANTS = "select id, name from tenant order by name"
 
-SELECT_LAST_DAYS = """
-select tenant_id, max(day)
-from (
-  select tenant_id, max(day) as day
-  from call_count
-  where type = 'userinfo'
-  group by tenant_id
-  union all
-  select tenant_id, max(period)
-  from active_users
-  where monthly = 0 and coalesce(put, computed) > 0
-  group by tenant_id
-)
-group by tenant_id
-order by tenant_id
+# Latest first: where each tenant did something lately, the rest is not read.
+SELECT_CALLERS = """
+select day, json_group_array(tenant_id)
+from call_count
+where type = 'userinfo'
+group by day
+order by day desc
+"""
+
+SELECT_ACTIVE = """
+select period, json_group_array(tenant_id)
+from active_users
+where monthly = 0 and coalesce(put, computed) > 0
+group by period
+order by period desc
 """
 
 SELECT_ENVIRONMENTS = """
@@ -109,7 +111,7 @@ def tenants(database: Database, days: Days) -> list[Tenant]:
         names = dict(connection.execute(SELECT_TENANTS))
         calls = count_calls_by_tenant(connection, *days)
         calls_before = count_calls_by_tenant(connection, *days.before())
-        last_days = dict(connection.execute(SELECT_LAST_DAYS))
+        last_days = _last_days(connection, names)
     today = database.calendar.day_of(database.clock.now())
     on_day = count_in_period(database, names, monthly=False, period=today)
     in_month = count_in_period(database, names, monthly=True, period=month_of(today))
@@ -139,6 +141,21 @@ def fading(database: Database, days: Days, limit: int) -> list[Fading]:
     found = [Fading(names[tenant], calls.get(tenant, 0), before[tenant]) for tenant in before]
     lost = [each for each in found if each.calls < each.calls_before]
     return nsmallest(limit, lost, key=lambda each: (each.calls - each.calls_before, each.tenant_id))
+
+
+def _last_days(connection: sqlite3.Connection, tenants: Collection[int]) -> dict[int, int]:
+    """Return the last day on which each tenant had calls or active users; none for none."""
+    last_days: dict[int, int] = {}
+    for select in (SELECT_CALLERS, SELECT_ACTIVE):
+        missing = set(tenants)
+        for day, on_day in connection.execute(select):
+            found = missing.intersection(json.loads(on_day))
+            missing -= found
+            for tenant in found:
+                last_days[tenant] = max(day, last_days.get(tenant, day))
+            if not missing:
+                break
+    return last_days
 
 
 def tenant_environments(database: Database, tenant_id: str, days: Days) -> list[Environment]:
