@@ -1,5 +1,6 @@
 """Who may see the dashboard with a key: signing in, sessions, forms."""
 
+import hmac
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -398,12 +399,14 @@ class TestForms:
         assert field(again, "csrf_token") == token
         assert "Set-Cookie" not in again.headers
         stranger = app.test_client()
-        for wrong in ("", token):
+        of_nothing = hmac.new(b"", b"form", "sha256").hexdigest()
+        for wrong in ("", token, of_nothing):
             answer = stranger.post(SIGN_IN, data={"key": key, "csrf_token": wrong})
             assert answer.status_code == 403
             assert "Set-Cookie" not in answer.headers
         stranger.set_cookie(FORM, "", path="/dashboard")
-        assert stranger.post(SIGN_IN, data={"key": key, "csrf_token": token}).status_code == 403
+        data = {"key": key, "csrf_token": of_nothing}
+        assert stranger.post(SIGN_IN, data=data).status_code == 403
         for site in ("cross-site", "same-site"):
             headers = {"Sec-Fetch-Site": site}
             data = {"key": key, "csrf_token": token}

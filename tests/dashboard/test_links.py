@@ -165,6 +165,7 @@ class TestThePage:
             ({"expires": "0"}, "a date to come"),
             ({"expires": "-1"}, "a date to come"),
             ({"expires": "2026-05-19"}, "a date to come"),
+            ({"expires": "36501"}, "a date to come"),
             ({"expires": "9" * 30}, "a date to come"),
             ({"tenant": "nobody"}, "Nothing is stored of this tenant."),
         ],
