@@ -587,6 +587,19 @@ class TestErrors:
         answer = person.get("/dashboard")
         assert (answer.status_code, answer.mimetype) == (403, "text/html")
 
+    @pytest.mark.parametrize("path", [SIGN_IN, LINKS, "/dashboard", "/dashboard/nothing"])
+    @pytest.mark.parametrize("empty", ["", "&period="])
+    def test_parameters_mean_nothing_to_the_framework(
+        self, person: FlaskClient, insider: FlaskClient, path: str, empty: str
+    ) -> None:
+        query = "endpoint=x&self=1&_scheme=javascript&_external=1&_method=POST&path=x&token=x"
+        for browser in (person, insider):
+            answer = browser.get(f"{path}?{query}{empty}", follow_redirects=True)
+            assert answer.status_code in (200, 404)
+            assert "javascript:" not in answer.text
+            for found in re.findall('(?:href|action)="([^"]*)"', answer.text):
+                assert found.startswith(("/dashboard", "/docs/", "#"))
+
     def test_the_rest_of_the_server_answers_json(self, person: FlaskClient) -> None:
         for path in (*READS, "/nothing"):
             assert person.get(f"/v1/analysis{path}").mimetype == "application/json"
