@@ -181,3 +181,28 @@ create table key (
 ) strict;
 
 create unique index key_name on key (name) where revoked_at is null;
+
+-- The dashboard -----------------------------------------------------------------------------
+
+-- Which browser is signed in with which key. A row goes when it is signed out, or some time after
+-- it has expired.
+create table session (
+  token_hash blob    not null primary key, -- SHA-256 of the token that the browser has as a cookie
+  key_id     integer not null references key (id),
+  created_at integer not null,
+  expires_at integer not null
+) strict, without rowid;
+
+-- URLs that show the dashboard to whoever has them.
+create table link (
+  id         integer primary key,
+  name       text    not null,
+  token_hash blob    not null unique,  -- SHA-256 of the token that is in the path
+  tenant_id  integer references tenant (id), -- whose data alone it shows; null: those of all
+  created_at integer not null,
+  expires_at integer not null,
+  revoked_at integer,                  -- null: not revoked
+  last_used_at integer                 -- null: never; noted once an hour
+) strict;
+
+create unique index link_name on link (name) where revoked_at is null;

@@ -81,6 +81,23 @@ MIGRATIONS: tuple[str, ...] = (
     create index audit_action on audit (action, at);
     """,
     """
+    create table session (
+      token_hash blob    not null primary key,
+      key_id     integer not null references key (id),
+      created_at integer not null,
+      expires_at integer not null
+    ) strict, without rowid;
+    create table link (
+      id         integer primary key,
+      name       text    not null,
+      token_hash blob    not null unique,
+      tenant_id  integer references tenant (id),
+      created_at integer not null,
+      expires_at integer not null,
+      revoked_at integer,
+      last_used_at integer
+    ) strict;
+    create unique index link_name on link (name) where revoked_at is null;
     create table period_summary (
       data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
       monthly  integer not null check (monthly in (0, 1)),

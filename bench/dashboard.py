@@ -151,10 +151,11 @@ def run() -> None:
         "dashboard",
         "The dashboard",
         f"""
-The time in the server that a page takes, of {PERIOD} days beside as many before: over {SMALL:,} events as
-`demo` makes them and over {LARGE:,}, in {DAYS} days, again and at first, when closed days are summarized.
-Plain SQLite is asked over the same rows for what is in one table of the page, without the days before; in
-parentheses: as many times as long as the whole page. What both answer was compared.
+The time in the server that a page takes, of {PERIOD} days beside as many before: over {SMALL:,}
+events as `demo` makes them and over {LARGE:,}, in {DAYS} days; asked again, and asked first, when
+closed days are summarized. Plain SQLite is asked over the same rows for what is in one table of the
+page, without the days before; in parentheses: as many times as long as the whole page. What both
+answer was compared.
 """,
         [
             "page",
@@ -197,7 +198,7 @@ def _get(client: FlaskClient, path: str) -> bytes:
     answer = client.get(f"/dashboard{path}")
     if answer.status_code != 200:
         raise SystemExit(f"{path}: {answer.status_code}")
-    return answer.data
+    return bytes(answer.data)
 
 
 def _table(client: FlaskClient, page: Page) -> list[tuple[str, ...]]:

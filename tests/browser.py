@@ -37,10 +37,13 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+def visiting(
+    browser: Browser, url: str, expected: tuple[str, ...] = (), **options: Any
+) -> Iterator[Page]:
     """Give a page of a browser of its own; what it asks and logs must be without a fault.
 
-    No request may leave the origin of the URL, and no script may fail, log an error, or be blocked.
+    No request may leave the origin of the URL, and no script may fail, log an error, or be blocked,
+    but for the faults that are expected.
     """
     hosts: set[str] = set()
     faults: list[str] = []
@@ -57,7 +60,7 @@ def visiting(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
         yield page
         page.wait_for_load_state("networkidle")
         assert hosts <= {urlsplit(url).netloc}
-        assert faults == []
+        assert faults == list(expected)
     finally:
         context.close()
 

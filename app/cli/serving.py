@@ -121,7 +121,7 @@ def serve(
     "--open/--no-open",
     "opens",
     default=None,
-    help="Whether to open the dashboard in a browser; without either, if a person is there to look.",
+    help="Whether to open a browser; without either, where somebody is there to look.",
 )
 @host_option
 @port_option
@@ -140,8 +140,8 @@ def demo(
 ) -> None:
     """Serve a made-up SaaS, or write its events out.
 
-    It asks for no key, opens on the dashboard, and prints URLs worth opening. A database that holds data is served as it
-    is; without one, the data are gone at the end.
+    It asks for no key, opens on the dashboard, and prints URLs worth opening. A database that holds
+    data is served as it is; without one, the data are gone at the end.
     """
     if write:
         calendar = Calendar(load().time_zone or FIXED["time_zone"])

@@ -127,8 +127,9 @@ def read_controls() -> Controls:
     database = current_database()
     today = database.calendar.day_of(database.clock.now())
     bound: str | None = g.access.tenant_id
+    given = {name: text for name, text in request.args.items() if not (bound and name == "tenant")}
     return Controls(
-        request.args,
+        given,
         values,
         today,
         _days(database, values, today),

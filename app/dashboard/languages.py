@@ -1,8 +1,10 @@
 """The languages of the dashboard: its words, and how numbers, days and times are written."""
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from babel.dates import format_date, format_skeleton, format_time
 from flask import Flask, request
@@ -22,10 +24,7 @@ def prepare(app: Flask) -> None:
     with _preparing:
         if "babel" in app.extensions:
             return
-        app.jinja_env.filters.update(
-            count=count, percent=percent, change=change, day=day, short_day=short_day,
-            weekday=weekday, month=month, short_month=short_month, time=time, moment=moment, iso=iso,
-        )  # fmt: skip
+        app.jinja_env.filters.update({write.__name__: write for write in WRITERS})
         Babel(
             app,
             locale_selector=choose_language,
@@ -100,3 +99,19 @@ def iso(timestamp: int) -> str:
 def _noon(number: int) -> datetime:
     of = date_of(number)
     return datetime(of.year, of.month, of.day, 12)
+
+
+WRITERS: list[Callable[[Any], str]] = [
+    change,
+    count,
+    day,
+    iso,
+    moment,
+    month,
+    percent,
+    short_day,
+    short_month,
+    time,
+    weekday,
+]
+"""The filters of templates."""

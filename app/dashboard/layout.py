@@ -1,5 +1,6 @@
 """What all pages have around them: navigation, languages, notices, and the names of things."""
 
+from functools import partial
 from typing import Any
 
 from flask import g, request, url_for
@@ -7,11 +8,13 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from ..database import current_database
+from ..days import month_of
 from ..dictionary import NO_TENANT
 from ..kept import kept_of
 from . import queries
 from .controls import LANGUAGES, Controls
 from .languages import day
+from .tables import Column
 from .tenants import INACTIVE_DAYS
 
 OFFERED = 100
@@ -24,8 +27,10 @@ def context() -> dict[str, Any]:
     return {
         "access": g.get("access"),
         "environment": environment,
+        "has_data": partial(queries.has_data, database),
         "home": url_for(".overview", lang=request.args.get("lang")),
         "inactive": is_inactive,
+        "is_going_on": is_going_on,
         "language": str(get_locale()),
         "languages": languages,
         "navigation": navigation,
@@ -87,13 +92,13 @@ def period_titles() -> list[tuple[str, str]]:
 
 def tenant_title(tenant_id: str) -> str:
     """Return what a tenant is called."""
-    return _("(no tenant)") if tenant_id == NO_TENANT else tenant_id
+    return str(_("(no tenant)")) if tenant_id == NO_TENANT else tenant_id
 
 
 def environment(env_id: int) -> str:
     """Return what an environment is called: the platform has three by these ids."""
     names = {1: _("1 (dev)"), 2: _("2 (stg)"), 3: _("3 (prod)")}
-    return names.get(env_id, str(env_id))
+    return str(names.get(env_id, env_id))
 
 
 def offered_environments(controls: Controls) -> list[int]:
@@ -112,6 +117,11 @@ def offered_tenants(controls: Controls) -> list[str]:
 def is_inactive(controls: Controls, last_day: int) -> bool:
     """Tell whether a tenant whose last activity was on a day counts as inactive now."""
     return controls.today - last_day >= INACTIVE_DAYS
+
+
+def is_going_on(controls: Controls, column: Column, period: int) -> bool:
+    """Tell whether a day or month of a table is not over."""
+    return period >= (month_of(controls.today) if column.kind == "month" else controls.today)
 
 
 def notices_of(controls: Controls) -> list[str]:

@@ -64,9 +64,7 @@ def overview() -> Response:
     tables.append(pages_table(controls, totals, most=MOST_USED))
     if scope.tenant_id is None:
         tables.append(fading_table(controls, most=MOST_USED))
-    return render(
-        "overview.html", controls, *tables, cards=cards, has_data=queries.has_data(database)
-    )
+    return render("overview.html", controls, *tables, cards=cards)
 
 
 def _active_card(controls: Controls) -> Card:
@@ -86,6 +84,7 @@ def _active_by_month(controls: Controls) -> Table:
     last = month_of(controls.days.last)
     first = min(month_of(controls.days.first), last - MONTHS + 1)
     active = queries.active_by_month(current_database(), first, last, controls.scope)
+    first = min(active, default=last)
     return Table(
         "monthly",
         _("Active users by month"),

@@ -62,7 +62,13 @@ def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None
                 earlier = before.get(each.url)
                 row.append(Change(each.views, earlier.views if earlier else 0))
             rows.append(row)
-    return Table("pages", _("Pages"), columns, rows[:most], empty=_("No page was viewed."))
+    return Table(
+        "pages",
+        _("Pages"),
+        columns,
+        rows[:most],
+        empty=_("No page was viewed: no event of these days has a referer."),
+    )
 
 
 def _pages_before(controls: Controls) -> dict[str, queries.Page] | None:

@@ -5,6 +5,11 @@ from typing import Any
 
 from flask import Blueprint, current_app, g, redirect, request, url_for
 from werkzeug import Response
+from werkzeug.exceptions import HTTPException
+
+from . import access, forms
+from .errors import show_error
+from .headers import add_headers
 
 PAGES = {
     "": "overview:overview",
@@ -14,32 +19,56 @@ PAGES = {
     "/tenants/tenant": "tenants:tenant",
     "/users": "users:users",
     "/users/user": "users:user",
+    "/links": "links:links",
+    "/sign-in": "signing:sign_in",
+    "/<path:path>": "errors:nothing",
 }
 """The function that makes each page."""
+
+FORMS = {
+    "/links": "links:create",
+    "/links/revoke": "links:revoke",
+    "/sign-in": "signing:begin",
+    "/sign-out": "signing:sign_out",
+}
+"""The function that takes what each form sends."""
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates", static_folder="static")
 
 
-def _register(path: str, maker: str) -> None:
+def _register(method: str, path: str, maker: str) -> None:
     module, _, name = maker.partition(":")
 
     def view(**values: Any) -> Any:
         return getattr(import_module(f".{module}", __package__), name)(**values)
 
-    blueprint.add_url_rule(path, name, view, strict_slashes=False)
+    blueprint.add_url_rule(path, name, view, methods=[method], strict_slashes=False)
 
 
 for _path, _maker in PAGES.items():
-    _register(_path, _maker)
+    _register("GET", _path, _maker)
+for _path, _maker in FORMS.items():
+    _register("POST", _path, _maker)
+
+blueprint.after_request(forms.keep_secret)
+blueprint.after_request(add_headers)
+blueprint.register_error_handler(HTTPException, show_error)
 
 
 @blueprint.before_request
-def _begin() -> Response | None:
-    """Make ready to render; empty fields of a form say nothing, and go from the URL."""
-    from .languages import prepare
-    from .access import Access; g.access = Access()
+def _begin() -> Response | str | None:
+    """Make ready to render, and see who asks.
 
+    Empty fields of a form say nothing, and go from the URL.
+    """
+    from .languages import prepare
+
+    if (request.endpoint or "").endswith(".static"):
+        return None
     prepare(current_app)
+    answer = access.check()
+    if answer is not None:
+        return answer
     if request.method == "GET" and "" in request.args.values():
         filled: dict[str, Any] = {name: given for name, given in request.args.lists() if any(given)}
         return redirect(url_for(str(request.endpoint), **filled))

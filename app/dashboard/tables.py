@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..csv_text import csv_text
-from ..days import format_day
+from ..days import format_day, format_month
 
 ROWS = 100
 """The most rows that a page shows at once."""
@@ -52,8 +52,10 @@ class Column:
         """Return a cell for a machine."""
         if isinstance(cell, Change):
             return cell.before
-        if self.kind == "day" and cell is not None:
+        if self.kind in ("day", "last_day") and cell is not None:
             return format_day(cell)
+        if self.kind == "month":
+            return format_month(cell)
         if isinstance(cell, str) and cell.startswith(FORMULA):
             return f"'{cell}"
         return cell

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, redirect
 from flask_babel import gettext as _
+from werkzeug import Response as BaseResponse
+from werkzeug.exceptions import NotFound
 
 from ..database import current_database
-from ..dictionary import NO_TENANT
 from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls
@@ -19,9 +20,11 @@ INACTIVE_DAYS = 14
 """After how many days without anything a tenant counts as inactive."""
 
 
-def tenants() -> Response:
+def tenants() -> BaseResponse:
     """Show all tenants with how active they are."""
     controls = read_controls()
+    if controls.bound:
+        return redirect(controls.link(".tenant"))
     table = arrange(controls, tenants_table(controls), default="-active_users")
     return render("tenants.html", controls, table, inactive_days=INACTIVE_DAYS)
 
@@ -30,7 +33,9 @@ def tenant() -> Response:
     """Show one tenant and its environments."""
     controls = read_controls()
     asked = None if controls.bound else controls.get("id")
-    tenant_id = asked or controls.scope.tenant_id or NO_TENANT
+    tenant_id = asked or controls.scope.tenant_id
+    if tenant_id is None:
+        raise NotFound
     database = current_database()
     days, before = controls.days, controls.before
     both = Days((before or days).first, days.last)

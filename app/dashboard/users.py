@@ -5,6 +5,7 @@ from itertools import groupby
 
 from flask import Response
 from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
 
 from ..database import current_database
 from ..errors import InvalidRequest
@@ -28,13 +29,13 @@ def users() -> Response:
     controls = read_controls()
     text = controls.get("q") or ""
     found = queries.find_users(current_database(), text, MOST_FOUND + 1)
-    table = Table(
-        "users",
-        _("Users"),
-        [Column("user_id", _("User"), "id", lambda user_id: controls.link(".user", id=user_id))],
-        [(user_id,) for user_id in found[:MOST_FOUND]],
-        empty=_("No user has an id like this."),
-    )
+    columns = [
+        Column("user_id", _("User"), "id", lambda user_id: controls.link(".user", id=user_id)),
+        Column("last_seen", _("Last seen"), "moment"),
+    ]
+    rows = [(user_id, _last_seen(user_id)) for user_id in found[:MOST_FOUND]]
+    empty = _("No user has an id like this.")
+    table = Table("users", _("Users"), columns, rows, empty=empty)
     return render("users.html", controls, table, text=text, are_more=len(found) > MOST_FOUND)
 
 
@@ -43,7 +44,9 @@ def user() -> Response:
     """Show what a user did, newest first."""
     controls = read_controls()
     database = current_database()
-    user_id = controls.get("id") or ""
+    user_id = controls.get("id")
+    if user_id is None:
+        raise NotFound
     entries, older = queries.user_entries(
         database,
         user_id,
@@ -53,7 +56,8 @@ def user() -> Response:
         before=_cursor(controls.get("before")),
     )
     columns = [Column("timestamp", _("Time"), "moment"), Column("referer", _("Page"))]
-    table = Table("histories", _("History"), columns, entries)
+    rows = [(entry.timestamp, entry.referer) for entry in entries]
+    table = Table("histories", _("History"), columns, rows)
     days = groupby(entries, key=lambda entry: database.calendar.day_of(entry.timestamp))
     return render(
         "user.html",
@@ -65,6 +69,11 @@ def user() -> Response:
         memberships=queries.user_tenants(database, user_id),
         extent=queries.user_extent(database, user_id),
     )
+
+
+def _last_seen(user_id: str) -> int | None:
+    extent = queries.user_extent(current_database(), user_id)
+    return extent and extent[1]
 
 
 def _cursor(text: str | None) -> queries.Cursor | None:

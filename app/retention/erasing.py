@@ -107,6 +107,8 @@ DELETE_OF_TENANT = (
     "delete from active_users where tenant_id = :tenant",
 )
 
+DELETE_LINKS = "delete from link where tenant_id = :tenant"
+
 
 @dataclass
 class Erased:
@@ -123,6 +125,8 @@ class Erased:
     """
     shared_users: int = 0
     """Users of a tenant who stay, since they are in others."""
+    links: int = 0
+    """Links that show the dashboard of a tenant alone."""
 
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
@@ -155,6 +159,7 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         drop_callers(connection, select_ids(connection, DELETE_CALLS_OF_TENANT, **of_tenant))
         for statement in DELETE_OF_TENANT:
             connection.execute(statement, of_tenant)
+        erased.links = connection.execute(DELETE_LINKS, of_tenant).rowcount
         delete_unused(connection, Names(tenants=[tenant]))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased

@@ -1,7 +1,7 @@
 """The catalog of the dashboard's Japanese, kept beside the texts of templates and code.
 
-`python -m tests.dashboard.catalog` takes new texts into `messages.po`, drops those that are gone, and
-compiles what is translated.
+`python -m tests.dashboard.catalog` takes new texts into `messages.po`, drops what is gone,
+and compiles what is translated.
 """
 
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def texts() -> Catalog:
     )
     methods = [("**.py", "python"), ("templates/**.html", "jinja2")]
     for file, _line, text, comments, context in extract_from_dir(DASHBOARD, methods):
-        catalog.add(text, locations=[(file, None)], auto_comments=comments, context=context)
+        catalog.add(text, locations=[(file, 0)], auto_comments=comments, context=context)
     return catalog
 
 

@@ -42,10 +42,11 @@ order by last_month desc, tenant.name, active_users.env_id
 SELECT_BLOCKS = "select (select min(block) from behavior), (select max(block) from behavior)"
 
 SELECT_ENTRIES = """
-select behavior.timestamp, behavior.seq, referer.url
+select behavior.timestamp, behavior.seq, referer.url, page.url
 from json_each(:blocks) as wanted
 cross join behavior on behavior.block = wanted.value and behavior.user_id = :user
 cross join referer on referer.id = behavior.referer_id
+cross join page on page.id = referer.page_id
 where behavior.timestamp >= :start
   and (behavior.timestamp, behavior.seq) < (:before, :seq)
   and (:contains is null or instr(lower(referer.url), lower(:contains)))
@@ -79,10 +80,11 @@ class Membership(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry of a user's history."""
+    """An entry of a user's history, with the page that its referer is of."""
 
     timestamp: int
     referer: str
+    page: str
 
 
 class Cursor(NamedTuple):
@@ -144,14 +146,14 @@ def user_entries(
             "contains": contains,
         }
         blocks = range(max(start // BLOCK, first), min(before.timestamp // BLOCK, last) + 1)
-        found: list[tuple[int, int, str]] = []
+        found: list[tuple[int, int, str, str]] = []
         while blocks and len(found) <= limit:
             parameters["blocks"] = json.dumps(list(blocks[-PIECE:]))
             parameters["limit"] = min(limit - len(found) + 1, MAX_INTEGER)
             found += connection.execute(SELECT_ENTRIES, parameters)
             blocks = blocks[:-PIECE]
     older = Cursor(*found[limit - 1][:2]) if len(found) > limit else None
-    return [Entry(timestamp, referer) for timestamp, _, referer in found[:limit]], older
+    return [Entry(timestamp, *urls) for timestamp, _, *urls in found[:limit]], older
 
 
 def user_extent(database: Database, user_id: str) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ function read(table) {
   return {
     labels: rows.map((row) => row.cells[0].dataset.label),
     titles: rows.map((row) => row.cells[0].textContent.trim()),
+    isGoingOn: rows.map((row) => "goingOn" in row.cells[0].dataset),
     columns: heads.map((head, index) => ({
       head,
       values: rows.map((row) => {
@@ -25,8 +26,11 @@ function read(table) {
   };
 }
 
-/** Return the datasets of a chart: the column of the period before is a thin line behind. */
-function datasets(kind, columns) {
+/**
+ * Return the datasets of a chart. The column of the period before is a thin line; days and months
+ * that are not over are paler or dotted.
+ */
+function datasets(kind, { columns, isGoingOn }) {
   return columns.map(({ head, values }, index) => {
     const isBefore = kind !== "stack" && index === 1;
     const colour = style(isBefore ? "--series-before" : `--series-${index + 1}`);
@@ -36,9 +40,12 @@ function datasets(kind, columns) {
       data: values,
       type: isLine ? "line" : "bar",
       borderColor: colour,
-      backgroundColor: colour,
+      backgroundColor: isLine ? colour : isGoingOn.map((open) => (open ? `${colour}88` : colour)),
       borderWidth: isLine ? 2 : 0,
       borderDash: isBefore ? [5, 4] : [],
+      segment: {
+        borderDash: ({ p1DataIndex }) => (!isBefore && isGoingOn[p1DataIndex] ? [2, 3] : undefined),
+      },
       pointRadius: isLine && values.length === 1 ? 4 : 0,
       pointHoverRadius: 4,
       order: isBefore ? 0 : 1,
@@ -50,7 +57,8 @@ function datasets(kind, columns) {
 function draw(figure) {
   const table = figure.querySelector("table");
   const kind = figure.dataset.chart;
-  const { labels, titles, columns } = read(table);
+  const content = read(table);
+  const { labels, titles, columns } = content;
   const holder = document.createElement("div");
   holder.className = "canvas";
   const canvas = document.createElement("canvas");
@@ -61,7 +69,7 @@ function draw(figure) {
   const axis = { border: { color: style("--line") }, ticks: { color: style("--quiet") } };
   return new Chart(canvas, {
     type: kind === "line" ? "line" : "bar",
-    data: { labels, datasets: datasets(kind, columns) },
+    data: { labels, datasets: datasets(kind, content) },
     options: {
       animation: false,
       maintainAspectRatio: false,
@@ -85,7 +93,21 @@ function draw(figure) {
         legend: {
           display: columns.length > 1,
           align: "end",
-          labels: { color: style("--quiet"), boxWidth: 14, boxHeight: 2 },
+          onClick: () => {},
+          labels: {
+            boxWidth: 14,
+            boxHeight: 2,
+            generateLabels: ({ data }) =>
+              data.datasets.map(({ label, borderColor, borderDash, order }) => ({
+                text: label,
+                fontColor: style("--quiet"),
+                fillStyle: borderColor,
+                strokeStyle: borderColor,
+                lineWidth: 1,
+                lineDash: borderDash,
+                order,
+              })),
+          },
         },
         tooltip: {
           callbacks: {
