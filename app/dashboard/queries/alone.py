@@ -17,7 +17,7 @@ from ...days import month_of
 from ...dictionary import NO_TENANT, find_tenant
 from ...kept import read_kept
 from ...metrics.queries import most_viewed
-from ...summaries.periods import active_users, callers_without_environment
+from ...summaries.periods import active_members, callers_without_environment
 from ...summaries.reading import SELECT_SUMMARIES, summarize
 from ...summaries.sealing import extent, seal
 from ...summaries.spans import HOUR, joined, range_of_spans
@@ -113,8 +113,8 @@ def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
     were active nowhere, but in their tenant all the same.
     """
     first, last = map(month_of, days)
-    active = active_users(database, monthly=True, first=first, last=last, with_tenants=True)
-    members = BitMap64.union(BitMap64(), *(found.members for found in active.values()))
+    active = active_members(database, monthly=True, first=first, last=last)
+    members = BitMap64.union(BitMap64(), *active.values())
     callers = callers_without_environment(database, *days)
     # Last: what is pruned meanwhile was not seen.
     with database.reading() as connection:

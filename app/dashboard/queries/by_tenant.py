@@ -10,7 +10,7 @@ from pyroaring import BitMap64
 
 from ...database import Database
 from ...kept import read_kept
-from ...summaries.periods import active_users
+from ...summaries.periods import active_members
 from ..selection import Days
 
 # In two halves: their sum may be more than an integer of SQLite holds.
@@ -71,8 +71,8 @@ def count_in_days(
 def _count_members(
     database: Database, tenants: Iterable[int], monthly: bool, first: int, last: int
 ) -> dict[int, int]:
-    active = active_users(database, monthly=monthly, first=first, last=last, with_tenants=True)
-    members = BitMap64.union(BitMap64(), *(found.members for found in active.values()))
+    active = active_members(database, monthly=monthly, first=first, last=last)
+    members = BitMap64.union(BitMap64(), *active.values())
     return {
         tenant: members.range_cardinality(tenant << 32, (tenant + 1) << 32) for tenant in tenants
     }

@@ -12,7 +12,7 @@ from pyroaring import BitMap, BitMap64
 from ...database import Database
 from ...dictionary import find_tenant
 from ...kept import read_kept
-from ...summaries.periods import active_users
+from ...summaries.periods import active_members, active_users
 from ...summaries.summary import users_in
 from ..selection import Scope
 
@@ -105,6 +105,7 @@ def cells_of(database: Database, monthly: bool, first: int, last: int, scope: Sc
 
 def users_by_period(database: Database, cells: Cells) -> dict[int, BitMap]:
     """Return the users of each period that anybody was active in."""
+    asked = {name: value for name, value in cells._asdict().items() if name != "tenant"}
     if cells.tenant is not None:
         periods = range(cells.first, cells.last + 1)
         parameters = cells._asdict() | {"periods": json.dumps(list(periods))}
@@ -113,18 +114,10 @@ def users_by_period(database: Database, cells: Cells) -> dict[int, BitMap]:
             if rows < PAYS * tenants * len(periods):
                 texts = connection.execute(SELECT_USERS, parameters)
                 return {at: users for at, text in texts if (users := BitMap(json.loads(text)))}
-    active = active_users(
-        database,
-        monthly=cells.monthly,
-        first=cells.first,
-        last=cells.last,
-        env_id=cells.env_id,
-        with_tenants=cells.tenant is not None,
-    )
-    if cells.tenant is None:
-        return {at: found.users for at, found in active.items()}
-    found = {at: users_of(found.members, cells.tenant) for at, found in active.items()}
-    return {at: users for at, users in found.items() if users}
+        members = active_members(database, **asked)
+        found = {at: users_of(of_all, cells.tenant) for at, of_all in members.items()}
+        return {at: users for at, users in found.items() if users}
+    return active_users(database, **asked)
 
 
 def users_of(members: BitMap64, tenant: int) -> BitMap:
