@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -360,6 +361,15 @@ class TestALinkOfATenant:
         text = person.get(f"{url}/tenants", follow_redirects=True).text
         assert "acme" in text
         assert "umbrella" not in text
+
+    def test_shows_nothing_where_its_tenant_is_gone(
+        self, person: FlaskClient, database: Database, url: str
+    ) -> None:
+        with closing(sqlite3.connect(database.path)) as connection:
+            connection.execute("delete from tenant where name = 'acme'")
+            connection.commit()
+        assert (answer := person.get(url)).status_code == 404
+        assert message(answer) == GONE
 
     def test_goes_when_the_tenant_is_erased(
         self, person: FlaskClient, client: FlaskClient, database: Database, url: str
