@@ -6,35 +6,21 @@ where another thread seals, or where the database cannot be written to, it is re
 
 import secrets
 import sqlite3
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from zlib import crc32
 
 from pyroaring import BitMap, BitMap64
 
 from ..database import Database
-from ..days import FIRST_DAY, LAST_DAY, Calendar, format_day, format_month, month_of
-from .actions import ACTIONS, ActionKind
-from .active import MEMBERS, USERS, ActiveKind
+from ..days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from .actions import ACTIONS
+from .active import MEMBERS, USERS
+from .kinds import KINDS, Kind, checksum, range_of, read, read_stored
 from .sealing import PATIENCE, Progress, turn
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
-
-Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind
-
-KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS]
-"""All that is summarized."""
-
-SELECT_SUMMARIES = """
-select period, content, checksum
-from period_summary
-where data = :data and monthly = :monthly and period between :first and :last
-  and content is not null
-order by period
-"""
 
 SELECT_SEALED = """
 select period
@@ -44,7 +30,12 @@ where data = :data and monthly = :monthly and period between :first and :last
 """
 
 SELECT_ALL = """
-select data, monthly, period
+select data, monthly, period,
+       iif(
+         monthly,
+         printf('%04d-%02d', period / 12, period % 12 + 1),
+         coalesce(date(period * 86400, 'unixepoch'), printf('day %d', period))
+       )
 from period_summary
 where content is not null
 order by data, monthly, period
@@ -92,9 +83,9 @@ def active_users(
     with database.reading() as connection:
         tenants = {}
         if with_tenants:
-            for period, content in _read(connection, calendar, members, first, last):
+            for period, content in read(connection, calendar, members, first, last):
                 tenants[period] = members.of(content, env_id)
-        for period, content in _read(connection, calendar, users, first, last):
+        for period, content in read(connection, calendar, users, first, last):
             if found := users.of(content, env_id):
                 active[period] = Active(found, tenants.get(period) or BitMap64())
     return dict(sorted(active.items()))
@@ -105,7 +96,7 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
     seal(database, [ACTIONS], first, last)
     views: Counter[int] = Counter()
     with database.reading() as connection:
-        for _, content in _read(connection, database.calendar, ACTIONS, first, last):
+        for _, content in read(connection, database.calendar, ACTIONS, first, last):
             views.update(ACTIONS.decode(content))
     return views
 
@@ -127,7 +118,7 @@ def seal(
 
 def seal_all(database: Database, progress: Progress) -> None:
     """Seal all that is over, where it pays."""
-    # Months are of smaller numbers than days.
+    # The numbers of months are among those of days.
     seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
 
 
@@ -139,10 +130,9 @@ def check(
     One is `damaged` (not what was stored once) or `differs`.
     """
     kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
-    for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
+    for data, monthly, period, date in progress(connection.execute(SELECT_ALL).fetchall()):
         kind = kinds[data, bool(monthly)]
-        date = format_month(period) if monthly else format_day(period)
-        stored = dict(_stored(connection, kind, period, period))
+        stored = dict(read_stored(connection, kind, period, period))
         if not stored:
             yield data, date, "damaged"
         elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
@@ -159,7 +149,7 @@ def _unsealed(
     with database.reading() as connection:
         for kind in kinds:
             over = min(last, (month_of(today) if kind.monthly else today) - 1)
-            rows = connection.execute(SELECT_SEALED, _range(kind, first, over))
+            rows = connection.execute(SELECT_SEALED, range_of(kind, first, over))
             sealed = {period for (period,) in rows}
             for period in kind.periods(connection, calendar, first, over):
                 if period not in sealed and kind.has_rows(connection, calendar, period, PAYS):
@@ -178,40 +168,6 @@ def _seal(database: Database, kind: Kind, period: int, patience: int | None) -> 
         connection.execute(BEGIN, key | token)
     with database.reading() as connection:
         content = kind.make(connection, database.calendar, period)
-    made = {"content": content, "checksum": _checksum(kind, period, content)}
+    made = {"content": content, "checksum": checksum(kind, period, content)}
     with database.writing(patience) as connection:
         connection.execute(END, key | token | made)
-
-
-def _read(
-    connection: sqlite3.Connection, calendar: Calendar, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range with their contents, as stored or else made from the rows."""
-    stored = set()
-    for period, content in _stored(connection, kind, first, last):
-        stored.add(period)
-        yield period, content
-    for period in kind.periods(connection, calendar, first, last):
-        if period not in stored:
-            yield period, kind.make(connection, calendar, period)
-
-
-def _stored(
-    connection: sqlite3.Connection, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range that have summaries, with their contents; not damaged ones."""
-    for period, content, checksum in connection.execute(
-        SELECT_SUMMARIES, _range(kind, first, last)
-    ):
-        if checksum == _checksum(kind, period, content):
-            yield period, content
-
-
-def _range(kind: Kind, first: int, last: int) -> dict[str, object]:
-    """Return the parameters of a query for summaries."""
-    return {"data": kind.data, "monthly": kind.monthly, "first": first, "last": last}
-
-
-def _checksum(kind: Kind, period: int, content: bytes) -> int:
-    key = struct.pack("<?qq", kind.monthly, period, len(content))
-    return crc32(content, crc32(key, crc32(kind.data.encode())))
