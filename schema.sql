@@ -128,7 +128,7 @@ create table page_sealing (
 -- Period summaries --------------------------------------------------------------------------
 
 -- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
--- takes it out, also while it is being made, so that it is not stored. See app/summaries/kinds.py.
+-- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.py.
 create table period_summary (
   data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),

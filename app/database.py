@@ -80,7 +80,7 @@ class Database:
         self._lending = Lock()
         self._write_lock = Lock()
         self.sealing = Lock()
-        """Held by the thread that makes page summaries."""
+        """Held by the thread that makes summaries."""
         self.write_waits = Histogram()
         """How long writes waited for other threads and processes."""
         self._wanted = {

@@ -593,7 +593,7 @@ class TestCheck:
         assert done.stdout == (
             f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
             "blocks of histories, pages of referers, counts of active users, calls of users, "
-            "page summaries\n"
+            "page summaries, period summaries\n"
         )
 
     @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ set revoked_at = :now
 where name = :name and revoked_at is null
 """
 
+# A link to a tenant that is gone, which should not be, is none: not a link to all.
 FIND_LINK = """
 select link.id, link.name, tenant.name, link.last_used_at
 from link
@@ -49,6 +50,7 @@ left join tenant on tenant.id = link.tenant_id
 where link.token_hash = :token_hash
   and link.revoked_at is null
   and link.expires_at > :now
+  and (link.tenant_id is null) = (tenant.id is null)
 """
 
 NOTE_USE = """

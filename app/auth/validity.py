@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+MOST_DAYS = 36_500
+"""A hundred years: what is much later, some time zones have no date for."""
+
 
 def check_name(name: str) -> str:
     """Return a name that a new key or link may have. Raises ValueError."""
@@ -15,11 +18,11 @@ def check_name(name: str) -> str:
 def read_expiry(text: str, now: int) -> int:
     """Return when something ends: as a date begins in UTC, or after days. Raises ValueError."""
     try:
-        if text.isdecimal() and int(text) > 0:
+        if text.isdecimal() and 0 < int(text) <= MOST_DAYS:
             at = int((datetime.fromtimestamp(now, UTC) + timedelta(days=int(text))).timestamp())
         else:
             at = int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
-    except (ValueError, OverflowError):
+    except ValueError:
         at = 0
     if at <= now:
         raise ValueError("must be a date to come, as YYYY-MM-DD, or a number of days")

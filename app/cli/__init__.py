@@ -33,7 +33,7 @@ COMMANDS = {
     "serve": ("serving:serve", "Serve the API until SIGTERM or SIGINT."),
     "summaries": (
         "summaries:group",
-        "Check, rebuild or drop the summaries behind page statistics and the dashboard.",
+        "Check, rebuild or drop the summaries behind the answers.",
     ),
 }
 """Where each command is, and the first sentence of its help.

@@ -34,7 +34,7 @@ SWITCH = click.Choice(["on", "off"])
     examples=["saasus-analysis summaries check", "saasus-analysis summaries rebuild"],
 )
 def group() -> None:
-    """Check, rebuild or drop the summaries behind page statistics and the dashboard."""
+    """Check, rebuild or drop the summaries behind the answers."""
 
 
 @group.command(

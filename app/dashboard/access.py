@@ -16,6 +16,7 @@ from ..database import current_database
 from . import cookies
 from .errors import Refusal
 from .forms import check_form
+from .urls import this_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -129,8 +130,7 @@ def _let_sign_in() -> Response | str:
         raise Refusal(
             401, gettext("You are not signed in any more."), gettext("Sign in, and try again.")
         )
-    query = request.query_string.decode("latin-1")
-    page = url_for(str(request.endpoint), **(request.view_args or {})) + (query and f"?{query}")
+    page = this_page(request.args.items(multi=True))
     sign_in = url_for("dashboard.sign_in", next=page, lang=request.args.get("lang"))
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         # The browser has left out the cookie, since a page of another site led here. What this

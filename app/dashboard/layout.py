@@ -16,6 +16,7 @@ from .controls import LANGUAGES, Controls
 from .languages import day
 from .tables import Column
 from .tenants import INACTIVE_DAYS
+from .urls import this_page
 
 OFFERED = 100
 """The most tenants that the filter offers to choose from."""
@@ -69,11 +70,8 @@ def navigation(controls: Controls | None) -> list[tuple[str, str, bool]]:
 def languages() -> list[tuple[str, str, str]]:
     """Return code, name and URL of this page, for each language."""
     names = {"en": "English", "ja": "日本語"}
-    arguments = {**request.args.to_dict(), **(request.view_args or {})}
-    endpoint = str(request.endpoint)
-    return [
-        (code, names[code], url_for(endpoint, **arguments | {"lang": code})) for code in LANGUAGES
-    ]
+    others = [(name, given) for name, given in request.args.items(multi=True) if name != "lang"]
+    return [(code, names[code], this_page([*others, ("lang", code)])) for code in LANGUAGES]
 
 
 def period_titles() -> list[tuple[str, str]]:

@@ -62,7 +62,7 @@ def overview() -> Response:
     cards += [_card(line.title, controls, line.numbers) for line in created]
     totals = queries.page_totals(database, days, scope.tenant_id)
     tables.append(pages_table(controls, totals, most=MOST_USED))
-    if scope.tenant_id is None:
+    if scope.tenant_id is None and before:
         tables.append(fading_table(controls, most=MOST_USED))
     return render("overview.html", controls, *tables, cards=cards)
 

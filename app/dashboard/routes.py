@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import Any
 
-from flask import Blueprint, current_app, g, redirect, request, url_for
+from flask import Blueprint, current_app, g, redirect, request
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException
 
 from . import access, forms
 from .errors import show_error
 from .headers import add_headers
+from .urls import this_page
 
 PAGES = {
     "": "overview:overview",
@@ -70,8 +71,7 @@ def _begin() -> Response | str | None:
     if answer is not None:
         return answer
     if request.method == "GET" and "" in request.args.values():
-        filled: dict[str, Any] = {name: given for name, given in request.args.lists() if any(given)}
-        return redirect(url_for(str(request.endpoint), **filled))
+        return redirect(this_page(each for each in request.args.items(multi=True) if each[1]))
     return None
 
 

@@ -104,9 +104,12 @@ def fading_table(controls: Controls, most: int) -> Table:
         Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
         Column("calls", _("Calls"), "count"),
         Column("calls_before", _("Change"), "change"),
-        Column("last_day", _("Last activity"), "last_day"),
     ]
-    return Table("fading", _("Fading tenants"), columns, [], empty=_("No tenant is fading."))
+    rows = [
+        (each.tenant_id, each.calls, change_of(each.calls, each.calls_before))
+        for each in queries.fading(current_database(), controls.days, most)
+    ]
+    return Table("fading", _("Fading tenants"), columns, rows, empty=_("No tenant is fading."))
 
 
 def _environments_table(controls: Controls, tenant_id: str) -> Table:

@@ -36,7 +36,7 @@ PRINTED = [
     ("links list", [LINK]),
     ("prune --keep-counts 1", {"dry_run", "pruned"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
-    ("summaries check", {"database", "wrong"}),
+    ("summaries check", {"database", "wrong", "wrong_periods"}),
     ("serve --port 0", READY | {"token"}),
     ("demo --port 0 --events 10 --database new.db", READY | {"examples"}),
 ]
@@ -98,14 +98,17 @@ def test_keys_are_told_with_their_times(folder: Path) -> None:
 
 
 def test_summaries_that_are_wrong_are_told(folder: Path) -> None:
-    add = "insert into page_summary values (1, 5, x'00', x'00', x'00', 1)"
+    of_page = "insert into page_summary values (1, 5, x'00', x'00', x'00', 1)"
+    of_month = "insert into period_summary values ('users', 1, 24316, 0, x'00', 1)"
     with closing(sqlite3.connect(folder / "analysis.db")) as connection, connection:
-        connection.execute(add)
+        connection.execute(of_page)
+        connection.execute(of_month)
     ended = done("saasus-analysis summaries check --json", folder)
     assert (ended.returncode, ended.stderr) == (1, "")
     assert json.loads(ended.stdout) == {
         "database": "analysis.db",
         "wrong": [{"begin": 5 * 8 * 3600, "hours": 8, "reason": "damaged"}],
+        "wrong_periods": [{"data": "users", "date": "2026-05", "reason": "damaged"}],
     }
 
 

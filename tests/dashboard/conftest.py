@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, StorageState
 
 from app.auth import keys
 from app.database import Database
@@ -44,17 +43,23 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @contextmanager
 def signed_in(browser: Browser, server: RunningServer, **options: Any) -> Iterator[Page]:
-    """Give a page of a browser whose user has signed in; see `visiting`."""
-    with visiting(browser, server.url, **options) as page:
-        page.goto(f"{server.url}/dashboard/sign-in")
-        page.locator("#key").fill(server.token)
-        page.locator("form.stack button").click()
-        page.wait_for_url("**/dashboard")
+    """Give the overview in a browser whose user has signed in; see `visiting`."""
+    state = state_of(browser, server)
+    with visiting(browser, server.url, storage_state=state, **options) as page:
+        page.goto(f"{server.url}/dashboard")
         yield page
 
 
-def database_of(server: RunningServer) -> Path:
-    """Return the database of a server's process."""
-    arguments = server.process.args
-    assert isinstance(arguments, list)
-    return Path(str(arguments[-1]))
+_states: dict[str, StorageState] = {}
+
+
+def state_of(browser: Browser, server: RunningServer) -> StorageState:
+    """Return what a browser keeps of somebody who has signed in to a server."""
+    if server.url not in _states:
+        with visiting(browser, server.url) as page:
+            page.goto(f"{server.url}/dashboard/sign-in")
+            page.locator("#key").fill(server.token)
+            page.locator("form.stack button").click()
+            page.wait_for_url("**/dashboard")
+            _states[server.url] = page.context.storage_state()
+    return _states[server.url]

@@ -1,5 +1,6 @@
 """Who may see the dashboard with a key: signing in, sessions, forms."""
 
+import hmac
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -398,12 +399,14 @@ class TestForms:
         assert field(again, "csrf_token") == token
         assert "Set-Cookie" not in again.headers
         stranger = app.test_client()
-        for wrong in ("", token):
+        of_nothing = hmac.new(b"", b"form", "sha256").hexdigest()
+        for wrong in ("", token, of_nothing):
             answer = stranger.post(SIGN_IN, data={"key": key, "csrf_token": wrong})
             assert answer.status_code == 403
             assert "Set-Cookie" not in answer.headers
         stranger.set_cookie(FORM, "", path="/dashboard")
-        assert stranger.post(SIGN_IN, data={"key": key, "csrf_token": token}).status_code == 403
+        data = {"key": key, "csrf_token": of_nothing}
+        assert stranger.post(SIGN_IN, data=data).status_code == 403
         for site in ("cross-site", "same-site"):
             headers = {"Sec-Fetch-Site": site}
             data = {"key": key, "csrf_token": token}
@@ -583,6 +586,19 @@ class TestErrors:
     def test_clients_at_other_addresses_see_a_page(self, person: FlaskClient) -> None:
         answer = person.get("/dashboard")
         assert (answer.status_code, answer.mimetype) == (403, "text/html")
+
+    @pytest.mark.parametrize("path", [SIGN_IN, LINKS, "/dashboard", "/dashboard/nothing"])
+    @pytest.mark.parametrize("empty", ["", "&period="])
+    def test_parameters_mean_nothing_to_the_framework(
+        self, person: FlaskClient, insider: FlaskClient, path: str, empty: str
+    ) -> None:
+        query = "endpoint=x&self=1&_scheme=javascript&_external=1&_method=POST&path=x&token=x"
+        for browser in (person, insider):
+            answer = browser.get(f"{path}?{query}{empty}", follow_redirects=True)
+            assert answer.status_code in (200, 404)
+            assert "javascript:" not in answer.text
+            for found in re.findall('(?:href|action)="([^"]*)"', answer.text):
+                assert found.startswith(("/dashboard", "/docs/", "#"))
 
     def test_the_rest_of_the_server_answers_json(self, person: FlaskClient) -> None:
         for path in (*READS, "/nothing"):

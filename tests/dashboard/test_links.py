@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -165,6 +166,7 @@ class TestThePage:
             ({"expires": "0"}, "a date to come"),
             ({"expires": "-1"}, "a date to come"),
             ({"expires": "2026-05-19"}, "a date to come"),
+            ({"expires": "36501"}, "a date to come"),
             ({"expires": "9" * 30}, "a date to come"),
             ({"tenant": "nobody"}, "Nothing is stored of this tenant."),
         ],
@@ -348,7 +350,7 @@ class TestALinkOfATenant:
     def test_shows_no_other_whatever_the_url_says(
         self, person: FlaskClient, url: str, path: str
     ) -> None:
-        answer = person.get(url + path)
+        answer = person.get(url + path, follow_redirects=True)
         assert answer.status_code in (200, 400)
         # What the URL itself says may stand on the page, as in the links to other languages.
         text = re.sub('(?:href|action|value)="[^"]*"', "", answer.text)
@@ -356,8 +358,18 @@ class TestALinkOfATenant:
         assert "umbrella-user" not in answer.text
 
     def test_shows_that_tenant(self, person: FlaskClient, url: str) -> None:
-        assert "acme" in person.get(f"{url}/tenants").text
-        assert "umbrella" not in person.get(f"{url}/tenants").text
+        text = person.get(f"{url}/tenants", follow_redirects=True).text
+        assert "acme" in text
+        assert "umbrella" not in text
+
+    def test_shows_nothing_where_its_tenant_is_gone(
+        self, person: FlaskClient, database: Database, url: str
+    ) -> None:
+        with closing(sqlite3.connect(database.path)) as connection:
+            connection.execute("delete from tenant where name = 'acme'")
+            connection.commit()
+        assert (answer := person.get(url)).status_code == 404
+        assert message(answer) == GONE
 
     def test_goes_when_the_tenant_is_erased(
         self, person: FlaskClient, client: FlaskClient, database: Database, url: str

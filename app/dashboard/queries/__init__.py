@@ -15,8 +15,10 @@ from .pages import (
 )
 from .tenant import (
     Environment,
+    Fading,
     Tenant,
     environments,
+    fading,
     tenant_environments,
     tenant_ids,
     tenants,
@@ -37,6 +39,7 @@ __all__ = [
     "Cursor",
     "Entry",
     "Environment",
+    "Fading",
     "Membership",
     "Page",
     "PageTotals",
@@ -46,6 +49,7 @@ __all__ = [
     "active_in",
     "calls_by_day",
     "environments",
+    "fading",
     "find_users",
     "first_day",
     "has_data",

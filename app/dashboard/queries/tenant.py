@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Collection
+from heapq import nsmallest
 from typing import NamedTuple
 
 from ...database import Database
@@ -83,6 +84,14 @@ class Tenant(NamedTuple):
     """The last day with calls or active users."""
 
 
+class Fading(NamedTuple):
+    """A tenant with fewer calls of GetUserInfo than in as many days before."""
+
+    tenant_id: str
+    calls: int
+    calls_before: int
+
+
 class Environment(NamedTuple):
     """The active users of an environment of a tenant; None as in `Tenant`."""
 
@@ -121,6 +130,17 @@ def tenants(database: Database, days: Days) -> list[Tenant]:
         )
         for tenant, name in names.items()
     ]
+
+
+def fading(database: Database, days: Days, limit: int) -> list[Fading]:
+    """Return the tenants that lost calls against as many days before, the greatest loss first."""
+    with database.reading() as connection:
+        names = dict(connection.execute(SELECT_TENANTS))
+        calls = count_calls_by_tenant(connection, *days)
+        before = count_calls_by_tenant(connection, *days.before())
+    found = [Fading(names[tenant], calls.get(tenant, 0), before[tenant]) for tenant in before]
+    lost = [each for each in found if each.calls < each.calls_before]
+    return nsmallest(limit, lost, key=lambda each: (each.calls - each.calls_before, each.tenant_id))
 
 
 def _last_days(connection: sqlite3.Connection, tenants: Collection[int]) -> dict[int, int]:
