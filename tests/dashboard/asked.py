@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from app.dashboard import queries
-from app.dashboard.queries import Action, Entry, Environment, Membership, Page, PageTotals, Tenant
+from app.dashboard.queries import (
+    Action,
+    Entry,
+    Environment,
+    Fading,
+    Membership,
+    Page,
+    PageTotals,
+    Tenant,
+)
 from app.dashboard.selection import Days, Scope
 from app.days import first_day_of, month_of, parse_day
 
@@ -233,7 +242,7 @@ class Asked(Pruned):
                 expected[call.type][day] += 1
         assert queries.calls_by_day(self.database, days, tenant) == expected
 
-    def ask_pages(self, days: Days, tenant: str | None) -> None:
+    def ask_totals(self, days: Days, tenant: str | None) -> None:
         views = self.views_in(days, tenant)
         by_page: defaultdict[str, list[str]] = defaultdict(list)
         for view in views:
@@ -298,6 +307,17 @@ class Asked(Pruned):
             max([*called, *self.numbers(False, scope)], default=None),
         )
 
+    def ask_fading(self, days: Days, limit: int) -> None:
+        calls: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for day, call in self.calls():
+            if call.type == "userinfo":
+                calls[call.tenant][0] += is_in(day, days)
+                calls[call.tenant][1] += is_in(day, days.before())
+        lost = sorted((now - before, name) for name, (now, before) in calls.items() if now < before)
+        assert queries.fading(self.database, days, limit) == [
+            Fading(name, *calls[name]) for _, name in lost[:limit]
+        ]
+
     def ask_environments(self, days: Days, tenant: str, limit: int) -> None:
         looked_at = {*range(days.before().first, days.last + 1), self.today}
         found = {
@@ -329,7 +349,7 @@ class Asked(Pruned):
     def ask_user(self, days: Days, user: str, contains: str | None, limit: int) -> None:
         history = self.history(user)
         wanted = [
-            Entry(entry.timestamp, entry.referer)
+            Entry(entry.timestamp, entry.referer, page_of(entry))
             for entry in reversed(history)
             if is_in(number_of(entry.day), days)
             and (contains or "").lower() in entry.referer.lower()
@@ -369,7 +389,7 @@ class Asked(Pruned):
             for env in (None, *ENVIRONMENTS):
                 self.ask_active(days, tenant, env)
             self.ask_calls(days, tenant)
-            self.ask_pages(days, tenant)
+            self.ask_totals(days, tenant)
             for url in PAGES:
                 self.ask_page(days, url, tenant)
         for url in PAGES:
@@ -379,6 +399,7 @@ class Asked(Pruned):
         for user in USERS:
             self.ask_user(days, user, None, 3)
         self.ask_tenants(days)
+        self.ask_fading(days, 2)
         self.ask_extent()
 
 

@@ -41,10 +41,11 @@ happenings = st.tuples(
 asks = [
     st.tuples(st.just("ask_active"), days, st.none() | tenants, st.none() | envs),
     st.tuples(st.just("ask_calls"), days, st.none() | tenants),
-    st.tuples(st.just("ask_pages"), days, st.none() | tenants),
+    st.tuples(st.just("ask_totals"), days, st.none() | tenants),
     st.tuples(st.just("ask_page"), days, st.sampled_from(PAGES), st.none() | tenants),
     st.tuples(st.just("ask_actions"), days, st.sampled_from(PAGES)),
     st.tuples(st.just("ask_tenants"), days),
+    st.tuples(st.just("ask_fading"), days, st.integers(1, 3)),
     st.tuples(st.just("ask_environments"), days, tenants, st.integers(1, 3)),
     st.tuples(
         st.just("ask_user"),
