@@ -1,5 +1,6 @@
 """Page statistics: which pages are used, and what is done on one of them."""
 
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -11,7 +12,7 @@ from .cards import Card, card_of
 from .controls import Controls, read_controls
 from .rendering import arrange, render
 from .selection import Days
-from .series import Line, is_by_month, table_over_time
+from .series import Line, is_by_month, table_over_time, total
 from .tables import Change, Column, Table
 
 
@@ -39,7 +40,7 @@ def page() -> Response:
         tables.append(table_over_time(controls, "users", caption, [users], "line"))
     if tenant_id is None:
         tables.append(_actions_table(controls, url))
-    return render("page.html", controls, *tables, url=url, cards=_cards(controls, url))
+    return render("page.html", controls, *tables, url=url, cards=_cards(controls, url, views))
 
 
 def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None = None) -> Table:
@@ -78,15 +79,16 @@ def _pages_before(controls: Controls) -> dict[str, queries.Page] | None:
     return {each.url: each for each in totals.pages}
 
 
-def _cards(controls: Controls, url: str) -> list[Card]:
-    totals = queries.page_totals(current_database(), controls.days, controls.scope.tenant_id)
-    nothing = queries.Page(url, 0, 0)
-    now = next((each for each in totals.pages if each.url == url), nothing)
-    before = _pages_before(controls)
-    earlier = None if before is None else before.get(url, nothing)
+def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
+    days, before = controls.days, controls.before
+    users = partial(
+        queries.page_users, current_database(), url, tenant_id=controls.scope.tenant_id
+    )
     return [
-        card_of(_("Views"), now.views, None if earlier is None else earlier.views),
-        card_of(_("Unique users"), now.users, None if earlier is None else earlier.users),
+        card_of(
+            _("Views"), total(views.numbers, days), total(views.numbers, before) if before else None
+        ),
+        card_of(_("Unique users"), users(days=days), users(days=before) if before else None),
     ]
 
 

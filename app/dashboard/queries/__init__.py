@@ -10,6 +10,7 @@ from .pages import (
     page_actions,
     page_by_day,
     page_totals,
+    page_users,
     views_by_day,
 )
 from .tenant import (
@@ -55,6 +56,7 @@ __all__ = [
     "page_actions",
     "page_by_day",
     "page_totals",
+    "page_users",
     "tenant_environments",
     "tenant_ids",
     "tenants",

@@ -7,7 +7,8 @@ so it is imported when the first question needs it.
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyroaring import BitMap, BitMap64
@@ -66,44 +67,62 @@ class Alone:
     since: int
     """The timestamp since when that is known."""
 
+    def pairs_of(self, page: int) -> BitMap64:
+        """Return the users as visitors of a page: page * 2^32 + user."""
+        return BitMap64(self.users).shift(page << 32)
+
 
 def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
     """Return what was viewed in some days."""
-    start, end = days.seconds(database.calendar)
-    seal(database, start, end)
-    with database.reading() as connection:
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        start, end = known.seconds(database.calendar)
         viewers = _viewers(connection, start, end)
-        # A view that is seen here was stored together with where its user was: that is seen now.
-        alone = find_alone(database, tenant_id, days)
-        start = max(start, alone.since)
-        known = {block: users for block, users in viewers.items() if block >= start // BLOCK}
-        mine = {block: users & alone.users for block, users in known.items()}
-        others = {block: users - alone.users for block, users in known.items()}
+        mine = {block: users & alone.users for block, users in viewers.items()}
+        others = {block: users - alone.users for block, users in viewers.items()}
         whole = summarize(connection, start, end)
         if _size(mine) <= _size(others):
-            views = _count_by_page(connection, mine, start, end)
+            views = _count_views(connection, mine, start, end)
         else:
-            views = whole.views - _count_by_page(connection, others, start, end)
-        pairs = BitMap64(alone.users)
+            views = whole.views - _count_views(connection, others, start, end)
         pages = [
-            Page(url, count, whole.visitors.intersection_cardinality(pairs.shift(page << 32)))
+            Page(url, count, whole.visitors.intersection_cardinality(alone.pairs_of(page)))
             for page, url, count in most_viewed(connection, views)
         ]
     users = whole.users.intersection_cardinality(alone.users)
     return PageTotals(views.total(), users, pages, alone.left_out)
 
 
-def count_page_alone(
+def page_by_day_alone(
     database: Database, tenant_id: str, page: int, days: Days
 ) -> dict[int, tuple[int, int]]:
     """Return the views and users of a page on each day that it was viewed."""
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        return count_page_by_day(connection, database.calendar, page, known, alone.users)
+
+
+def page_users_alone(database: Database, tenant_id: str, page: int, days: Days) -> int:
+    """Return how many users viewed a page in all of the days together."""
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        whole = summarize(connection, *known.seconds(database.calendar))
+    users: int = whole.visitors.intersection_cardinality(alone.pairs_of(page))
+    return users
+
+
+@contextmanager
+def _seeing(
+    database: Database, tenant_id: str, days: Days
+) -> Iterator[tuple[sqlite3.Connection, Alone, Days]]:
+    """Give one state of the data, the users who were alone then, and the days that it is known of.
+
+    Whatever view is seen was stored together with where its user was, so the users are looked for
+    after that state has begun.
+    """
     calendar = database.calendar
     seal(database, *days.seconds(calendar))
     with database.reading() as connection:
-        extent(connection)  # a read, so that no later view is seen: see `total_alone`
+        read_kept(connection)
         alone = find_alone(database, tenant_id, days)
-        known = Days(max(days.first, calendar.day_of(alone.since)), days.last)
-        return count_page_by_day(connection, calendar, page, known, alone.users)
+        yield connection, alone, Days(max(days.first, calendar.day_of(alone.since)), days.last)
 
 
 def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
@@ -151,7 +170,7 @@ def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:
     return viewers
 
 
-def _count_by_page(
+def _count_views(
     connection: sqlite3.Connection, viewers: Blocks, start: int, end: int
 ) -> Counter[int]:
     """Return the views by page of users in blocks of histories."""

@@ -9,6 +9,9 @@ from ...database import Database
 from ...metrics.queries import get_page_statistics
 from ..selection import Days
 
+NOT_FOUND = 0
+"""The integer of no page: theirs begin with 1."""
+
 FIND_PAGE = "select id from page where url = ?"
 
 SELECT_REFERERS = """
@@ -74,22 +77,39 @@ def page_by_day(
 ) -> dict[int, tuple[int, int]]:
     """Return the views and users of a page on each day that it was viewed.
 
-    Of a tenant, they are those of `page_totals`.
+    Of a tenant, they are those of users who were in no other.
     """
     from ...summaries.sealing import seal
-    from .alone import count_page_alone
+    from .alone import page_by_day_alone
     from .views import count_page_by_day
 
-    with database.reading() as connection:
-        found = connection.execute(FIND_PAGE, (url,)).fetchone()
-    if found is None:
-        return {}
-    (page,) = found
+    page = _find_page(database, url)
     if tenant_id is not None:
-        return count_page_alone(database, tenant_id, page, days)
+        return page_by_day_alone(database, tenant_id, page, days)
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
         return count_page_by_day(connection, database.calendar, page, days)
+
+
+def page_users(database: Database, url: str, days: Days, tenant_id: str | None = None) -> int:
+    """Return how many users viewed a page in all of the days together; see `page_by_day`."""
+    from ...summaries.reading import summarize
+    from ...summaries.sealing import seal
+    from .alone import page_users_alone
+
+    page = _find_page(database, url)
+    if tenant_id is not None:
+        return page_users_alone(database, tenant_id, page, days)
+    start, end = days.seconds(database.calendar)
+    seal(database, start, end)
+    with database.reading() as connection:
+        return summarize(connection, start, end).unique_users(page)
+
+
+def _find_page(database: Database, url: str) -> int:
+    with database.reading() as connection:
+        found: tuple[int] | None = connection.execute(FIND_PAGE, (url,)).fetchone()
+    return found[0] if found else NOT_FOUND
 
 
 def actions_of(referer: str) -> set[str]:
