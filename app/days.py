@@ -116,6 +116,11 @@ def parse_month(text: str) -> int:
     return int(text[:4]) * 12 + int(text[5:]) - 1
 
 
+def format_month(month: int) -> str:
+    """Return a month as YYYY-MM."""
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
 @lru_cache(maxsize=4096)
 def month_of(day: int) -> int:
     """Return the month that holds a day."""
