@@ -92,6 +92,9 @@ create table active_users (
   primary key (monthly, period, tenant_id, env_id)
 ) strict, without rowid;
 
+-- The numbers that were put: few, where all are asked for them first.
+create index active_users_put on active_users (monthly, period, put) where put is not null;
+
 -- Which events are known already, so that a second delivery changes nothing.
 create table event_id (
   source text    not null,             -- client, eventbridge, eventbridge-log, apilog
@@ -127,14 +130,14 @@ create table page_sealing (
 -- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
 -- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.py.
 create table period_summary (
-  data     text    not null check (data in ('users', 'members', 'actions')),
+  data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),
   period   integer not null,           -- month if monthly, else day
   token    integer not null,           -- of the one who makes it
   content  blob,                       -- null: it is being made
   checksum integer,                    -- CRC-32 of all of the above but the token
   primary key (data, monthly, period),
-  check (not (monthly and data = 'actions')),
+  check (not (monthly and data in ('actions', 'callers'))),
   check ((content is null) = (checksum is null))
 ) strict;
 
@@ -178,3 +181,28 @@ create table key (
 ) strict;
 
 create unique index key_name on key (name) where revoked_at is null;
+
+-- The dashboard -----------------------------------------------------------------------------
+
+-- Which browser is signed in with which key. A row goes when it is signed out, or some time after
+-- it has expired.
+create table session (
+  token_hash blob    not null primary key, -- SHA-256 of the token that the browser has as a cookie
+  key_id     integer not null references key (id),
+  created_at integer not null,
+  expires_at integer not null
+) strict, without rowid;
+
+-- URLs that show the dashboard to whoever has them.
+create table link (
+  id         integer primary key,
+  name       text    not null,
+  token_hash blob    not null unique,  -- SHA-256 of the token that is in the path
+  tenant_id  integer references tenant (id), -- whose data alone it shows; null: those of all
+  created_at integer not null,
+  expires_at integer not null,
+  revoked_at integer,                  -- null: not revoked
+  last_used_at integer                 -- null: never; noted once an hour
+) strict;
+
+create unique index link_name on link (name) where revoked_at is null;

@@ -6,7 +6,7 @@ import time
 from flask import Flask, Response, g, request
 
 from .security import client_address
-from .target import request_target
+from .target import told_target
 
 logger = logging.getLogger("saasus_analysis.access")
 
@@ -27,8 +27,7 @@ def _log(response: Response) -> Response:
     fields = {
         "address": client_address(),
         "method": request.method,
-        # Raw targets hold no spaces, but some servers let other bytes through.
-        "target": ascii(request_target())[1:-1],
+        "target": told_target(),
         "status": response.status_code,
         "milliseconds": round((time.perf_counter() - g.started) * 1000, 1) if "started" in g else 0,
         "key": g.get("key_name", "-"),

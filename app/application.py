@@ -1,6 +1,8 @@
 """The application, put together."""
 
-from flask import Flask
+from typing import Any
+
+from flask import Flask, request
 
 from . import (
     access_log,
@@ -17,11 +19,20 @@ from . import (
 from .auth import Guard
 from .config import Settings
 from .database import Database
+from .target import told_target
+
+
+class Application(Flask):
+    """A Flask application that logs no token of a link."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log an exception with the target as the access log has it."""
+        self.logger.error("Exception on %s %s", request.method, told_target(), exc_info=exc_info)
 
 
 def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     """Return the WSGI application that answers from a database whatever a guard lets through."""
-    app = Flask(__package__, static_folder=None)
+    app = Application(__package__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body)
     app.extensions["settings"] = settings
     app.extensions["database"] = database

@@ -86,7 +86,8 @@ class Settings:
         values.number(0, 16),
         "proxies",
         "How many proxies stand before this server: the client's address is taken so far from the "
-        "end of `X-Forwarded-For`. 0: the header is not looked at.",
+        "end of `X-Forwarded-For`, and `X-Forwarded-Proto` tells of TLS. 0: the headers are not "
+        "looked at.",
     )
     cors_origins: tuple[str, ...] | None = _setting(
         None,
@@ -96,6 +97,19 @@ class Settings:
     )
     dashboard: bool = _setting(
         True, values.switch, "on, off", "Serve the pages under `/dashboard`."
+    )
+    session_hours: int = _setting(
+        12,
+        values.number(1, 8760),
+        "hours",
+        "How long somebody who signs in to the dashboard stays signed in.",
+    )
+    frame_origins: tuple[str, ...] | None = _setting(
+        None,
+        values.origins,
+        "origins",
+        "Origins whose pages may show the dashboard in a frame, by a link, with commas between "
+        "them.",
     )
     log_format: str = _setting(
         "text",

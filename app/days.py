@@ -78,8 +78,12 @@ class Calendar:
                 start = middle
         return start
 
+    def local_time(self, timestamp: int) -> datetime:
+        """Return what clocks of the time zone show at a timestamp."""
+        return datetime.fromtimestamp(timestamp, self._zone)
+
     def _local_day(self, timestamp: int) -> int:
-        return datetime.fromtimestamp(timestamp, self._zone).toordinal() - _EPOCH
+        return self.local_time(timestamp).toordinal() - _EPOCH
 
 
 @lru_cache(maxsize=4096)
@@ -93,10 +97,15 @@ def parse_day(text: str) -> int:
         raise ValueError("must be a date that exists") from None
 
 
+def date_of(day: int) -> date:
+    """Return a day as a date."""
+    return date.fromordinal(day + _EPOCH)
+
+
 @lru_cache(maxsize=4096)
 def format_day(day: int) -> str:
     """Return a day as YYYY-MM-DD."""
-    return date.fromordinal(day + _EPOCH).isoformat()
+    return date_of(day).isoformat()
 
 
 @lru_cache(maxsize=4096)
@@ -107,11 +116,22 @@ def parse_month(text: str) -> int:
     return int(text[:4]) * 12 + int(text[5:]) - 1
 
 
+def format_month(month: int) -> str:
+    """Return a month as YYYY-MM."""
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
 @lru_cache(maxsize=4096)
 def month_of(day: int) -> int:
     """Return the month that holds a day."""
-    of = date.fromordinal(day + _EPOCH)
+    of = date_of(day)
     return of.year * 12 + of.month - 1
+
+
+@lru_cache(maxsize=4096)
+def first_day_of(month: int) -> int:
+    """Return the first day of a month."""
+    return date(month // 12, month % 12 + 1, 1).toordinal() - _EPOCH
 
 
 @dataclass(frozen=True)

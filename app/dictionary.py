@@ -18,6 +18,9 @@ ADD_PAGE = "insert into page (url) values (?)"
 FIND_REFERERS = "select url, id from referer where url in (select value from json_each(?))"
 ADD_REFERER = "insert into referer (url, page_id) values (?, ?)"
 
+FIND_USER = "select id from user where name = ?"
+FIND_TENANT = "select id from tenant where name = ?"
+
 SELECT_SETTINGS = "select name, value from setting"
 UPDATE_SETTING = "update setting set value = :value where name = :name"
 
@@ -82,6 +85,21 @@ def change_page_rule(
     for name, value in fixed.items():
         parameters = {"name": name, "value": "on" if value else "off"}
         connection.execute(UPDATE_SETTING, parameters)
+
+
+def find_user(connection: sqlite3.Connection, name: str) -> int | None:
+    """Return the integer of a user; None if there is none of this name."""
+    return _find(connection, FIND_USER, name)
+
+
+def find_tenant(connection: sqlite3.Connection, name: str) -> int | None:
+    """Return the integer of a tenant; None if there is none of this name."""
+    return _find(connection, FIND_TENANT, name)
+
+
+def _find(connection: sqlite3.Connection, sql: str, name: str) -> int | None:
+    found: tuple[int] | None = connection.execute(sql, (name,)).fetchone()
+    return found and found[0]
 
 
 def _alone(names: list[str]) -> list[tuple[object, ...]]:

@@ -1,4 +1,7 @@
-"""The log: lines for people or JSON objects, each with the trace id of its request."""
+"""The log: lines for people or JSON objects, each with the trace id of its request.
+
+Others write into it as well, with paths as they were sent, so tokens of links are taken out here.
+"""
 
 import json
 import logging
@@ -8,6 +11,7 @@ from datetime import UTC, datetime
 from flask import g, has_request_context
 
 from .config import Settings
+from .target import without_tokens
 
 
 def configure(settings: Settings, level: int = logging.INFO) -> None:
@@ -22,6 +26,9 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_tokens(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         return f"{super().formatMessage(record)} trace={_trace()}"
@@ -41,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return without_tokens(json.dumps(line, ensure_ascii=False))
 
 
 def _trace() -> str:

@@ -81,17 +81,35 @@ MIGRATIONS: tuple[str, ...] = (
     create index audit_action on audit (action, at);
     """,
     """
+    create table session (
+      token_hash blob    not null primary key,
+      key_id     integer not null references key (id),
+      created_at integer not null,
+      expires_at integer not null
+    ) strict, without rowid;
+    create table link (
+      id         integer primary key,
+      name       text    not null,
+      token_hash blob    not null unique,
+      tenant_id  integer references tenant (id),
+      created_at integer not null,
+      expires_at integer not null,
+      revoked_at integer,
+      last_used_at integer
+    ) strict;
+    create unique index link_name on link (name) where revoked_at is null;
     create table period_summary (
-      data     text    not null check (data in ('users', 'members', 'actions')),
+      data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
       monthly  integer not null check (monthly in (0, 1)),
       period   integer not null,
       token    integer not null,
       content  blob,
       checksum integer,
       primary key (data, monthly, period),
-      check (not (monthly and data = 'actions')),
+      check (not (monthly and data in ('actions', 'callers'))),
       check ((content is null) = (checksum is null))
     ) strict;
+    create index active_users_put on active_users (monthly, period, put) where put is not null;
     """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""

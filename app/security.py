@@ -58,6 +58,18 @@ def client_address() -> str:
     return address
 
 
+def is_tls() -> bool:
+    """Tell whether the client came by TLS, which trusted proxies tell if there are some."""
+    settings: Settings = current_app.extensions["settings"]
+    if settings.proxies:
+        told = ",".join(request.headers.getlist("X-Forwarded-Proto")).split(",")
+        schemes = [part.strip().lower() for part in told if part.strip()]
+        if schemes:
+            # Most proxies do not add to what another has told, but put their own in its place.
+            return schemes[-min(settings.proxies, len(schemes))] == "https"
+    return request.is_secure
+
+
 def client_network() -> str:
     """Return what a client is counted by: its address, or of an IPv6 address the first 64 bits.
 

@@ -1,10 +1,17 @@
-"""The target of a request: its path and query as they were sent."""
+"""The target of a request: its path and query as they were sent, and as they may be told."""
 
-from urllib.parse import quote, unquote_to_bytes
+import re
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from flask import Flask, request
 
 from .errors import InvalidRequest
+
+SHARED_PATH = "/dashboard/shared"
+"""The path of the dashboard for those who have a link; behind it stands the link's token."""
+
+_token_in_path = re.compile("(/dashboard/+shared/+)[^/]+")
+_token_in_text = re.compile(r"""(/dashboard/+shared/+)[^/?#\s"'\\]+""")
 
 
 def init_app(app: Flask) -> None:
@@ -21,10 +28,30 @@ def request_target() -> str:
     target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if target is None:
         path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
-        target = quote(path.encode("latin-1"), safe="/!$&'()*+,;=:@")
+        target = _encode(path.encode("latin-1"))
         if environ["QUERY_STRING"]:
             target += f"?{environ['QUERY_STRING']}"
     return target
+
+
+def told_target() -> str:
+    """Return the request's path and query for a log: in ASCII, and without the token of a link."""
+    path, mark, query = request_target().partition("?")
+    # However a token was encoded, what it decodes to opens pages.
+    decoded, tokens = _token_in_path.subn(r"\1***", unquote(path))
+    if tokens:
+        path = _encode(decoded.encode())
+    # Raw targets hold no spaces, but some servers let other bytes through.
+    return ascii(f"{path}{mark}{query}")[1:-1]
+
+
+def without_tokens(text: str) -> str:
+    """Return a text with `***` for each token in the path of a link."""
+    return _token_in_text.sub(r"\1***", text)
+
+
+def _encode(path: bytes) -> str:
+    return quote(path, safe="/!$&'()*+,;=:@")
 
 
 def _check() -> None:

@@ -101,7 +101,7 @@ def origins(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     parts = _parts(value)
-    if not all(re.fullmatch(r"https?://[^/?#,\s]+", part) for part in parts):
+    if not all(re.fullmatch(r"https?://[^/?#,;\s]+", part) for part in parts):
         raise ValueError("must be origins such as https://example.com, with commas between them")
     return parts
 

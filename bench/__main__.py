@@ -17,6 +17,7 @@ TABLES = (
     "kills",
     "load",
     "backup",
+    "dashboard",
     "fuzz",
 )
 

@@ -19,7 +19,7 @@ from app.config import PREFIX
 from app.database import Database
 from app.days import Clock
 
-pytest_plugins = ["app.pytest_plugin", "pytester"]
+pytest_plugins = ["app.pytest_plugin", "pytester", "tests.browser"]
 
 ROOT = Path(__file__).parent.parent
 NOW = 1_779_157_378  # 2026-05-19T02:22:58Z

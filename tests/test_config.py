@@ -27,6 +27,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("proxies", "1", 1),
     ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
     ("dashboard", "off", False),
+    ("session_hours", "1", 1),
+    ("frame_origins", "https://*.a.example", ("https://*.a.example",)),
     ("log_format", "json", "json"),
     ("metrics", "off", "off"),
     ("max_body", "1024", 1024),
@@ -92,6 +94,9 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
         ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
         ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
+        ({"frame_origins": "'none'"}, {}, "frame_origins: must be origins such as"),
+        ({"frame_origins": "https://a; x"}, {}, "frame_origins: must be origins such as"),
+        ({"session_hours": 0}, {}, "session_hours: must be a whole number from 1 to 8760"),
         *(
             ({}, {"ANALYSIS_RATE_LIMIT": rate}, f"ANALYSIS_RATE_LIMIT: {RATE}")
             for rate in (

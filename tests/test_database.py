@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from app.auth import keys, links, sessions
 from app.database import Database
 from app.errors import ServiceUnavailable, StartError
 from app.migrations import APPLICATION_ID, MIGRATIONS
@@ -162,10 +163,13 @@ class TestMigration:
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(
                 """
+                drop table session;
+                drop table link;
                 drop table user_call;
                 drop table kept;
                 drop table audit;
                 drop table period_summary;
+                drop index active_users_put;
                 alter table key drop column last_used_at;
                 drop table page_summary;
                 drop table page_sealing;
@@ -199,6 +203,26 @@ class TestMigration:
         with closing(Database(tmp_path / "new.db", time_zone="Asia/Tokyo")):
             for sql in ("select * from setting order by name", "pragma user_version"):
                 assert fetched(path, sql) == fetched(tmp_path / "new.db", sql)
+            assert without_comments(path) == without_comments(tmp_path / "new.db")
+
+    def test_with_a_key_of_version_4_one_can_sign_in(
+        self, opened: Callable[..., Database], path: Path, tmp_path: Path
+    ) -> None:
+        database = opened()
+        token = keys.create_bearer_key(database, name="k", scopes=("read",))
+        database.close()
+        with closing(sqlite3.connect(path)) as connection:
+            for table in re.findall(r"create table (\w+)", MIGRATIONS[3]):
+                connection.execute(f"drop table {table}")
+            connection.execute("pragma user_version = 4")
+        database = opened()
+        key = keys.find_bearer_key(database, token)
+        assert key is not None
+        assert sessions.find_key(database, sessions.begin_session(database, key, 60)) == key
+        assert links.list_links(database) == []
+        backup = path.with_name("a.db.schema-4.backup")
+        assert fetched(backup, "select name from key") == [("k",)]
+        with closing(Database(tmp_path / "new.db")):
             assert without_comments(path) == without_comments(tmp_path / "new.db")
 
     def test_a_newer_version_is_refused_and_not_touched(

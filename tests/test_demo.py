@@ -1,9 +1,11 @@
 """A generated SaaS (app/demo.py) and the command that serves it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -131,11 +133,18 @@ def test_events_are_written_out_and_can_be_imported(tmp_path: Path) -> None:
 
 
 @contextmanager
-def demo(*arguments: str | Path) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
+def demo(
+    *arguments: str | Path, **environment: str
+) -> Iterator[tuple[list[str], subprocess.Popen[str]]]:
     """Run `demo` on a free port; give the URLs that it prints, and the process."""
     command = [sys.executable, "-m", "app", "demo", "--port", "0", *map(str, arguments)]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         assert process.stdout is not None
         printed = []
@@ -169,6 +178,31 @@ def test_the_urls_that_it_prints_are_worth_opening(
     assert created["metrics"]
     assert "metrics" in calls
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "opens"), [(["--open"], True), (["--no-open"], False), ([], False)]
+)
+def test_it_opens_the_dashboard_where_somebody_looks(
+    tmp_path: Path, options: list[str], opens: bool
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f"""#!{sys.executable}
+import pathlib, sys, urllib.request
+page = urllib.request.urlopen(sys.argv[1]).read().decode()
+pathlib.Path({str(tmp_path)!r}, "part").write_text(page)
+pathlib.Path({str(tmp_path)!r}, "part").rename({str(tmp_path / "seen")!r})
+""")
+    browser.chmod(0o755)
+    with demo("--events", "100", *options, BROWSER=str(browser)) as (urls, _):
+        deadline = time.monotonic() + 30
+        while opens and not (tmp_path / "seen").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        read(urls[0])
+    assert (tmp_path / "seen").exists() is opens
+    if opens:
+        assert "<h1>Overview</h1>" in (tmp_path / "seen").read_text()
 
 
 def test_a_database_that_is_given_is_kept_and_served_as_it_is(tmp_path: Path) -> None:

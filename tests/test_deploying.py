@@ -46,9 +46,10 @@ def port(server: RunningServer, tmp_path: Path) -> Iterator[int]:
     site = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{taken};", block("nginx"))
     site = re.sub(r"\n *ssl_certificate.*", "", site)
     site = site.replace("http://127.0.0.1:8000", server.url)
+    site = site.replace("/var/log/nginx/access.log", f"{tmp_path}/access.log")
     (tmp_path / "nginx.conf").write_text(
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off; client_body_temp_path {tmp_path}/body;\n"
+        f"events {{}}\nhttp {{ client_body_temp_path {tmp_path}/body;\n"
         f"proxy_temp_path {tmp_path}/proxy; fastcgi_temp_path {tmp_path}/f;\n"
         f"uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;\n{site}\n}}\n"
     )
@@ -106,6 +107,20 @@ def test_through_nginx_nobody_is_on_the_server_s_own_machine_but_who_is(
             answer.read()
             statuses.append(answer.status)
     assert statuses == [200, 200, 200], "this client is on loopback, whatever it says"
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is NOT here: its page is not tried")
+def test_nginx_tells_of_tls_and_logs_no_link(port: int, tmp_path: Path) -> None:
+    made = run("links", "create", "board", "--database", tmp_path / "a.db")
+    for path in (made.stdout.strip(), "/dashboard/sign-in"):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+            connection.request("GET", path, headers={"X-Forwarded-Proto": "https"})
+            answer = connection.getresponse()
+            answer.read()
+    assert "Secure" not in str(answer.getheader("Set-Cookie")), "whatever the client says"
+    log = (tmp_path / "access.log").read_text()
+    assert "/dashboard/sign-in" in log
+    assert "/dashboard/shared/" not in log
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is NOT here")

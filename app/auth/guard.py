@@ -16,7 +16,7 @@ from ..errors import PermissionDenied, TooManyRequests, Unauthorized
 from ..security import client_address, client_network, is_loopback
 from ..target import request_target
 from . import keys, signature
-from .guesses import Guesses
+from .guesses import Guesses, watch
 from .keys import Key
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def require_key() -> None:
     scope = getattr(view, "scope", "admin")
     if scope is None:
         return
-    guesses: Guesses | None = current_app.extensions["guesses"]
-    key = guesses.watch(_find_key) if guesses else _find_key()
+    key = watch(request.headers.get("Authorization"), _find_key)
     if key is None:
         raise Unauthorized(REFUSED)
     g.key_name = key.name

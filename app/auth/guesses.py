@@ -4,16 +4,17 @@ import hashlib
 import re
 from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from flask import request
+from flask import current_app
 
 from ..errors import TooManyRequests
 from ..security import client_network
-from .keys import Key
 
 if TYPE_CHECKING:
     from ..rates import Rate
+
+Found = TypeVar("Found")
 
 REMEMBERED = 10_000
 """How many right keys are remembered, by address; the one that was used longest ago goes first."""
@@ -32,24 +33,21 @@ class Guesses:
         self._right: dict[bytes, None] = {}
         self._lock = Lock()
 
-    def watch(self, find: Callable[[], Key | None]) -> Key | None:
-        """Return what `find` makes of the request's key. Raises TooManyRequests in its place."""
-        authorization = request.headers.get("Authorization")
-        if not authorization:
-            return find()
+    def watch(self, credential: str, find: Callable[[], Found | None]) -> Found | None:
+        """Return what `find` makes of a credential. Raises TooManyRequests in its place."""
         network = client_network()
-        mark = _mark(network, authorization)
+        mark = _mark(network, credential)
         was_right = mark in self._right
         if not was_right:
             self._check(network)
-        key = find()
-        if key:
+        found = find()
+        if found:
             self._remember(mark)
         elif was_right:
             self._check(network)  # so that it is refused like a key that was never right
         else:
             self._count(network)
-        return key
+        return found
 
     def _check(self, network: str) -> None:
         seconds = self._wrong.wait(network) if self._wrong else 0
@@ -74,7 +72,17 @@ class Guesses:
                 del self._right[next(iter(self._right))]
 
 
-def _mark(network: str, authorization: str) -> bytes:
+def watch(credential: str | None, find: Callable[[], Found | None]) -> Found | None:
+    """Return what `find` makes of a credential: what an Authorization header has, or the like.
+
+    Raises TooManyRequests if the address of the request has sent too many wrong ones. Where none
+    was sent, nothing is counted.
+    """
+    guesses: Guesses | None = current_app.extensions["guesses"]
+    return guesses.watch(credential, find) if guesses and credential else find()
+
+
+def _mark(network: str, credential: str) -> bytes:
     """Return a hash that an address and a key have in all their requests, signed ones too."""
-    key = re.sub("Sig=[^,]*", "", authorization)
+    key = re.sub("Sig=[^,]*", "", credential)
     return hashlib.sha256(f"{network} {key}".encode("utf-8", "replace")).digest()

@@ -4,7 +4,6 @@ A Bearer token is stored as its SHA-256 hash. A signature's secret key is stored
 an HMAC, one must have the secret that it was made with.
 """
 
-import hashlib
 import hmac
 import secrets
 import sqlite3
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..database import Database
-from ..errors import ServiceUnavailable
+from . import uses
+from .tokens import hash_token
 
 SCOPES = ("read", "write", "ingest", "admin")
 TOKEN_PREFIX = "saa_"
@@ -66,10 +66,6 @@ where prefix = :prefix
 """
 
 COUNT_KEYS = "select count(*) from key"
-
-
-NOTED_SECONDS = 3600
-"""How old the noted time of a key's last use may be: a write for each request would be too many."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +136,9 @@ def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | 
 
 
 def note_use(database: Database, key: Key) -> None:
-    """Note that a key was used, once an hour, and not where that would have to wait."""
-    now = database.clock.now()
-    if key.prefix is None or abs(now - (key.last_used_at or 0)) < NOTED_SECONDS:
-        return
-    try:
-        with database.writing(patience=0) as connection:
-            connection.execute(NOTE_USE, {"prefix": key.prefix, "now": now})
-    except ServiceUnavailable:
-        return
+    """Note that a key was used, if it is stored."""
+    if key.prefix is not None:
+        uses.note_use(database, NOTE_USE, key.last_used_at, prefix=key.prefix)
 
 
 def list_keys(database: Database) -> list[dict[str, Any]]:
@@ -182,7 +172,7 @@ def find_bearer_key(database: Database, token: str) -> Key | None:
     row = _find(database, token[:PREFIX_LENGTH])
     stored = row[2] if row else None
     # A hash is compared whether or not there is a key, so that time tells nothing.
-    same = hmac.compare_digest(_hash(token), stored or _hash(""))
+    same = hmac.compare_digest(hash_token(token), stored or hash_token(""))
     return _key(row) if row and stored and same else None
 
 
@@ -205,7 +195,7 @@ class _Made(Generic[Shown]):
 
 def _make_bearer() -> _Made[str]:
     token = f"{TOKEN_PREFIX}{secrets.token_hex(4)}_{secrets.token_urlsafe(32)}"
-    return _Made(token, {"prefix": token[:PREFIX_LENGTH], "token_hash": _hash(token)})
+    return _Made(token, {"prefix": token[:PREFIX_LENGTH], "token_hash": hash_token(token)})
 
 
 def _make_signature() -> _Made[dict[str, str]]:
@@ -239,7 +229,3 @@ def _find(database: Database, prefix: str) -> tuple[Any, ...] | None:
 
 def _key(row: tuple[Any, ...]) -> Key:
     return Key(row[0], frozenset(row[1].split()), prefix=row[5], last_used_at=row[6])
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -1,66 +1,19 @@
 """`keys create|list|revoke|rotate`."""
 
-import sqlite3
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ..auth import keys
-from ..days import Clock
-from ..errors import StartError
 from .command import Group
-from .common import database_option, json_option, load, open_database, print_json
+from .common import database_option, json_option, open_database, print_json
+from .lasting import expires_option, known_name, last_use, new_name, show_once, state
 
 DEFAULT_SCOPES = ("read", "write", "ingest")
 
 
-def _check_new_name(_: click.Context, __: click.Parameter, name: str) -> str:
-    if not name.isprintable() or not 1 <= len(name) <= 64 or " " in name:
-        raise click.BadParameter("must be 1 to 64 printable characters, no spaces")
-    return name
-
-
-def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
-    if not name.isprintable():
-        raise click.BadParameter("must be printable characters")
-    return name
-
-
-def _read_expiry(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    if text is None:
-        return None
-    now = Clock().now()
-    try:
-        if text.isdecimal() and int(text) > 0:
-            at = int((datetime.fromtimestamp(now, UTC) + timedelta(days=int(text))).timestamp())
-        else:
-            at = int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
-    except (ValueError, OverflowError):
-        at = 0
-    if at <= now:
-        raise click.BadParameter("must be a date to come, as YYYY-MM-DD, or a number of days")
-    return at
-
-
-def _complete_name(
-    context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    """Return the names of keys that begin so; none where the database cannot be read as it is."""
-    # Only completion needs it, and no other command for keys should wait for it.
-    from ..backup import existing
-
-    with suppress(StartError, sqlite3.Error):
-        path = load(database=context.params.get("database")).database
-        with existing(path) as (connection, _):
-            return [name for name in keys.names(connection) if name.startswith(incomplete)]
-    return []
-
-
-new_name = click.argument("name", callback=_check_new_name)
-known_name = click.argument("name", callback=_check_name, shell_complete=_complete_name)
+key_name = known_name(keys.names)
 
 
 @click.group(
@@ -89,13 +42,7 @@ def group() -> None:
     show_default=True,
 )
 @click.option("--signature", is_flag=True, help="For a client that signs, as the SDKs do.")
-@click.option(
-    "--expires",
-    "expires_at",
-    metavar="DATE|DAYS",
-    callback=_read_expiry,
-    help="2027-01-31 (UTC), or 90 for days from now.",
-)
+@expires_option()
 @json_option
 @database_option
 def create_key(
@@ -123,7 +70,7 @@ def create_key(
     "rotate",
     examples=["saasus-analysis keys rotate web", "saasus-analysis keys rotate web --overlap 48"],
 )
-@known_name
+@key_name
 @click.option(
     "--overlap",
     metavar="HOURS",
@@ -167,13 +114,12 @@ def list_keys(as_json: bool, database: Path | None) -> None:
     line = "{:<20} {:<10} {:<40} {:<24} {:<22} {}"
     click.echo(line.format("NAME", "KIND", "PREFIX OR API KEY", "SCOPES", "STATE", "LAST USED"))
     for key in listed:
-        used = _minute(key["last_used_at"]) if key["last_used_at"] else "never"
         shown = (key[name] for name in ("name", "kind", "prefix", "scopes"))
-        click.echo(line.format(*shown, _state(key, now), used))
+        click.echo(line.format(*shown, state(key, now), last_use(key)))
 
 
 @group.command("revoke", examples=["saasus-analysis keys revoke web"])
-@known_name
+@key_name
 @database_option
 def revoke_key(name: str, database: Path | None) -> None:
     """Revoke a key: requests with it are refused from now on."""
@@ -185,23 +131,8 @@ def revoke_key(name: str, database: Path | None) -> None:
 
 def _show(made: str | dict[str, str], as_json: bool) -> None:
     if as_json:
-        print_json({"token": made} if isinstance(made, str) else made)
+        show_once(json.dumps({"token": made} if isinstance(made, str) else made))
+    elif isinstance(made, str):
+        show_once(made)
     else:
-        lines = [made] if isinstance(made, str) else [f"{name}={made[name]}" for name in made]
-        click.echo("\n".join(lines))
-    click.echo("This is shown once; keep it safe.", err=True)
-
-
-def _minute(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _state(key: dict[str, Any], now: int) -> str:
-    def day(timestamp: int) -> str:
-        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d")
-
-    if key["revoked_at"]:
-        return f"revoked {day(key['revoked_at'])}"
-    if key["expires_at"] is None:
-        return "valid"
-    return f"{'expired' if key['expires_at'] <= now else 'valid until'} {day(key['expires_at'])}"
+        show_once("\n".join(f"{name}={value}" for name, value in made.items()))

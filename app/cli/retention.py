@@ -146,6 +146,8 @@ def _erase(
     click.echo(
         f"{verb}: users {erased.users}, history entries {erased.histories}, calls {erased.calls}"
     )
+    if erased.links:
+        click.echo(f"links to the dashboard of the tenant: {erased.links}")
     if erased.shared_users:
         click.echo(f"users who are in other tenants too, and stay: {erased.shared_users}")
     if erased.unknown_days:

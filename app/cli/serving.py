@@ -1,6 +1,7 @@
 """`serve` and `demo`."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -9,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from .. import create_app, logs
+from .. import create_app, dashboard, logs
 from ..auth import keys
 from ..config import Settings
 from ..database import Database
@@ -75,7 +76,7 @@ def serve(
             if as_json:
                 print_ready(server.url, token=token)
             else:
-                click.echo(_listening(server))
+                click.echo(_listening(server, settings))
             with pruning_daily(opened, settings):
                 server.run()
 
@@ -116,6 +117,12 @@ def serve(
     type=FILE,
     help="Write NDJSON to this file, whole or not at all, and do not serve; - is standard output.",
 )
+@click.option(
+    "--open/--no-open",
+    "opens",
+    default=None,
+    help="Whether to open a browser; without either, where somebody is there to look.",
+)
 @host_option
 @port_option
 @click.option("--database", type=PATH, help="Keep the data in this file.")
@@ -125,6 +132,7 @@ def demo(
     days: int,
     seed: int,
     write: Path | None,
+    opens: bool | None,
     host: str | None,
     port: int | None,
     database: Path | None,
@@ -132,8 +140,8 @@ def demo(
 ) -> None:
     """Serve a made-up SaaS, or write its events out.
 
-    It asks for no key, and prints URLs worth opening. A database that holds data is served as it
-    is; without one, the data are gone at the end.
+    It asks for no key, opens on the dashboard, and prints URLs worth opening. A database that holds
+    data is served as it is; without one, the data are gone at the end.
     """
     if write:
         calendar = Calendar(load().time_zone or FIXED["time_zone"])
@@ -146,7 +154,7 @@ def demo(
         if database is None:
             folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
             database = Path(folder, "demo.db")
-        server, _, opened = stack.enter_context(
+        server, settings, opened = stack.enter_context(
             _server(host=host, port=port, database=database, auth=False, synchronous="off")
         )
         now = opened.clock.now()
@@ -160,12 +168,32 @@ def demo(
             if as_json:
                 print_ready(server.url, examples=urls)
             else:
-                click.echo("\n".join([*urls, _listening(server)]))
+                click.echo("\n".join([*urls, _listening(server, settings)]))
+            if settings.dashboard and (_has_onlooker() if opens is None else opens):
+                _open_browser(server.url + dashboard.PATH)
             server.run()
 
 
-def _listening(server: Server) -> str:
-    return f"Listening on {server.url}  (description: {server.url}/docs)"
+def _listening(server: Server, settings: Settings) -> str:
+    places = {"dashboard": dashboard.PATH} if settings.dashboard else {}
+    places["description"] = "/docs"
+    shown = ", ".join(f"{name}: {server.url}{path}" for name, path in places.items())
+    return f"Listening on {server.url}  ({shown})"
+
+
+def _open_browser(url: str) -> None:
+    """Open a page of a server that listens, and need not run yet: the browser waits for it."""
+    import webbrowser  # which `serve` need not load
+
+    webbrowser.open(url)
+
+
+def _has_onlooker() -> bool:
+    """Tell whether this was started by a person at a screen, and not by a program or far away."""
+    has_screen = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    return has_screen and sys.stdout.isatty()
 
 
 def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:

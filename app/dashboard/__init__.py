@@ -5,7 +5,8 @@ from flask import Flask, redirect, url_for
 from werkzeug import Response
 
 from ..auth import public
-from . import files
+from ..target import SHARED_PATH
+from . import files, forms
 from .routes import blueprint
 
 PATH = "/dashboard"
@@ -15,8 +16,9 @@ def init_app(app: Flask) -> None:
     """Serve the pages under `/dashboard`, and by links under `/dashboard/shared/TOKEN`."""
     app.register_blueprint(chartkick_blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=PATH)
-    app.register_blueprint(blueprint, url_prefix=f"{PATH}/shared/<token>", name="shared")
+    app.register_blueprint(blueprint, url_prefix=f"{SHARED_PATH}/<token>", name="shared")
     files.init_app(app, "chartkick.static", "dashboard.static", "shared.static")
+    app.add_template_global(forms.csrf_token)
     # Who may see a page is asked by the blueprint: people sign in, and send no key each time.
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("dashboard.", "shared.")):

@@ -1,10 +1,78 @@
-"""The pages of the dashboard."""
+"""The pages of the dashboard, by path; what a page needs is loaded when it is first asked for."""
 
+from importlib import import_module
 from typing import Any
 
-from flask import Blueprint, g, render_template
+from flask import Blueprint, current_app, g, redirect, request
+from werkzeug import Response
+from werkzeug.exceptions import HTTPException
+
+from . import access, forms
+from .errors import show_error
+from .headers import add_headers
+from .urls import this_page
+
+PAGES = {
+    "": "overview:overview",
+    "/pages": "pages:pages",
+    "/pages/page": "pages:page",
+    "/tenants": "tenants:tenants",
+    "/tenants/tenant": "tenants:tenant",
+    "/users": "users:users",
+    "/users/user": "users:user",
+    "/links": "links:links",
+    "/sign-in": "signing:sign_in",
+    "/<path:path>": "errors:nothing",
+}
+"""The function that makes each page."""
+
+FORMS = {
+    "/links": "links:create",
+    "/links/revoke": "links:revoke",
+    "/sign-in": "signing:begin",
+    "/sign-out": "signing:sign_out",
+}
+"""The function that takes what each form sends."""
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates", static_folder="static")
+
+
+def _register(method: str, path: str, maker: str) -> None:
+    module, _, name = maker.partition(":")
+
+    def view(**values: Any) -> Any:
+        return getattr(import_module(f".{module}", __package__), name)(**values)
+
+    blueprint.add_url_rule(path, name, view, methods=[method], strict_slashes=False)
+
+
+for _path, _maker in PAGES.items():
+    _register("GET", _path, _maker)
+for _path, _maker in FORMS.items():
+    _register("POST", _path, _maker)
+
+blueprint.after_request(forms.keep_secret)
+blueprint.after_request(add_headers)
+blueprint.register_error_handler(HTTPException, show_error)
+
+
+@blueprint.before_request
+def _begin() -> Response | str | None:
+    """Make ready to render, and see who asks.
+
+    Empty fields of a form say nothing, and go from the URL.
+    """
+    from .languages import prepare
+
+    if (request.endpoint or "").endswith(".static"):
+        return None
+    prepare(current_app)
+    answer = access.check()
+    if answer is not None:
+        return answer
+    if request.method == "GET" and "" in request.args.values():
+        return redirect(this_page(each for each in request.args.items(multi=True) if each[1]))
+    return None
 
 
 @blueprint.url_value_preprocessor
@@ -20,7 +88,8 @@ def _add_token(endpoint: str, values: dict[str, Any]) -> None:
         values.setdefault("token", g.link_token)
 
 
-@blueprint.get("", strict_slashes=False)
-def overview() -> str:
-    """Show how the SaaS does."""
-    return render_template("overview.html")
+@blueprint.context_processor
+def _add_layout() -> dict[str, Any]:
+    from .layout import context
+
+    return context()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..days import Calendar
+
 
 class Days(NamedTuple):
     """Days that follow each other, from the first to the last, both of them in it."""
@@ -13,6 +15,10 @@ class Days(NamedTuple):
     def before(self) -> "Days":
         """Return as many days right before these."""
         return Days(self.first - len(self), self.first - 1)
+
+    def seconds(self, calendar: Calendar) -> tuple[int, int]:
+        """Return the first and the last second of these days."""
+        return calendar.day_start(self.first), calendar.day_start(self.last + 1) - 1
 
     def __len__(self) -> int:
         return self.last - self.first + 1

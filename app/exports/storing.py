@@ -13,6 +13,7 @@ from ..dictionary import Dictionary
 from ..ingest.events import Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, INSERT_ID, ActiveUsers, mark_active
 from ..kept import read_kept, too_old
+from ..summaries.dropping import drop_callers
 from ..user_analysis.queries import BLOCK, PUT_ACTIVE_USERS, append_behaviors
 
 FIND_BEHAVIORS = """
@@ -104,6 +105,7 @@ def store(
     new = mark_active(connection, active)
     report.accepted += new
     report.duplicates += len(loaded["active-user"]) - new
+    drop_callers(connection, {each["date"] for _, each in loaded["user-call"]})
     for fact in _facts(loaded, tenants, users):
         _store_fact(connection, fact, report)
 

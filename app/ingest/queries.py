@@ -13,7 +13,7 @@ from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
 from ..kept import Kept, kept_of, read_kept, too_old
-from ..summaries.dropping import drop_active
+from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
 from .events import Event, EventId, Reader, Report, events_stored
 
@@ -153,6 +153,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     calls: Counter[tuple[str, int, int]] = Counter()
     user_calls: Counter[tuple[int, str, int, int]] = Counter()
     active: ActiveUsers = defaultdict(set)
+    days_without_environment = set()
     behaviors = []
     for event in events:
         day = calendar.day_of(event.timestamp)
@@ -164,6 +165,8 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
             calls[event.type, day, tenant] += 1
             if user:
                 user_calls[day, event.type, tenant, user] += 1
+                if not env_ids:
+                    days_without_environment.add(day)
                 for env_id in env_ids:
                     active[False, day, tenant, env_id].add(user)
                     active[True, month_of(day), tenant, env_id].add(user)
@@ -171,6 +174,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     connection.executemany(
         ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
     )
+    drop_callers(connection, days_without_environment)
     append_behaviors(connection, calendar, behaviors)
     mark_active(connection, active)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..database import Database
 from ..days import format_day
+from ..ingest.events import TYPES
 
 SELECT_COUNTS = """
 select call_count.day, tenant.name, call_count.count
@@ -19,6 +20,36 @@ where call_count.type = :type
   and call_count.day between :start_date and :end_date
   and (:tenant_ids is null or tenant.name in (select value from json_each(:tenant_ids)))
 order by call_count.day, tenant.name
+"""
+
+# In two halves: their sum may be more than an integer of SQLite holds.
+SELECT_CALLS = """
+select type, day, sum(count >> 32), sum(count & 0xffffffff)
+from call_count
+where type in (select value from json_each(:types))
+  and day between :first and :last
+group by type, day
+order by type, day
+"""
+
+# A seek for each type and day: those of other tenants are not read.
+SELECT_CALLS_OF_TENANT = """
+select call_count.type, call_count.day, 0, call_count.count
+from json_each(:types) as types
+cross join json_each(:days) as days
+cross join call_count
+  on call_count.type = types.value
+  and call_count.day = days.value
+  and call_count.tenant_id = (select id from tenant where name = :tenant_id)
+order by call_count.type, call_count.day
+"""
+
+SELECT_CALLS_BY_TENANT = """
+select tenant_id, sum(count >> 32), sum(count & 0xffffffff)
+from call_count
+where type = 'userinfo' and day between :first and :last
+group by tenant_id
+order by tenant_id
 """
 
 SELECT_URLS = """
@@ -61,6 +92,37 @@ def get_aggregated_user_info(
     return {"metrics": [{"date": format_day(day), "details": details} for day, details in counts]}
 
 
+def count_calls(
+    database: Database, first: int, last: int, tenant_id: str | None = None
+) -> dict[str, dict[int, int]]:
+    """Return how many calls there were by type and day, from one day to another.
+
+    Those of a tenant know no `create_saas_user`, which knows no tenant.
+    """
+    counts: dict[str, dict[int, int]] = {type_: {} for type_ in TYPES}
+    select = SELECT_CALLS
+    if tenant_id is not None:
+        del counts["create_saas_user"]
+        select = SELECT_CALLS_OF_TENANT
+    parameters = {
+        "types": json.dumps(list(counts)),
+        "first": first,
+        "last": last,
+        "days": json.dumps(list(range(first, last + 1))),
+        "tenant_id": tenant_id,
+    }
+    with database.reading() as connection:
+        for type_, day, high, low in connection.execute(select, parameters):
+            counts[type_][day] = (high << 32) + low
+    return counts
+
+
+def count_calls_by_tenant(connection: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
+    """Return how many calls of GetUserInfo there were by tenant, from one day to another."""
+    rows = connection.execute(SELECT_CALLS_BY_TENANT, {"first": first, "last": last})
+    return {tenant: (high << 32) + low for tenant, high, low in rows}
+
+
 def get_page_statistics(
     database: Database, *, start_timestamp: int, end_timestamp: int, limit: int | None = None
 ) -> dict[str, Any]:
@@ -76,7 +138,7 @@ def get_page_statistics(
     seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:
         summary = summarize(connection, start_timestamp, end_timestamp)
-        pages = _most_viewed(connection, summary.views, limit)
+        pages = most_viewed(connection, summary.views, limit)
     return {
         "start_date": start_timestamp,
         "end_date": end_timestamp,
@@ -89,8 +151,8 @@ def get_page_statistics(
     }
 
 
-def _most_viewed(
-    connection: sqlite3.Connection, views: Counter[int], limit: int | None
+def most_viewed(
+    connection: sqlite3.Connection, views: Counter[int], limit: int | None = None
 ) -> list[tuple[int, str, int]]:
     """Return page, URL and views: most views first, pages of equally many by URL."""
     if limit is None or limit >= len(views):

@@ -15,16 +15,12 @@ from pyroaring import BitMap
 from .. import audit
 from ..database import Database
 from ..days import Calendar
-from ..dictionary import NO_TENANT
-from ..summaries.dropping import drop, drop_active, stop_sealing
+from ..dictionary import NO_TENANT, find_tenant, find_user
+from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.summary import Row, encode
 from .unused import Names, delete_unused, select_ids
-
-FIND_USER = "select id from user where name = ?"
-
-FIND_TENANT = "select id from tenant where name = ?"
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES = """
@@ -104,11 +100,14 @@ where tenant_id = :tenant
 returning monthly, period
 """
 
+DELETE_CALLS_OF_TENANT = "delete from user_call where tenant_id = :tenant returning day"
+
 DELETE_OF_TENANT = (
     "delete from call_count where tenant_id = :tenant",
     "delete from active_users where tenant_id = :tenant",
-    "delete from user_call where tenant_id = :tenant",
 )
+
+DELETE_LINKS = "delete from link where tenant_id = :tenant"
 
 
 @dataclass
@@ -126,15 +125,17 @@ class Erased:
     """
     shared_users: int = 0
     """Users of a tenant who stay, since they are in others."""
+    links: int = 0
+    """Links that show the dashboard of a tenant alone."""
 
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
     """Erase a user; return None if there is none of this id. A dry run changes nothing."""
     with database.erasing() as connection:
-        found = connection.execute(FIND_USER, (user_id,)).fetchone()
-        if found is None:
+        user = find_user(connection, user_id)
+        if user is None:
             return None
-        erased = _erase_users(connection, database.calendar, found)
+        erased = _erase_users(connection, database.calendar, [user])
         _finish(connection, database.clock.now(), "erase-user", erased, dry_run)
     return erased
 
@@ -145,20 +146,20 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
     Histories do not tell tenants: those of users who are in other tenants as well stay.
     """
     with database.erasing() as connection:
-        found = connection.execute(FIND_TENANT, (tenant_id,)).fetchone()
-        if found is None:
+        tenant = find_tenant(connection, tenant_id)
+        if tenant is None:
             return None
-        (tenant,) = found
         members = select_ids(connection, SELECT_MEMBERS, tenant=tenant)
         others = {"users": json.dumps(list(members)), "name": tenant_id, "none": NO_TENANT}
         shared = select_ids(connection, SELECT_SHARED, **others)
         erased = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
-        drop_active(
-            connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, {"tenant": tenant}))
-        )
+        of_tenant = {"tenant": tenant}
+        drop_active(connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, of_tenant)))
+        drop_callers(connection, select_ids(connection, DELETE_CALLS_OF_TENANT, **of_tenant))
         for statement in DELETE_OF_TENANT:
-            connection.execute(statement, {"tenant": tenant})
+            connection.execute(statement, of_tenant)
+        erased.links = connection.execute(DELETE_LINKS, of_tenant).rowcount
         delete_unused(connection, Names(tenants=[tenant]))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased
@@ -193,6 +194,7 @@ def _erase_users(
     active = Counter(connection.execute(DELETE_ACTIVE_USER, of_users))
     connection.executemany(SUBTRACT_ACTIVE, [(*key, count) for key, count in active.items()])
     drop_active(connection, {key[:2] for key in active})
+    drop_callers(connection, {day for _, day, _ in calls})
     connection.execute(DELETE_EMPTY)
 
     known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}

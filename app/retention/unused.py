@@ -43,6 +43,8 @@ except
 select tenant_id from active_user
 except
 select tenant_id from user_call
+except
+select tenant_id from link
 """
 
 DELETE_UNUSED = (
@@ -80,6 +82,7 @@ DELETE_UNUSED = (
       and not exists (select 1 from active_users where tenant_id = tenant.id)
       and not exists (select 1 from active_user where tenant_id = tenant.id)
       and not exists (select 1 from user_call where tenant_id = tenant.id)
+      and not exists (select 1 from link where tenant_id = tenant.id)
     """,
 )
 

@@ -40,21 +40,34 @@ from active_users
 where monthly = :monthly and period = :period
 """
 
-# A text of JSON is read in less time than its rows one by one.
+# A text of JSON is read in less time than its rows one by one, and without environments to group
+# by nothing is sorted.
 SELECT_USERS = """
-select env_id, json_group_array(user_id)
-from active_user
-where monthly = :monthly and period = :period
-group by env_id
-order by env_id
+select environment.env_id, (
+  select json_group_array(user_id)
+  from active_user
+  where monthly = :monthly and period = :period and env_id = environment.env_id
+)
+from (
+  select distinct env_id
+  from active_users
+  where monthly = :monthly and period = :period and computed > 0
+) as environment
+order by environment.env_id
 """
 
 SELECT_MEMBERS = """
-select env_id, json_group_array(tenant_id << 32 | user_id)
-from active_user
-where monthly = :monthly and period = :period
-group by env_id
-order by env_id
+select environment.env_id, (
+  select json_group_array(tenant_id << 32 | user_id)
+  from active_user
+  where monthly = :monthly and period = :period and env_id = environment.env_id
+)
+from (
+  select distinct env_id
+  from active_users
+  where monthly = :monthly and period = :period and computed > 0
+) as environment
+order by environment.env_id
 """
 
 

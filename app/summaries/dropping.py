@@ -28,8 +28,10 @@ where data = 'actions' and monthly = 0 and period between :first and :last
 
 DROP_ACTIVE = """
 delete from period_summary
-where data in ('users', 'members') and monthly = ? and period = ?
+where data in ('users', 'members', 'callers') and monthly = ? and period = ?
 """
+
+DROP_CALLERS = "delete from period_summary where data = 'callers' and period = ?"
 
 DROP_ALL = (
     """
@@ -62,6 +64,11 @@ def drop(connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterabl
 def drop_active(connection: sqlite3.Connection, periods: Iterable[tuple[bool, int]]) -> None:
     """Drop who was active in periods, each with whether it is a month."""
     connection.executemany(DROP_ACTIVE, sorted(periods))
+
+
+def drop_callers(connection: sqlite3.Connection, days: Iterable[int]) -> None:
+    """Drop who called on days."""
+    connection.executemany(DROP_CALLERS, [(day,) for day in sorted(days)])
 
 
 def stop_sealing(connection: sqlite3.Connection) -> None:

@@ -10,10 +10,11 @@ from pyroaring import BitMap, BitMap64
 from ..days import Calendar
 from .actions import ACTIONS, ActionKind
 from .active import MEMBERS, USERS, ActiveKind
+from .callers import CALLERS, CallerKind
 
-Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind
+Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind | CallerKind
 
-KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS]
+KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS]
 
 SELECT_SUMMARIES = """
 select period, content, checksum

@@ -8,14 +8,14 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from pyroaring import BitMap, BitMap64
 
 from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, Calendar, month_of
 from .actions import ACTIONS
-from .active import MEMBERS, USERS
+from .active import MEMBERS, USERS, ActiveKind, Bitmap
+from .callers import CALLERS
 from .kinds import KINDS, Kind, checksum, range_of, read, read_stored
 from .sealing import PATIENCE, Progress, turn
 
@@ -53,42 +53,21 @@ where data = :data and monthly = :monthly and period = :period and token = :toke
 """
 
 
-@dataclass(frozen=True)
-class Active:
-    """Who was active in a day or month."""
-
-    users: BitMap
-    """The integers of users."""
-    members: BitMap64
-    """Tenant * 2^32 + user; empty unless asked for."""
-
-
 def active_users(
-    database: Database,
-    *,
-    monthly: bool,
-    first: int,
-    last: int,
-    env_id: int | None = None,
-    with_tenants: bool = False,
-) -> dict[int, Active]:
-    """Return who was active by day or month, in an environment or in all.
+    database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
+) -> dict[int, BitMap]:
+    """Return the users who were active by day or month, in an environment or in all.
 
     The periods are numbers of days or of months, inclusive; those without anybody are left out.
     """
-    users, members = USERS[monthly], MEMBERS[monthly]
-    seal(database, [users, members] if with_tenants else [users], first, last)
-    calendar = database.calendar
-    active: dict[int, Active] = {}
-    with database.reading() as connection:
-        tenants = {}
-        if with_tenants:
-            for period, content in read(connection, calendar, members, first, last):
-                tenants[period] = members.of(content, env_id)
-        for period, content in read(connection, calendar, users, first, last):
-            if found := users.of(content, env_id):
-                active[period] = Active(found, tenants.get(period) or BitMap64())
-    return dict(sorted(active.items()))
+    return _read_active(database, USERS[monthly], first, last, env_id)
+
+
+def active_members(
+    database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
+) -> dict[int, BitMap64]:
+    """Return who was active in which tenant, tenant * 2^32 + user, like `active_users`."""
+    return _read_active(database, MEMBERS[monthly], first, last, env_id)
 
 
 def action_views(database: Database, first: int, last: int) -> Counter[int]:
@@ -99,6 +78,14 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
         for _, content in read(connection, database.calendar, ACTIONS, first, last):
             views.update(ACTIONS.decode(content))
     return views
+
+
+def callers_without_environment(database: Database, first: int, last: int) -> BitMap64:
+    """Return who called without an environment in a range of days: tenant * 2^32 + user."""
+    seal(database, [CALLERS], first, last)
+    with database.reading() as connection:
+        contents = read(connection, database.calendar, CALLERS, first, last)
+        return BitMap64.union(BitMap64(), *(CALLERS.decode(content) for _, content in contents))
 
 
 def seal(
@@ -137,6 +124,19 @@ def check(
             yield data, date, "damaged"
         elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
             yield data, date, "differs"
+
+
+def _read_active(
+    database: Database, kind: ActiveKind[Bitmap], first: int, last: int, env_id: int | None
+) -> dict[int, Bitmap]:
+    seal(database, [kind], first, last)
+    with database.reading() as connection:
+        active = {
+            period: found
+            for period, content in read(connection, database.calendar, kind, first, last)
+            if (found := kind.of(content, env_id))
+        }
+    return dict(sorted(active.items()))
 
 
 def _unsealed(

@@ -4,11 +4,14 @@ import json
 import sqlite3
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from ..kept import read_kept
 from .spans import HOUR, LENGTHS, joined, range_of_spans
-from .summary import Summary, decode
+from .summary import Row, Summary, decode, decode_total
+
+Part = TypeVar("Part")
 
 # `cross join` keeps the order: a range of the clustered rows, then each row's page.
 SELECT_VIEWS = """
@@ -27,6 +30,13 @@ cross join referer on referer.id = behavior.referer_id
 where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
 group by behavior.block
+"""
+
+COUNT_VIEWS = """
+select count(*)
+from behavior
+where block between :start / 14400 and :end / 14400
+  and timestamp between :start and :end
 """
 
 SELECT_SUMMARIES = """
@@ -48,16 +58,36 @@ def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
 
     Where histories were pruned, an hour is in the range that its first second is in.
     """
+    parts, rest = cover(connection, start, end, decode)
+    parts += [read_rows(connection, a, b) for a, b in rest]
+    return Summary.union(parts)
+
+
+def count_views(connection: sqlite3.Connection, start: int, end: int) -> int:
+    """Return how many views there were in a range of seconds, as `summarize` tells them."""
+    parts, rest = cover(connection, start, end, decode_total)
+    for a, b in rest:
+        (rows,) = connection.execute(COUNT_VIEWS, {"start": a, "end": b}).fetchone()
+        parts.append(rows)
+    return sum(parts)
+
+
+def cover(
+    connection: sqlite3.Connection, start: int, end: int, decode: Callable[[Row], Part | None]
+) -> tuple[list[Part], list[tuple[int, int]]]:
+    """Return the fewest summaries for a range of seconds, decoded, and the ranges without any.
+
+    A summary that is decoded to None counts as missing.
+    """
     first, last = -(-start // HOUR), (end + 1) // HOUR
     if last < pruned_hours(connection):
         last = end // HOUR + 1
     if first >= last:
-        return _read(connection, start, end)
-    parts, gaps = _stored(connection, first, last)
+        return [], [(start, end)]
+    parts, gaps = _stored(connection, first, last, decode)
     ranges = [(start, first * HOUR), *((a * HOUR, b * HOUR) for a, b in gaps)]
     ranges.append((last * HOUR, max(last * HOUR, end + 1)))
-    parts += [_read(connection, a, b - 1) for a, b in joined(ranges)]
-    return Summary.union(parts)
+    return parts, [(a, b - 1) for a, b in joined(ranges)]
 
 
 def pruned_hours(connection: sqlite3.Connection) -> int:
@@ -94,9 +124,17 @@ def pruned_summaries(
             yield row[0], row[1], decode(row)
 
 
+def read_rows(connection: sqlite3.Connection, start: int, end: int) -> Summary:
+    """Return the summary of a range of seconds from the rows."""
+    viewed = array("Q")
+    for (block,) in connection.execute(SELECT_VIEWED, {"start": start, "end": end}):
+        viewed.extend(json.loads(block))
+    return Summary.of(viewed)
+
+
 def _stored(
-    connection: sqlite3.Connection, first: int, last: int
-) -> tuple[list[Summary], list[tuple[int, int]]]:
+    connection: sqlite3.Connection, first: int, last: int, decode: Callable[[Row], Part | None]
+) -> tuple[list[Part], list[tuple[int, int]]]:
     """Return the fewest summaries for a range of hours, and the ranges that none is there for."""
     parts = []
     gaps = [(first, last)]
@@ -105,21 +143,13 @@ def _stored(
         for begin, end in gaps:
             parameters = range_of_spans(level, -(-begin // length), end // length - 1)
             for row in connection.execute(SELECT_SUMMARIES, parameters):
-                summary = decode(row)
-                if summary is None:
+                part = decode(row)
+                if part is None:
                     continue
-                parts.append(summary)
+                parts.append(part)
                 span = row[1]
                 left.append((begin, span * length))
                 begin = (span + 1) * length
             left.append((begin, end))
         gaps = [(begin, end) for begin, end in left if begin < end]
     return parts, gaps
-
-
-def _read(connection: sqlite3.Connection, start: int, end: int) -> Summary:
-    """Return the summary of a range of seconds from the rows."""
-    viewed = array("Q")
-    for (block,) in connection.execute(SELECT_VIEWED, {"start": start, "end": end}):
-        viewed.extend(json.loads(block))
-    return Summary.of(viewed)

@@ -140,7 +140,7 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
             summaries = (summary for _, _, summary in pruned_summaries(connection) if summary)
             kept = {page for summary in summaries for page in summary.views}
             change_page_rule(connection, rule, kept)
-        first, last = _extent(connection)
+        first, last = extent(connection)
     if first is not None:
         seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
@@ -173,7 +173,7 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
     """
     found = []
     with database.reading() as connection:
-        begin_of_rows, end_of_rows = _extent(connection)
+        begin_of_rows, end_of_rows = extent(connection)
         if begin_of_rows is None:
             return []
         first = max(start // HOUR, begin_of_rows)
@@ -225,12 +225,12 @@ def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
     return int(count)
 
 
-def _extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
+def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
     """Return the hour that begins what can be summarized, and the one behind it; None for none."""
-    extent: tuple[int | None, int] = connection.execute(
+    hours: tuple[int | None, int] = connection.execute(
         SELECT_EXTENT, {"pruned": pruned_hours(connection)}
     ).fetchone()
-    return extent
+    return hours
 
 
 def _next(connection: sqlite3.Connection, hour: int) -> int:

@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from zlib import compress, crc32, decompress
@@ -29,9 +29,7 @@ class Summary:
     @classmethod
     def of(cls, viewed: "array[int]") -> Self:
         """Return the summary of views, each given as page * 2^32 + user."""
-        halves = memoryview(viewed).cast("B").cast("I")
-        low = 0 if sys.byteorder == "little" else 1
-        users, pages = halves[low::2], halves[1 - low :: 2]
+        pages, users = _halves(viewed)
         return cls(Counter(pages), BitMap64(viewed), BitMap(array("I", users)))
 
     @classmethod
@@ -66,6 +64,19 @@ class Summary:
         return count
 
 
+def users_in(pairs: Iterable[int]) -> BitMap:
+    """Return the users of pairs, each something * 2^32 + user."""
+    _, users = _halves(array("Q", pairs))
+    return BitMap(array("I", users))
+
+
+def _halves(pairs: "array[int]") -> tuple[Sequence[int], Sequence[int]]:
+    """Return the upper and the lower 32 bits of numbers."""
+    both = memoryview(pairs).cast("B").cast("I")
+    low = 0 if sys.byteorder == "little" else 1
+    return both[1 - low :: 2], both[low::2]
+
+
 def encode(level: int, span: int, summary: Summary) -> Row:
     """Return the row of a span's summary."""
     views = pack_views(summary.views)
@@ -75,10 +86,20 @@ def encode(level: int, span: int, summary: Summary) -> Row:
 
 def decode(row: Row) -> Summary | None:
     """Return the summary of a row, or None if the row is not one that `encode` made."""
-    level, span, views, visitors, users, checksum = row
-    if _checksum(level, span, views, visitors, users) != checksum:
+    if not _is_whole(row):
         return None
+    _, _, views, visitors, users, _ = row
     return Summary(unpack_views(views), BitMap64.deserialize(visitors), BitMap.deserialize(users))
+
+
+def decode_total(row: Row) -> int | None:
+    """Return how many views the summary of a row tells of, or None like `decode`."""
+    return unpack_views(row[2]).total() if _is_whole(row) else None
+
+
+def decode_users(row: Row) -> BitMap | None:
+    """Return the users of the summary of a row, or None like `decode`."""
+    return BitMap.deserialize(row[4]) if _is_whole(row) else None
 
 
 def pack_views(views: Mapping[int, int]) -> bytes:
@@ -93,6 +114,10 @@ def unpack_views(packed: bytes) -> Counter[int]:
     count = len(unpacked) // struct.calcsize("<IQ")
     numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
     return Counter(dict(zip(numbers[:count], numbers[count:], strict=True)))
+
+
+def _is_whole(row: Row) -> bool:
+    return _checksum(*row[:5]) == row[5]
 
 
 def _checksum(level: int, span: int, views: bytes, visitors: bytes, users: bytes) -> int:

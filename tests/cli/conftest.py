@@ -24,6 +24,7 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in (
         ("keys", "create", "web"),
         ("keys", "create", "old", "--scope", "ingest"),
+        ("links", "create", "wall"),
         ("import", "events", folder / "january.ndjson"),
         ("import", "events", folder / "u-1.json"),
         ("backup", folder / "analysis-backup.db"),

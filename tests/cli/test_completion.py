@@ -27,6 +27,8 @@ def completed(folder: Path, *words: str) -> list[str]:
         (["keys", "create", "x", "--scope", ""], ["read", "write", "ingest", "admin"]),
         (["keys", "revoke", ""], ["web", "old"]),
         (["keys", "rotate", "w"], ["web"]),
+        (["links", ""], ["create", "list", "revoke"]),
+        (["links", "revoke", ""], ["wall"]),
         (["keys", "revoke", "--database", "none.db", ""], []),
         (["keys", "revoke", "--database", "january.ndjson", ""], []),
         (["export", "c"], ["calls"]),

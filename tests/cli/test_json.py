@@ -15,9 +15,10 @@ COPY = {"bytes", "schema", "database"}
 READY = {"url", "pid", "version"}
 KEY = {"name", "kind", "prefix", "scopes"}
 KEY |= {"created_at", "expires_at", "revoked_at", "last_used_at"}
+LINK = {"name", "tenant_id"} | KEY - {"name", "kind", "prefix", "scopes"}
 COUNTS = {"accepted", "duplicates", "ignored", "refused", "refusals"}
 
-ERASED = {"users", "histories", "calls", "unknown_days", "shared_users"}
+ERASED = {"users", "histories", "calls", "unknown_days", "shared_users", "links"}
 ERASED |= {"dry_run", "emptied_wal", "not_covered"}
 PRINTED = [
     ("audit", [{"at", "action", "details"}]),
@@ -31,6 +32,8 @@ PRINTED = [
     ("keys create new --signature", SIGNATURE),
     ("keys list", [KEY]),
     ("keys rotate web", BEARER),
+    ("links create new", {"url", "expires_at"}),
+    ("links list", [LINK]),
     ("prune --keep-counts 1", {"dry_run", "pruned"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
     ("summaries check", {"database", "wrong", "wrong_periods"}),

@@ -1,10 +1,26 @@
 """Which pages were viewed, how often and by how many users."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from ...database import Database
+from ...metrics.queries import get_page_statistics
 from ..selection import Days
+
+NOT_FOUND = 0
+"""The integer of no page: theirs begin with 1."""
+
+FIND_PAGE = "select id from page where url = ?"
+
+SELECT_REFERERS = """
+select referer.id, referer.url
+from page
+join referer on referer.page_id = page.id
+where page.url = :url and instr(referer.url, 'action=')
+order by referer.id
+"""
 
 
 class Page(NamedTuple):
@@ -35,21 +51,82 @@ class Action(NamedTuple):
 
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
     """Return how many views there were on each day; a day without any has no number."""
-    raise NotImplementedError
+    # Bitmaps are loaded when the first question needs them.
+    from ...summaries.sealing import seal
+    from .views import count_by_day
+
+    seal(database, *days.seconds(database.calendar))
+    with database.reading() as connection:
+        return count_by_day(connection, database.calendar, days)
 
 
 def page_totals(database: Database, days: Days, tenant_id: str | None = None) -> PageTotals:
     """Return what was viewed; of a tenant, by those of its users who were in no other."""
-    raise NotImplementedError
+    if tenant_id is not None:
+        from .alone import total_alone
+
+        return total_alone(database, tenant_id, days)
+    start, end = days.seconds(database.calendar)
+    told = get_page_statistics(database, start_timestamp=start, end_timestamp=end)
+    pages = [Page(*page.values()) for page in told["page_statistics"]]
+    return PageTotals(told["total_page_views"], told["total_unique_users"], pages)
 
 
 def page_by_day(
     database: Database, url: str, days: Days, tenant_id: str | None = None
 ) -> dict[int, tuple[int, int]]:
-    """Return the views and users of a page on each day that it was viewed."""
-    raise NotImplementedError
+    """Return the views and users of a page on each day that it was viewed.
+
+    Of a tenant, they are those of users who were in no other.
+    """
+    from ...summaries.sealing import seal
+    from .alone import page_by_day_alone
+    from .views import count_page_by_day
+
+    page = _find_page(database, url)
+    if tenant_id is not None:
+        return page_by_day_alone(database, tenant_id, page, days)
+    seal(database, *days.seconds(database.calendar))
+    with database.reading() as connection:
+        return count_page_by_day(connection, database.calendar, page, days)
+
+
+def page_users(database: Database, url: str, days: Days, tenant_id: str | None = None) -> int:
+    """Return how many users viewed a page in all of the days together; see `page_by_day`."""
+    from ...summaries.reading import summarize
+    from ...summaries.sealing import seal
+    from .alone import page_users_alone
+
+    page = _find_page(database, url)
+    if tenant_id is not None:
+        return page_users_alone(database, tenant_id, page, days)
+    start, end = days.seconds(database.calendar)
+    seal(database, start, end)
+    with database.reading() as connection:
+        return summarize(connection, start, end).unique_users(page)
+
+
+def _find_page(database: Database, url: str) -> int:
+    with database.reading() as connection:
+        found: tuple[int] | None = connection.execute(FIND_PAGE, (url,)).fetchone()
+    return found[0] if found else NOT_FOUND
+
+
+def actions_of(referer: str) -> set[str]:
+    """Return what a referer names as an action, `?action=…`."""
+    query = referer.partition("#")[0].partition("?")[2]
+    return {value for name, value in parse_qsl(query) if name == "action"}
 
 
 def page_actions(database: Database, url: str, days: Days) -> list[Action]:
     """Return the actions on a page, most views first."""
-    raise NotImplementedError
+    from ...summaries.periods import action_views
+
+    by_referer = action_views(database, *days)
+    views: Counter[str] = Counter()
+    with database.reading() as connection:
+        for referer, address in connection.execute(SELECT_REFERERS, {"url": url}):
+            for name in actions_of(address):
+                views[name] += by_referer[referer]
+    actions = [Action(name, count) for name, count in views.items() if count]
+    return sorted(actions, key=lambda action: (-action.views, action.name))

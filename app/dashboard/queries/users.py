@@ -1,9 +1,74 @@
 """One user: found by name, with tenants and history."""
 
+import json
 from typing import NamedTuple
 
 from ...database import Database
+from ...dictionary import find_user
+from ...fields import MAX_INTEGER
+from ...kept import read_kept
+from ...user_analysis.queries import BLOCK
 from ..selection import Days
+
+PIECE = 192
+"""The blocks that are looked through at once for a page of entries: 32 days."""
+
+# SQLite's lower() is that of ASCII.
+FIND_USERS = """
+select name
+from user
+where instr(lower(name), lower(:text))
+order by name = :text desc,
+         lower(name) = lower(:text) desc,
+         instr(lower(name), lower(:text)) = 1 desc,
+         name
+limit :limit
+"""
+
+# A seek for each month, tenant and environment.
+SELECT_TENANTS = """
+select tenant.name, active_users.env_id, max(active_users.period) as last_month
+from active_users
+cross join active_user using (monthly, period, tenant_id, env_id)
+cross join tenant on tenant.id = active_users.tenant_id
+where active_users.monthly = 1
+  and active_users.computed > 0
+  and active_user.user_id = :user
+group by active_users.tenant_id, active_users.env_id
+order by last_month desc, tenant.name, active_users.env_id
+"""
+
+# Two seeks; both in one select would read the whole table.
+SELECT_BLOCKS = "select (select min(block) from behavior), (select max(block) from behavior)"
+
+SELECT_ENTRIES = """
+select behavior.timestamp, behavior.seq, referer.url, page.url
+from json_each(:blocks) as wanted
+cross join behavior on behavior.block = wanted.value and behavior.user_id = :user
+cross join referer on referer.id = behavior.referer_id
+cross join page on page.id = referer.page_id
+where behavior.timestamp >= :start
+  and (behavior.timestamp, behavior.seq) < (:before, :seq)
+  and (:contains is null or instr(lower(referer.url), lower(:contains)))
+order by behavior.timestamp desc, behavior.seq desc
+limit :limit
+"""
+
+# A seek for each block that there is.
+SELECT_EXTENT = """
+with recursive stored (number) as (
+  select min(block)
+  from behavior
+  union all
+  select (select min(block) from behavior where block > number)
+  from stored
+  where number is not null
+)
+select min(behavior.timestamp), max(behavior.timestamp)
+from stored
+cross join behavior on behavior.block = stored.number and behavior.user_id = :user
+where behavior.timestamp >= :since
+"""
 
 
 class Membership(NamedTuple):
@@ -15,10 +80,11 @@ class Membership(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry of a user's history."""
+    """An entry of a user's history, with the page that its referer is of."""
 
     timestamp: int
     referer: str
+    page: str
 
 
 class Cursor(NamedTuple):
@@ -29,18 +95,26 @@ class Cursor(NamedTuple):
 
 
 def find_users(database: Database, text: str, limit: int) -> list[str]:
-    """Return users with a text in their ids: the very one, those it begins, then all others."""
-    raise NotImplementedError
+    """Return users with a text in their ids, whatever the case of its ASCII letters.
+
+    The very one comes first, then those that begin with the text.
+    """
+    with database.reading() as connection:
+        rows = connection.execute(FIND_USERS, {"text": text, "limit": limit}).fetchall()
+    return [name for (name,) in rows]
 
 
 def user_exists(database: Database, user_id: str) -> bool:
     """Tell whether anything is known of a user."""
-    raise NotImplementedError
+    with database.reading() as connection:
+        return find_user(connection, user_id) is not None
 
 
 def user_tenants(database: Database, user_id: str) -> list[Membership]:
     """Return where a user was active, latest first."""
-    raise NotImplementedError
+    with database.reading() as connection:
+        user = find_user(connection, user_id)
+        return [Membership(*row) for row in connection.execute(SELECT_TENANTS, {"user": user})]
 
 
 def user_entries(
@@ -52,10 +126,40 @@ def user_entries(
     limit: int,
     before: Cursor | None = None,
 ) -> tuple[list[Entry], Cursor | None]:
-    """Return a user's latest entries of some days, and where to go on; None at the end."""
-    raise NotImplementedError
+    """Return a user's latest entries of some days, and where to go on; None at the end.
+
+    Those of equal timestamp come in the opposite order to that of the API.
+    """
+    day_start = database.calendar.day_start
+    with database.reading() as connection:
+        first, last = connection.execute(SELECT_BLOCKS).fetchone()
+        user = find_user(connection, user_id)
+        if first is None or user is None:
+            return [], None
+        start = max(day_start(days.first), read_kept(connection).histories)
+        before = min(before or Cursor(MAX_INTEGER, 0), Cursor(day_start(days.last + 1), 0))
+        parameters = {
+            "user": user,
+            "start": start,
+            "before": before.timestamp,
+            "seq": before.seq,
+            "contains": contains,
+        }
+        blocks = range(max(start // BLOCK, first), min(before.timestamp // BLOCK, last) + 1)
+        found: list[tuple[int, int, str, str]] = []
+        while blocks and len(found) <= limit:
+            parameters["blocks"] = json.dumps(list(blocks[-PIECE:]))
+            parameters["limit"] = min(limit - len(found) + 1, MAX_INTEGER)
+            found += connection.execute(SELECT_ENTRIES, parameters)
+            blocks = blocks[:-PIECE]
+    older = Cursor(*found[limit - 1][:2]) if len(found) > limit else None
+    return [Entry(timestamp, *urls) for timestamp, _, *urls in found[:limit]], older
 
 
 def user_extent(database: Database, user_id: str) -> tuple[int, int] | None:
     """Return the timestamps of a user's first and last entry; None if there are none."""
-    raise NotImplementedError
+    with database.reading() as connection:
+        since = read_kept(connection).histories
+        parameters = {"user": find_user(connection, user_id), "since": since}
+        first, last = connection.execute(SELECT_EXTENT, parameters).fetchone()
+    return None if first is None else (first, last)

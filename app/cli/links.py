@@ -1,0 +1,88 @@
+"""`links create|list|revoke`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ..auth import keys, links
+from ..target import SHARED_PATH
+from .command import Group
+from .common import database_option, json_option, open_database, print_json
+from .lasting import expires_option, known_name, last_use, new_name, show_once, state
+
+link_name = known_name(links.names)
+
+
+@click.group(
+    cls=Group,
+    examples=["saasus-analysis links create board", "saasus-analysis links list"],
+)
+def group() -> None:
+    """Make, list and revoke links to the dashboard."""
+
+
+@group.command(
+    "create",
+    examples=[
+        "saasus-analysis links create board --url https://analysis.example.com",
+        "saasus-analysis links create acme --tenant acme --expires 90 --json",
+    ],
+)
+@new_name
+@click.option("--tenant", "tenant_id", metavar="ID", help="Show the data of this tenant alone.")
+@expires_option(default=str(links.DEFAULT_DAYS), show_default=True)
+@click.option("--url", "base", metavar="URL", default="", help="Where the server is, for browsers.")
+@json_option
+@database_option
+def create_link(
+    name: str,
+    tenant_id: str | None,
+    expires_at: int,
+    base: str,
+    as_json: bool,
+    database: Path | None,
+) -> None:
+    """Make a link and show it once.
+
+    Whoever has its URL can look at the dashboard, without a key; without --url, the path is shown.
+    NAME is 1 to 64 printable characters without spaces; that of a revoked link can be used again.
+    """
+    with open_database(database) as opened:
+        try:
+            token = links.create_link(opened, name=name, tenant_id=tenant_id, expires_at=expires_at)
+        except keys.NameTaken:
+            raise click.ClickException(f"there is a link named {name}; revoke it first") from None
+        except links.UnknownTenant:
+            raise click.ClickException(f"nothing is stored of a tenant {tenant_id!r}") from None
+    url = f"{base.rstrip('/')}{SHARED_PATH}/{token}"
+    show_once(json.dumps({"url": url, "expires_at": expires_at}) if as_json else url)
+
+
+@group.command("list", examples=["saasus-analysis links list", "saasus-analysis links list --json"])
+@json_option
+@database_option
+def list_links(as_json: bool, database: Path | None) -> None:
+    """List the links, without what is secret."""
+    with open_database(database) as opened:
+        now = opened.clock.now()
+        listed = links.list_links(opened)
+    if as_json:
+        print_json(listed)
+        return
+    line = "{:<20} {:<40} {:<22} {}"
+    click.echo(line.format("NAME", "TENANT", "STATE", "LAST USED"))
+    for link in listed:
+        tenant = link["tenant_id"] or "all"
+        click.echo(line.format(link["name"], tenant, state(link, now), last_use(link)))
+
+
+@group.command("revoke", examples=["saasus-analysis links revoke wall"])
+@link_name
+@database_option
+def revoke_link(name: str, database: Path | None) -> None:
+    """Revoke a link: it shows nothing from now on."""
+    with open_database(database) as opened:
+        if not links.revoke_link(opened, name):
+            raise click.ClickException(f"there is no link named {name}")
+    click.echo(f"revoked {name}")

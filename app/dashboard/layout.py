@@ -1,0 +1,145 @@
+"""What all pages have around them: navigation, languages, notices, and the names of things."""
+
+from functools import partial
+from typing import Any
+
+from flask import g, request, url_for
+from flask_babel import get_locale
+from flask_babel import gettext as _
+
+from ..database import current_database
+from ..days import month_of
+from ..dictionary import NO_TENANT
+from ..kept import kept_of
+from . import queries
+from .controls import LANGUAGES, Controls
+from .languages import day
+from .tables import Column
+from .tenants import INACTIVE_DAYS
+from .urls import this_page
+
+OFFERED = 100
+"""The most tenants that the filter offers to choose from."""
+
+
+def context() -> dict[str, Any]:
+    """Return what templates can use beside what their view gives them."""
+    database = current_database()
+    return {
+        "access": g.get("access"),
+        "environment": environment,
+        "has_data": partial(queries.has_data, database),
+        "home": url_for(".overview", lang=request.args.get("lang")),
+        "inactive": is_inactive,
+        "is_going_on": is_going_on,
+        "language": str(get_locale()),
+        "languages": languages,
+        "navigation": navigation,
+        "notices_of": notices_of,
+        "now": database.clock.now(),
+        "offered_environments": offered_environments,
+        "offered_tenants": offered_tenants,
+        "period_titles": period_titles,
+        "tenant_title": tenant_title,
+        "time_zone": database.calendar.zone,
+    }
+
+
+def navigation(controls: Controls | None) -> list[tuple[str, str, bool]]:
+    """Return URL and title of the pages that this visitor may see, and which one this is in."""
+    pages = [
+        ("overview", _("Overview")),
+        ("pages", _("Pages")),
+        ("tenants", _("Tenants")),
+    ]
+    if g.access.kind != "link":
+        pages.append(("users", _("Users")))
+    if g.access.may_manage:
+        pages.append(("links", _("Links")))
+    here = (request.endpoint or "").rpartition(".")[2]
+    return [
+        (
+            controls.link(f".{name}") if controls else url_for(f".{name}", lang=_given_language()),
+            title,
+            here in (name, name.removesuffix("s")),
+        )
+        for name, title in pages
+    ]
+
+
+def languages() -> list[tuple[str, str, str]]:
+    """Return code, name and URL of this page, for each language."""
+    names = {"en": "English", "ja": "日本語"}
+    others = [(name, given) for name, given in request.args.items(multi=True) if name != "lang"]
+    return [(code, names[code], this_page([*others, ("lang", code)])) for code in LANGUAGES]
+
+
+def period_titles() -> list[tuple[str, str]]:
+    """Return the periods to choose from, with their titles."""
+    return [
+        ("today", _("Today")),
+        ("7d", _("7 days")),
+        ("28d", _("28 days")),
+        ("90d", _("90 days")),
+        ("month", _("This month")),
+        ("last_month", _("Last month")),
+        ("12m", _("12 months")),
+        ("all", _("All")),
+    ]
+
+
+def tenant_title(tenant_id: str) -> str:
+    """Return what a tenant is called."""
+    return str(_("(no tenant)")) if tenant_id == NO_TENANT else tenant_id
+
+
+def environment(env_id: int) -> str:
+    """Return what an environment is called: the platform has three by these ids."""
+    names = {1: _("1 (dev)"), 2: _("2 (stg)"), 3: _("3 (prod)")}
+    return str(names.get(env_id, env_id))
+
+
+def offered_environments(controls: Controls) -> list[int]:
+    """Return the environments to choose from, with the one that is chosen."""
+    found = set(queries.environments(current_database(), controls.days))
+    if controls.scope.env_id is not None:
+        found.add(controls.scope.env_id)
+    return sorted(found)
+
+
+def offered_tenants(controls: Controls) -> list[str]:
+    """Return some tenants to choose from, the largest first."""
+    return queries.tenant_ids(current_database(), controls.days, OFFERED)
+
+
+def is_inactive(controls: Controls, last_day: int) -> bool:
+    """Tell whether a tenant whose last activity was on a day counts as inactive now."""
+    return controls.today - last_day >= INACTIVE_DAYS
+
+
+def is_going_on(controls: Controls, column: Column, period: int) -> bool:
+    """Tell whether a day or month of a table is not over."""
+    return period >= (month_of(controls.today) if column.kind == "month" else controls.today)
+
+
+def notices_of(controls: Controls) -> list[str]:
+    """Return what is to be known of the numbers of a page: what they leave out, and why."""
+    notices = []
+    database = current_database()
+    since = kept_of(database)
+    start = database.calendar.day_start(controls.days.first)
+    for kept, text in (
+        (since.counts, _("Counts before %(day)s were deleted.")),
+        (since.histories, _("Histories before %(day)s were deleted.")),
+    ):
+        if start < kept:
+            notices.append(text % {"day": day(database.calendar.day_of(kept))})
+    if controls.scope.env_id is not None:
+        notices.append(_("Only active users are told by environment; all else is of all of them."))
+    if controls.scope.tenant_id is not None:
+        notices.append(_("Pages are counted of users who were in this tenant and in no other."))
+    return notices
+
+
+def _given_language() -> str | None:
+    return request.args.get("lang")

@@ -1,0 +1,67 @@
+"""Links for others: listed, made and revoked."""
+
+from flask import Response, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug import Response as AnyResponse
+
+from ..auth import keys, validity
+from ..auth import links as stored
+from ..database import current_database
+from ..security import is_tls
+from .access import for_managers
+
+
+@for_managers
+def links() -> Response:
+    """List the links, and offer to make one."""
+    return _page()
+
+
+@for_managers
+def create() -> Response:
+    """Make a link, and show its URL this once."""
+    database, form = current_database(), request.form
+    try:
+        token = stored.create_link(
+            database,
+            name=validity.check_name(form.get("name", "").strip()),
+            expires_at=validity.read_expiry(form.get("expires", "").strip(), database.clock.now()),
+            tenant_id=form.get("tenant", "").strip() or None,
+        )
+    except keys.NameTaken:
+        return _page(error=_("There is a link of this name; revoke it first."))
+    except stored.UnknownTenant:
+        return _page(error=_("Nothing is stored of this tenant."))
+    except ValueError:
+        return _page(
+            error=_(
+                "A link needs a name of at most 64 characters, without spaces, and a number of "
+                "days or a date to come."
+            )
+        )
+    scheme = "https" if is_tls() else "http"
+    return _page(url=url_for("shared.overview", token=token, _external=True, _scheme=scheme))
+
+
+@for_managers
+def revoke() -> AnyResponse:
+    """Revoke a link: it shows nothing from now on."""
+    stored.revoke_link(current_database(), request.form.get("name", ""))
+    return redirect(url_for(".links", lang=request.args.get("lang")), 303)
+
+
+def _page(*, url: str | None = None, error: str | None = None) -> Response:
+    database = current_database()
+    now = database.clock.now()
+    listed = [
+        link | dict(zip(("state", "since"), validity.state_of(link, now), strict=True))
+        for link in stored.list_links(database)
+    ]
+    page = render_template(
+        "links.html",
+        links=listed,
+        url=url,
+        error=error,
+        form=request.form if error else {"expires": stored.DEFAULT_DAYS},
+    )
+    return make_response(page, 400 if error else 200)

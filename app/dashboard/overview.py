@@ -1,0 +1,94 @@
+"""The first page: is the SaaS growing, who is active, what is used, who is fading."""
+
+from flask import Response
+from flask_babel import gettext as _
+
+from ..database import current_database
+from ..days import month_of
+from . import queries
+from .cards import Card, card_of
+from .controls import Controls, read_controls
+from .pages import pages_table
+from .rendering import render
+from .selection import Days
+from .series import Line, Numbers, is_by_month, table_over_time, total
+from .tables import Column, Table
+from .tenants import fading_table
+
+MONTHS = 12
+"""How many months the chart of monthly active users reaches back."""
+
+MOST_USED = 5
+"""How many pages and tenants are listed here."""
+
+
+def overview() -> Response:
+    """Show how the SaaS does."""
+    controls = read_controls()
+    database = current_database()
+    days, before, scope = controls.days, controls.before, controls.scope
+    both = Days((before or days).first, days.last)
+    calls = queries.calls_by_day(database, both, scope.tenant_id)
+    created = [
+        Line(type_, title, calls[type_])
+        for type_, title in (
+            ("create_tenant", _("New tenants")),
+            ("create_saas_user", _("New SaaS users")),
+            ("create_tenant_user", _("New tenant users")),
+        )
+        if type_ in calls
+    ]
+    cards = [_active_card(controls), _card(_("GetUserInfo calls"), controls, calls["userinfo"])]
+    tables = [
+        _active_by_month(controls),
+        table_over_time(
+            controls,
+            "calls",
+            _("GetUserInfo calls"),
+            [Line("calls", _("Calls"), calls["userinfo"])],
+            "bar",
+        ),
+        table_over_time(controls, "created", _("Created"), created, "stack"),
+    ]
+    if not is_by_month(days):
+        active = queries.active_by_day(database, both, scope)
+        line = Line("active_users", _("Active users"), active)
+        tables.append(table_over_time(controls, "active", _("Active users by day"), [line], "line"))
+    if scope.tenant_id is None:
+        views = queries.views_by_day(database, both)
+        cards.append(_card(_("Page views"), controls, views))
+        line = Line("views", _("Page views"), views)
+        tables.append(table_over_time(controls, "views", _("Page views"), [line], "bar"))
+    cards += [_card(line.title, controls, line.numbers) for line in created]
+    totals = queries.page_totals(database, days, scope.tenant_id)
+    tables.append(pages_table(controls, totals, most=MOST_USED))
+    if scope.tenant_id is None and before:
+        tables.append(fading_table(controls, most=MOST_USED))
+    return render("overview.html", controls, *tables, cards=cards)
+
+
+def _active_card(controls: Controls) -> Card:
+    database = current_database()
+    number = queries.active_in(database, controls.days, controls.scope)
+    before = controls.before and queries.active_in(database, controls.before, controls.scope)
+    note = "" if number is not None else _("Some numbers were put: who they count is not known.")
+    return card_of(_("Active users"), number, before, note)
+
+
+def _card(title: str, controls: Controls, numbers: Numbers) -> Card:
+    before = total(numbers, controls.before) if controls.before else None
+    return card_of(title, total(numbers, controls.days), before)
+
+
+def _active_by_month(controls: Controls) -> Table:
+    last = month_of(controls.days.last)
+    first = min(month_of(controls.days.first), last - MONTHS + 1)
+    active = queries.active_by_month(current_database(), first, last, controls.scope)
+    first = min(active, default=last)
+    return Table(
+        "monthly",
+        _("Active users by month"),
+        [Column("month", _("Month"), "month"), Column("active_users", _("Active users"), "count")],
+        [(month, active.get(month, 0)) for month in range(first, last + 1)],
+        chart="bar",
+    )

@@ -1,0 +1,110 @@
+"""Page statistics: which pages are used, and what is done on one of them."""
+
+from functools import partial
+from typing import Any
+
+from flask import Response
+from flask_babel import gettext as _
+
+from ..database import current_database
+from . import queries
+from .cards import Card, card_of
+from .controls import Controls, read_controls
+from .rendering import arrange, render
+from .selection import Days
+from .series import Line, is_by_month, table_over_time, total
+from .tables import Change, Column, Table
+
+
+def pages() -> Response:
+    """Show the pages that were viewed in the period."""
+    controls = read_controls()
+    totals = queries.page_totals(current_database(), controls.days, controls.scope.tenant_id)
+    table = arrange(controls, pages_table(controls, totals), default="-total_views")
+    return render("pages.html", controls, table, totals=totals)
+
+
+def page() -> Response:
+    """Show what happened on one page."""
+    controls = read_controls()
+    url = controls.get("id") or ""
+    database = current_database()
+    tenant_id = controls.scope.tenant_id
+    both = Days((controls.before or controls.days).first, controls.days.last)
+    by_day = queries.page_by_day(database, url, both, tenant_id)
+    views = Line("views", _("Views"), {day: views for day, (views, _users) in by_day.items()})
+    users = Line("users", _("Unique users"), {day: users for day, (_v, users) in by_day.items()})
+    tables = [table_over_time(controls, "views", _("Views"), [views], "bar")]
+    if not is_by_month(controls.days):
+        caption = _("Unique users by day")
+        tables.append(table_over_time(controls, "users", caption, [users], "line"))
+    if tenant_id is None:
+        tables.append(_actions_table(controls, url))
+    return render("page.html", controls, *tables, url=url, cards=_cards(controls, url, views))
+
+
+def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None = None) -> Table:
+    """Return the pages with their views and users, most views first.
+
+    With a limit, there are so many at most, without the period before.
+    """
+    before = _pages_before(controls) if most is None else None
+    wanted = (controls.get("q") or "").casefold() if most is None else ""
+    columns = [
+        Column("page_url", _("Page"), "text", _page_link(controls)),
+        Column("total_views", _("Views"), "count"),
+        Column("unique_users", _("Unique users"), "count"),
+        Column("share", _("Share of views"), "share"),
+    ]
+    if before is not None:
+        columns.append(Column("total_views_before", _("Change"), "change"))
+    rows = []
+    for each in totals.pages:
+        if wanted in each.url.casefold():
+            row: list[Any] = [each.url, each.views, each.users, each.views / totals.views]
+            if before is not None:
+                earlier = before.get(each.url)
+                row.append(Change(each.views, earlier.views if earlier else 0))
+            rows.append(row)
+    return Table(
+        "pages",
+        _("Pages"),
+        columns,
+        rows[:most],
+        empty=_("No page was viewed: no event of these days has a referer."),
+    )
+
+
+def _pages_before(controls: Controls) -> dict[str, queries.Page] | None:
+    if controls.before is None:
+        return None
+    totals = queries.page_totals(current_database(), controls.before, controls.scope.tenant_id)
+    return {each.url: each for each in totals.pages}
+
+
+def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
+    days, before = controls.days, controls.before
+    users = partial(
+        queries.page_users, current_database(), url, tenant_id=controls.scope.tenant_id
+    )
+    return [
+        card_of(
+            _("Views"), total(views.numbers, days), total(views.numbers, before) if before else None
+        ),
+        card_of(_("Unique users"), users(days=days), users(days=before) if before else None),
+    ]
+
+
+def _actions_table(controls: Controls, url: str) -> Table:
+    actions = queries.page_actions(current_database(), url, controls.days)
+    return Table(
+        "actions",
+        _("Actions"),
+        [Column("action", _("Action")), Column("views", _("Times"), "count")],
+        [(each.name, each.views) for each in actions],
+        empty=_("No view of this page had ?action= in its address."),
+    )
+
+
+def _page_link(controls: Controls) -> Any:
+    return lambda url: controls.link(".page", id=url)

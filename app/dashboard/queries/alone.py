@@ -1,0 +1,196 @@
+"""What the users of a tenant viewed, of those who were in no other: page views know no tenant.
+
+No number here tells anything of another tenant: the people of this one may see it. Loads bitmaps,
+so it is imported when the first question needs it.
+"""
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyroaring import BitMap, BitMap64
+
+from ...database import Database
+from ...days import month_of
+from ...dictionary import NO_TENANT, find_tenant
+from ...kept import read_kept
+from ...metrics.queries import most_viewed
+from ...summaries.periods import active_members, callers_without_environment
+from ...summaries.reading import SELECT_SUMMARIES, summarize
+from ...summaries.sealing import extent, seal
+from ...summaries.spans import HOUR, joined, range_of_spans
+from ...summaries.summary import decode_users, users_in
+from ...user_analysis.queries import BLOCK
+from ..selection import Days
+from .pages import Page, PageTotals
+from .views import count_page_by_day
+from .who import NO_ONE, users_of
+
+HOURS = BLOCK // HOUR
+"""The hours of a block of histories."""
+
+SELECT_USERS = """
+select block, json_group_array(user_id)
+from behavior
+where block between :first and :last
+group by block
+"""
+
+# A seek for each user.
+SELECT_REFERERS = """
+select json_group_array(behavior.referer_id)
+from json_each(:users) as wanted
+cross join behavior on behavior.block = :block and behavior.user_id = wanted.value
+where behavior.timestamp between :start and :end
+"""
+
+SELECT_PAGES = """
+select id, page_id
+from referer
+where id in (select value from json_each(:referers))
+"""
+
+Blocks = Mapping[int, BitMap]
+"""Users who viewed something, by the block of histories that it is in."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The users of a tenant who were in no other."""
+
+    users: BitMap
+    left_out: int
+    """How many users of the tenant were in others as well."""
+    since: int
+    """The timestamp since when that is known."""
+
+    def pairs_of(self, page: int) -> BitMap64:
+        """Return the users as visitors of a page: page * 2^32 + user."""
+        return self._wide.shift(page << 32)
+
+    @cached_property
+    def _wide(self) -> BitMap64:
+        return BitMap64(self.users)
+
+
+def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
+    """Return what was viewed in some days."""
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        start, end = known.seconds(database.calendar)
+        viewers = _viewers(connection, start, end)
+        mine = {block: users & alone.users for block, users in viewers.items()}
+        others = {block: users - alone.users for block, users in viewers.items()}
+        whole = summarize(connection, start, end)
+        if _size(mine) <= _size(others):
+            views = _count_views(connection, mine, start, end)
+        else:
+            views = whole.views - _count_views(connection, others, start, end)
+        pages = [
+            Page(url, count, whole.visitors.intersection_cardinality(alone.pairs_of(page)))
+            for page, url, count in most_viewed(connection, views)
+        ]
+    users = whole.users.intersection_cardinality(alone.users)
+    return PageTotals(views.total(), users, pages, alone.left_out)
+
+
+def page_by_day_alone(
+    database: Database, tenant_id: str, page: int, days: Days
+) -> dict[int, tuple[int, int]]:
+    """Return the views and users of a page on each day that it was viewed."""
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        return count_page_by_day(connection, database.calendar, page, known, alone.users)
+
+
+def page_users_alone(database: Database, tenant_id: str, page: int, days: Days) -> int:
+    """Return how many users viewed a page in all of the days together."""
+    with _seeing(database, tenant_id, days) as (connection, alone, known):
+        whole = summarize(connection, *known.seconds(database.calendar))
+    users: int = whole.visitors.intersection_cardinality(alone.pairs_of(page))
+    return users
+
+
+@contextmanager
+def _seeing(
+    database: Database, tenant_id: str, days: Days
+) -> Iterator[tuple[sqlite3.Connection, Alone, Days]]:
+    """Give one state of the data, the users who were alone then, and the days that it is known of.
+
+    Whatever view is seen was stored together with where its user was, so the users are looked for
+    after that state has begun.
+    """
+    calendar = database.calendar
+    seal(database, *days.seconds(calendar))
+    with database.reading() as connection:
+        read_kept(connection)
+        alone = find_alone(database, tenant_id, days)
+        yield connection, alone, Days(max(days.first, calendar.day_of(alone.since)), days.last)
+
+
+def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
+    """Return the users of a tenant who were in no other in the months that some days are in.
+
+    Calls and creations without a tenant are in no other. Those who called without an environment
+    were active nowhere, but in their tenant all the same.
+    """
+    first, last = map(month_of, days)
+    active = active_members(database, monthly=True, first=first, last=last)
+    members = BitMap64.union(BitMap64(), *active.values())
+    callers = callers_without_environment(database, *days)
+    # Last: what is pruned meanwhile was not seen.
+    with database.reading() as connection:
+        tenant = find_tenant(connection, tenant_id) or NO_ONE
+        none = find_tenant(connection, NO_TENANT) or NO_ONE
+        kept = read_kept(connection)
+    own = users_of(members, tenant)
+    others = members | callers
+    for each in (tenant, none):
+        others.remove_range(each << 32, (each + 1) << 32)
+    alone = own - users_in(others)
+    return Alone(alone, len(own) - len(alone), max(kept.histories, kept.counts))
+
+
+def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:
+    """Return who viewed something, by block of histories, in all blocks that a range touches."""
+    begin, behind = extent(connection)
+    if begin is None:
+        return {}
+    blocks = range(max(start // BLOCK, begin // HOURS), min(end // BLOCK, behind // HOURS) + 1)
+    hours = range_of_spans(0, blocks.start * HOURS, blocks.stop * HOURS - 1)
+    viewers: defaultdict[int, BitMap] = defaultdict(BitMap)
+    summaries: Counter[int] = Counter()
+    for row in connection.execute(SELECT_SUMMARIES, hours):
+        users = decode_users(row)
+        if users is not None:
+            block = row[1] // HOURS
+            viewers[block] |= users
+            summaries[block] += 1
+    missing = [(block, block + 1) for block in blocks if summaries[block] < HOURS]
+    for first, behind in joined(missing):
+        rows = connection.execute(SELECT_USERS, {"first": first, "last": behind - 1})
+        viewers.update({block: BitMap(json.loads(ids)) for block, ids in rows})
+    return viewers
+
+
+def _count_views(
+    connection: sqlite3.Connection, viewers: Blocks, start: int, end: int
+) -> Counter[int]:
+    """Return the views by page of users in blocks of histories."""
+    by_referer: Counter[int] = Counter()
+    for block, users in viewers.items():
+        parameters = {"block": block, "users": json.dumps(list(users)), "start": start, "end": end}
+        (referers,) = connection.execute(SELECT_REFERERS, parameters).fetchone()
+        by_referer.update(json.loads(referers))
+    by_page: Counter[int] = Counter()
+    for referer, page in connection.execute(
+        SELECT_PAGES, {"referers": json.dumps(list(by_referer))}
+    ):
+        by_page[page] += by_referer[referer]
+    return by_page
+
+
+def _size(blocks: Blocks) -> int:
+    return sum(map(len, blocks.values()))

@@ -1,0 +1,158 @@
+"""Who was active, in the days or months, the tenant and the environment that a question is about.
+
+Loads bitmaps, so it is imported when the first question needs it.
+"""
+
+import json
+from itertools import islice
+from typing import NamedTuple
+
+from pyroaring import BitMap, BitMap64
+
+from ...database import Database
+from ...dictionary import find_tenant
+from ...kept import read_kept
+from ...summaries.periods import active_members, active_users
+from ...summaries.summary import users_in
+from ..selection import Scope
+
+PAYS = 10
+"""So many rows of a tenant are read in the time that each tenant takes in a summary of all."""
+
+NO_ONE = 0
+"""The integer of no tenant: theirs begin with 1."""
+
+COUNT_ROWS = """
+select coalesce(sum(active_users.computed), 0), (select count(*) from tenant)
+from json_each(:periods) as wanted
+cross join active_users
+  on active_users.monthly = :monthly
+  and active_users.period = wanted.value
+  and active_users.tenant_id = :tenant
+"""
+
+# A seek for each period, and a text of JSON for its rows.
+SELECT_USERS = """
+select wanted.value, (
+  select json_group_array(user_id)
+  from active_user
+  where monthly = :monthly
+    and period = wanted.value
+    and tenant_id = :tenant
+    and env_id between coalesce(:env_id, 0) and coalesce(:env_id, 9223372036854775807)
+)
+from json_each(:periods) as wanted
+"""
+
+# In two halves: their sum may be more than an integer of SQLite holds.
+SELECT_PUT = """
+select period, sum(put >> 32), sum(put & 0xffffffff)
+from active_users
+where put is not null
+  and monthly = :monthly
+  and period between :first and :last
+  and (:tenant is null or tenant_id = :tenant)
+  and (:env_id is null or env_id = :env_id)
+group by period
+order by period
+"""
+
+SELECT_NOT_PUT = """
+select active_users.period, json_group_array(active_user.user_id)
+from json_each(:periods) as wanted
+cross join active_users
+  on active_users.monthly = :monthly
+  and active_users.period = wanted.value
+cross join active_user using (monthly, period, tenant_id, env_id)
+where active_users.put is null
+  and (:tenant is null or active_users.tenant_id = :tenant)
+  and (:env_id is null or active_users.env_id = :env_id)
+group by active_users.period
+order by active_users.period
+"""
+
+HAS_PUT = """
+select exists (
+  select 1
+  from active_users
+  where put is not null
+    and monthly = :monthly
+    and period between :first and :last
+    and (:tenant is null or tenant_id = :tenant)
+    and (:env_id is null or env_id = :env_id)
+)
+"""
+
+
+class Cells(NamedTuple):
+    """Some periods, and a tenant and an environment or all: the parameters of queries."""
+
+    monthly: bool
+    first: int
+    last: int
+    tenant: int | None
+    env_id: int | None
+
+
+def cells_of(database: Database, monthly: bool, first: int, last: int, scope: Scope) -> Cells:
+    """Return the cells from one day or month to another; of a tenant that is not known, none."""
+    tenant = None
+    if scope.tenant_id is not None:
+        with database.reading() as connection:
+            tenant = find_tenant(connection, scope.tenant_id) or NO_ONE
+    return Cells(monthly, first, last, tenant, scope.env_id)
+
+
+def users_by_period(database: Database, cells: Cells) -> dict[int, BitMap]:
+    """Return the users of each period that anybody was active in."""
+    asked = {name: value for name, value in cells._asdict().items() if name != "tenant"}
+    if cells.tenant is not None:
+        periods = range(cells.first, cells.last + 1)
+        parameters = cells._asdict() | {"periods": json.dumps(list(periods))}
+        with database.reading() as connection:
+            rows, tenants = connection.execute(COUNT_ROWS, parameters).fetchone()
+            if rows < PAYS * tenants * len(periods):
+                texts = connection.execute(SELECT_USERS, parameters)
+                return {at: users for at, text in texts if (users := BitMap(json.loads(text)))}
+        members = active_members(database, **asked)
+        found = {at: users_of(of_all, cells.tenant) for at, of_all in members.items()}
+        return {at: users for at, users in found.items() if users}
+    return active_users(database, **asked)
+
+
+def users_of(members: BitMap64, tenant: int) -> BitMap:
+    """Return the users among the members of tenants, tenant * 2^32 + user, who are in this one."""
+    first, last = tenant << 32, (tenant + 1) << 32
+    count = members.range_cardinality(first, last)
+    return users_in(islice(members.iter_equal_or_larger(first), count))
+
+
+def count_by_period(database: Database, cells: Cells) -> dict[int, int]:
+    """Return how many users were active in each period; one without any has no number.
+
+    A number that was put stands for its cell; the users of all others are counted once.
+    """
+    # Before the numbers that were put: pruning replaces users by such, and not the other way.
+    numbers = {at: len(users) for at, users in users_by_period(database, cells).items()}
+    with database.reading() as connection:
+        parameters = cells._asdict()
+        rows = connection.execute(SELECT_PUT, parameters)
+        put = {at: (high << 32) + low for at, high, low in rows}
+        parameters["periods"] = json.dumps(list(put))
+        for at, users in connection.execute(SELECT_NOT_PUT, parameters):
+            put[at] += len(BitMap(json.loads(users)))
+    return {at: number for at, number in (numbers | put).items() if number}
+
+
+def count_once(database: Database, cells: Cells) -> int | None:
+    """Return how many users were active in all of the periods together.
+
+    Returns None where it is not known who they are: numbers were put, or counts were pruned.
+    """
+    users = users_by_period(database, cells)
+    with database.reading() as connection:
+        (has_put,) = connection.execute(HAS_PUT, cells._asdict()).fetchone()
+        kept = read_kept(connection).first_period("counts", database.calendar, cells.monthly)
+    if has_put or cells.first < kept:
+        return None
+    return len(BitMap.union(BitMap(), *users.values()))

@@ -1,0 +1,48 @@
+"""Making an answer of a page: HTML, or one of its tables as CSV."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, render_template
+
+from ..csv_text import CONTENT_TYPE
+from ..errors import InvalidRequest
+from .controls import Controls
+from .tables import Table, sorted_rows
+
+BYTE_ORDER_MARK = "\ufeff"
+"""By which spreadsheets tell that a file is UTF-8."""
+
+
+def render(template: str, controls: Controls, *tables: Table, **values: Any) -> Response:
+    """Return a page with its tables, or the table whose CSV is asked for.
+
+    Raises InvalidRequest if the page has no such table.
+    """
+    by_name = {table.name: table for table in tables}
+    wanted = controls.get("csv")
+    if wanted is None:
+        page = render_template(template, controls=controls, tables=by_name, **values)
+        return Response(page, content_type="text/html; charset=utf-8")
+    if wanted not in by_name:
+        raise InvalidRequest(f"csv: must be one of {', '.join(by_name)}")
+    response = Response(BYTE_ORDER_MARK + by_name[wanted].csv(), content_type=CONTENT_TYPE)
+    first, last = controls.dates
+    filename = re.sub("[^a-z0-9-]", "-", f"{wanted}-{first}-{last}")
+    response.headers["Content-Disposition"] = f'attachment; filename="{filename}.csv"'
+    return response
+
+
+def arrange(controls: Controls, table: Table, default: str) -> Table:
+    """Return a table in the order and from the row that the URL says.
+
+    Raises InvalidRequest, naming the parameter, if there is no such column.
+    """
+    sort = controls.get("sort") or default
+    try:
+        rows = sorted_rows(table.columns, table.rows, sort)
+    except KeyError:
+        names = ", ".join(column.name for column in table.columns)
+        raise InvalidRequest(f"sort: must be one of {names}, or with a - before it") from None
+    return replace(table, rows=rows, sort=sort, start=controls.get("start") or 0)

@@ -1,0 +1,119 @@
+"""Tables: what every number on a page is in, shown as HTML, behind a chart, or as CSV."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..csv_text import csv_text
+from ..days import format_day, format_month
+
+ROWS = 100
+"""The most rows that a page shows at once."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets take for the beginning of a formula."""
+
+
+class Change(NamedTuple):
+    """A number and what it was in the period before."""
+
+    now: int
+    before: int
+
+    @property
+    def ratio(self) -> float | None:
+        """By what part it changed; None where there was nothing before."""
+        return (self.now - self.before) / self.before if self.before else None
+
+
+def change_of(now: int | None, before: int | None) -> Change | None:
+    """Return a change; None where one of the numbers is not known or not wanted."""
+    return None if now is None or before is None else Change(now, before)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    """In CSV, and in the URL to sort by."""
+    title: str
+    kind: str = "text"
+    """How its cells are shown: see the macro of this name in `tables.html`."""
+    link: Callable[[Any], str] | None = None
+    """Returns where a cell leads."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the largest is wanted first."""
+        return self.kind in ("change", "count", "last_day", "share")
+
+    def raw(self, cell: Any) -> object:
+        """Return a cell for a machine."""
+        if isinstance(cell, Change):
+            return cell.before
+        if self.kind in ("day", "last_day") and cell is not None:
+            return format_day(cell)
+        if self.kind == "month":
+            return format_month(cell)
+        if isinstance(cell, str) and cell.startswith(FORMULA):
+            return f"'{cell}"
+        return cell
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells by columns."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    chart: str | None = None
+    """The kind of its chart: line, bar or stack."""
+    sort: str | None = None
+    """The name of the column that it is sorted by, after a minus if the largest comes first."""
+    start: int = 0
+    """The row that a page shows first."""
+    empty: str = ""
+    """What is said where there are no rows."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether a chart of it would show nothing."""
+        return not any(any(row[1:]) for row in self.rows)
+
+    @property
+    def shown(self) -> Sequence[Sequence[Any]]:
+        return self.rows if self.chart else self.rows[self.start : self.start + ROWS]
+
+    def csv(self) -> str:
+        """Return all rows as CSV. Text that a spreadsheet would compute gets a ' before it."""
+        header = [column.name for column in self.columns]
+        cells = (
+            [column.raw(cell) for column, cell in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        )
+        return csv_text([header, *cells])
+
+
+def sorted_rows(
+    columns: Sequence[Column], rows: Iterable[Sequence[Any]], sort: str
+) -> list[Sequence[Any]]:
+    """Return rows by a column, the largest first if its name has a minus before it.
+
+    Rows that are equal there keep their order; empty cells come last. Raises KeyError.
+    """
+    name = sort.removeprefix("-")
+    index = {column.name: index for index, column in enumerate(columns)}[name]
+    backwards = sort.startswith("-")
+
+    def key(row: Sequence[Any]) -> Any:
+        cell = row[index]
+        if isinstance(cell, Change):
+            return cell.ratio if cell.ratio is not None else float("inf") if cell.now else 0.0
+        return cell.casefold() if isinstance(cell, str) else cell
+
+    filled = [row for row in rows if row[index] is not None]
+    rest = [row for row in rows if row[index] is None]
+    return [*sorted(filled, key=key, reverse=backwards), *rest]

@@ -1,0 +1,135 @@
+"""Tenants: who uses the SaaS, who is fading, and the environments of one tenant."""
+
+from typing import Any
+
+from flask import Response, redirect
+from flask_babel import gettext as _
+from werkzeug import Response as BaseResponse
+from werkzeug.exceptions import NotFound
+
+from ..database import current_database
+from . import queries
+from .cards import card_of
+from .controls import Controls, read_controls
+from .rendering import arrange, render
+from .selection import Days, Scope
+from .series import Line, is_by_month, table_over_time, total
+from .tables import Column, Table, change_of
+
+INACTIVE_DAYS = 14
+"""After how many days without anything a tenant counts as inactive."""
+
+
+def tenants() -> BaseResponse:
+    """Show all tenants with how active they are."""
+    controls = read_controls()
+    if controls.bound:
+        return redirect(controls.link(".tenant"))
+    table = arrange(controls, tenants_table(controls), default="-active_users")
+    return render("tenants.html", controls, table, inactive_days=INACTIVE_DAYS)
+
+
+def tenant() -> Response:
+    """Show one tenant and its environments."""
+    controls = read_controls()
+    asked = None if controls.bound else controls.get("id")
+    tenant_id = asked or controls.scope.tenant_id
+    if tenant_id is None:
+        raise NotFound
+    database = current_database()
+    days, before = controls.days, controls.before
+    both = Days((before or days).first, days.last)
+    scope = Scope(tenant_id, controls.scope.env_id)
+    calls = queries.calls_by_day(database, both, tenant_id)
+    lines = [Line("calls", _("Calls"), calls["userinfo"])]
+    tables = [table_over_time(controls, "calls", _("GetUserInfo calls"), lines, "bar")]
+    if not is_by_month(days):
+        active = queries.active_by_day(database, both, scope)
+        lines = [Line("active_users", _("Active users"), active)]
+        caption = _("Active users by day")
+        tables.append(table_over_time(controls, "active", caption, lines, "line"))
+    tables.append(_environments_table(controls, tenant_id))
+    cards = [
+        card_of(
+            _("Active users"),
+            queries.active_in(database, days, scope),
+            queries.active_in(database, before, scope) if before else None,
+        ),
+        *(
+            card_of(title, total(calls[type_], days), total(calls[type_], before))
+            for title, type_ in (
+                (_("GetUserInfo calls"), "userinfo"),
+                (_("New tenant users"), "create_tenant_user"),
+            )
+        ),
+    ]
+    return render("tenant.html", controls, *tables, tenant_id=tenant_id, cards=cards)
+
+
+def tenants_table(controls: Controls) -> Table:
+    """Return all tenants, or that one that the page is about."""
+    days, compares = controls.days, controls.before is not None
+    columns = [
+        Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
+        Column("active_today", _("Active today"), "count"),
+        Column("active_this_month", _("This month"), "count"),
+        Column("active_users", _("In the period"), "count"),
+        Column("calls", _("Calls"), "count"),
+        Column("last_day", _("Last activity"), "last_day"),
+    ]
+    if compares:
+        columns.insert(4, Column("active_users_before", _("Change"), "change"))
+    wanted, only = (controls.get("q") or "").casefold(), controls.scope.tenant_id
+    rows = []
+    for each in queries.tenants(current_database(), days):
+        if wanted in each.tenant_id.casefold() and only in (None, each.tenant_id):
+            row: list[Any] = [
+                each.tenant_id,
+                each.today,
+                each.this_month,
+                each.active,
+                each.calls,
+                each.last_day,
+            ]
+            if compares:
+                row.insert(4, change_of(each.active, each.active_before))
+            rows.append(row)
+    empty = _("No tenant is known.")
+    return Table("tenants", _("Tenants"), columns, rows, empty=empty)
+
+
+def fading_table(controls: Controls, most: int) -> Table:
+    """Return the tenants whose calls fell most against the period before."""
+    columns = [
+        Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
+        Column("calls", _("Calls"), "count"),
+        Column("calls_before", _("Change"), "change"),
+    ]
+    rows = [
+        (each.tenant_id, each.calls, change_of(each.calls, each.calls_before))
+        for each in queries.fading(current_database(), controls.days, most)
+    ]
+    return Table("fading", _("Fading tenants"), columns, rows, empty=_("No tenant is fading."))
+
+
+def _environments_table(controls: Controls, tenant_id: str) -> Table:
+    columns = [
+        Column("env_id", _("Environment"), "environment"),
+        Column("active_today", _("Active today"), "count"),
+        Column("active_this_month", _("This month"), "count"),
+        Column("active_users", _("In the period"), "count"),
+    ]
+    compares = controls.before is not None
+    if compares:
+        columns.append(Column("active_users_before", _("Change"), "change"))
+    rows = []
+    for each in queries.tenant_environments(current_database(), tenant_id, controls.days):
+        row: list[Any] = [each.env_id, each.today, each.this_month, each.active]
+        if compares:
+            row.append(change_of(each.active, each.active_before))
+        rows.append(row)
+    return Table("environments", _("Environments"), columns, rows, empty=_("None is known."))
+
+
+def _tenant_link(controls: Controls) -> Any:
+    return lambda tenant_id: controls.link(".tenant", id=tenant_id)

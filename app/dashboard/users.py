@@ -1,0 +1,86 @@
+"""Users: finding one, and what one did."""
+
+import re
+from itertools import groupby
+
+from flask import Response
+from flask_babel import gettext as _
+from werkzeug.exceptions import NotFound
+
+from ..database import current_database
+from ..errors import InvalidRequest
+from ..fields import MAX_INTEGER
+from . import queries
+from .access import not_shared
+from .controls import read_controls
+from .rendering import render
+from .tables import Column, Table
+
+MOST_FOUND = 50
+"""The most users that a search shows."""
+
+ENTRIES = 200
+"""The most entries of a history that a page shows at once."""
+
+
+@not_shared
+def users() -> Response:
+    """Show the users whose id holds what is searched."""
+    controls = read_controls()
+    text = controls.get("q") or ""
+    found = queries.find_users(current_database(), text, MOST_FOUND + 1)
+    columns = [
+        Column("user_id", _("User"), "id", lambda user_id: controls.link(".user", id=user_id)),
+        Column("last_seen", _("Last seen"), "moment"),
+    ]
+    rows = [(user_id, _last_seen(user_id)) for user_id in found[:MOST_FOUND]]
+    empty = _("No user has an id like this.")
+    table = Table("users", _("Users"), columns, rows, empty=empty)
+    return render("users.html", controls, table, text=text, are_more=len(found) > MOST_FOUND)
+
+
+@not_shared
+def user() -> Response:
+    """Show what a user did, newest first."""
+    controls = read_controls()
+    database = current_database()
+    user_id = controls.get("id")
+    if user_id is None:
+        raise NotFound
+    entries, older = queries.user_entries(
+        database,
+        user_id,
+        controls.days,
+        controls.get("q"),
+        limit=MAX_INTEGER if controls.get("csv") else ENTRIES,
+        before=_cursor(controls.get("before")),
+    )
+    columns = [Column("timestamp", _("Time"), "moment"), Column("referer", _("Page"))]
+    rows = [(entry.timestamp, entry.referer) for entry in entries]
+    table = Table("histories", _("History"), columns, rows)
+    days = groupby(entries, key=lambda entry: database.calendar.day_of(entry.timestamp))
+    return render(
+        "user.html",
+        controls,
+        table,
+        user_id=user_id,
+        days=[(day, list(of_day)) for day, of_day in days],
+        older=older and f"{older.timestamp}-{older.seq}",
+        memberships=queries.user_tenants(database, user_id),
+        extent=queries.user_extent(database, user_id),
+    )
+
+
+def _last_seen(user_id: str) -> int | None:
+    extent = queries.user_extent(current_database(), user_id)
+    return extent and extent[1]
+
+
+def _cursor(text: str | None) -> queries.Cursor | None:
+    """Return the place in a history that the link to older entries names."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text)
+    if not found:
+        raise InvalidRequest("before: must be what the link to older entries has")
+    return queries.Cursor(int(found[1]), int(found[2]))
