@@ -25,8 +25,9 @@ def require(tool: str | None, name: str) -> None:
         pytest.skip(missing)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for all modules: while it is there, no test can run an event loop of its own.
     require(CHROMIUM, "chromium")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(

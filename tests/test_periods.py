@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from app.backup import back_up
 from app.database import Database
-from app.days import Calendar, format_day, format_month, month_of
+from app.days import Calendar, format_day, month_of
 from app.dictionary import PageRule
 from app.double.clock import ClockSetting, SettableClock
 from app.double.store import MemoryDatabase, blank
@@ -31,6 +31,7 @@ from app.summaries import periods, sealing
 from app.summaries.actions import has_action
 from app.summaries.active import USERS, ActiveKind
 from app.summaries.dropping import drop_all
+from app.summaries.kinds import checksum
 from app.user_analysis.queries import (
     update_active_users,
     update_user_behavior_histories_by_day,
@@ -150,7 +151,7 @@ def ask(database: Database) -> list[Any]:
 def sealed(database: Database) -> set[tuple[str, bool, int]]:
     with database.reading() as connection:
         rows = connection.execute(periods.SELECT_ALL).fetchall()
-    return {(data, bool(monthly), period) for data, monthly, period in rows}
+    return {(data, bool(monthly), period) for data, monthly, period, _ in rows}
 
 
 def wrong(database: Database) -> list[tuple[str, str, str]]:
@@ -291,7 +292,7 @@ class Beside:
         self.read(
             kind="active-user",
             type="monthly" if monthly else "daily",
-            date=format_month(period) if monthly else format_day(period),
+            date=format_day(day)[:7] if monthly else format_day(day),
             tenant_id=tenant,
             env_id=env_id,
             user_id=user,
@@ -380,6 +381,7 @@ DAMAGES = [
     "delete from period_summary where period % 2",
     "update period_summary set content = x'00' where data = 'users' and content is not null",
     "update period_summary set checksum = checksum + 1 where data <> 'users'",
+    "update period_summary set period = period * 1000",
     "update period_summary set content = null, checksum = null where period % 3 = 0",
     "insert or ignore into period_summary (data, monthly, period, token) "
     "select 'users', monthly, period, 5 from active_user",
@@ -787,7 +789,7 @@ class TestCommands:
             kind = USERS[False]
             content = kind.make(connection, database.calendar, 0)
             key = {"data": "users", "monthly": False, "period": TODAY - 40, "token": 5}
-            made = {"content": content, "checksum": periods._checksum(kind, TODAY - 40, content)}
+            made = {"content": content, "checksum": checksum(kind, TODAY - 40, content)}
             connection.execute(periods.BEGIN, key)
             connection.execute(periods.END, key | made)
 

@@ -44,8 +44,11 @@ def page() -> Response:
 
 
 def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None = None) -> Table:
-    """Return the pages with their views and users, most views first; so many at most."""
-    before = _pages_before(controls)
+    """Return the pages with their views and users, most views first.
+
+    With a limit, there are so many at most, without the period before.
+    """
+    before = _pages_before(controls) if most is None else None
     wanted = (controls.get("q") or "").casefold() if most is None else ""
     columns = [
         Column("page_url", _("Page"), "text", _page_link(controls)),

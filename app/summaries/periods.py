@@ -6,35 +6,21 @@ where another thread seals, or where the database cannot be written to, it is re
 
 import secrets
 import sqlite3
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
-from zlib import crc32
 
 from pyroaring import BitMap, BitMap64
 
 from ..database import Database
-from ..days import FIRST_DAY, LAST_DAY, Calendar, format_day, format_month, month_of
-from .actions import ACTIONS, ActionKind
+from ..days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from .actions import ACTIONS
 from .active import MEMBERS, USERS, ActiveKind, Bitmap
-from .callers import CALLERS, CallerKind
+from .callers import CALLERS
+from .kinds import KINDS, Kind, checksum, range_of, read, read_stored
 from .sealing import PATIENCE, Progress, turn
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
-
-Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind | CallerKind
-
-KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS]
-"""All that is summarized."""
-
-SELECT_SUMMARIES = """
-select period, content, checksum
-from period_summary
-where data = :data and monthly = :monthly and period between :first and :last
-  and content is not null
-order by period
-"""
 
 SELECT_SEALED = """
 select period
@@ -44,7 +30,12 @@ where data = :data and monthly = :monthly and period between :first and :last
 """
 
 SELECT_ALL = """
-select data, monthly, period
+select data, monthly, period,
+       iif(
+         monthly,
+         printf('%04d-%02d', period / 12, period % 12 + 1),
+         coalesce(date(period * 86400, 'unixepoch'), printf('day %d', period))
+       )
 from period_summary
 where content is not null
 order by data, monthly, period
@@ -84,7 +75,7 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
     seal(database, [ACTIONS], first, last)
     views: Counter[int] = Counter()
     with database.reading() as connection:
-        for _, content in _read(connection, database.calendar, ACTIONS, first, last):
+        for _, content in read(connection, database.calendar, ACTIONS, first, last):
             views.update(ACTIONS.decode(content))
     return views
 
@@ -93,7 +84,7 @@ def callers_without_environment(database: Database, first: int, last: int) -> Bi
     """Return who called without an environment in a range of days: tenant * 2^32 + user."""
     seal(database, [CALLERS], first, last)
     with database.reading() as connection:
-        contents = _read(connection, database.calendar, CALLERS, first, last)
+        contents = read(connection, database.calendar, CALLERS, first, last)
         return BitMap64.union(BitMap64(), *(CALLERS.decode(content) for _, content in contents))
 
 
@@ -114,7 +105,7 @@ def seal(
 
 def seal_all(database: Database, progress: Progress) -> None:
     """Seal all that is over, where it pays."""
-    # Months are of smaller numbers than days.
+    # The numbers of months are among those of days.
     seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
 
 
@@ -126,10 +117,9 @@ def check(
     One is `damaged` (not what was stored once) or `differs`.
     """
     kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
-    for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
+    for data, monthly, period, date in progress(connection.execute(SELECT_ALL).fetchall()):
         kind = kinds[data, bool(monthly)]
-        date = format_month(period) if monthly else format_day(period)
-        stored = dict(_stored(connection, kind, period, period))
+        stored = dict(read_stored(connection, kind, period, period))
         if not stored:
             yield data, date, "damaged"
         elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
@@ -143,7 +133,7 @@ def _read_active(
     with database.reading() as connection:
         active = {
             period: found
-            for period, content in _read(connection, database.calendar, kind, first, last)
+            for period, content in read(connection, database.calendar, kind, first, last)
             if (found := kind.of(content, env_id))
         }
     return dict(sorted(active.items()))
@@ -159,7 +149,7 @@ def _unsealed(
     with database.reading() as connection:
         for kind in kinds:
             over = min(last, (month_of(today) if kind.monthly else today) - 1)
-            rows = connection.execute(SELECT_SEALED, _range(kind, first, over))
+            rows = connection.execute(SELECT_SEALED, range_of(kind, first, over))
             sealed = {period for (period,) in rows}
             for period in kind.periods(connection, calendar, first, over):
                 if period not in sealed and kind.has_rows(connection, calendar, period, PAYS):
@@ -178,40 +168,6 @@ def _seal(database: Database, kind: Kind, period: int, patience: int | None) -> 
         connection.execute(BEGIN, key | token)
     with database.reading() as connection:
         content = kind.make(connection, database.calendar, period)
-    made = {"content": content, "checksum": _checksum(kind, period, content)}
+    made = {"content": content, "checksum": checksum(kind, period, content)}
     with database.writing(patience) as connection:
         connection.execute(END, key | token | made)
-
-
-def _read(
-    connection: sqlite3.Connection, calendar: Calendar, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range with their contents, as stored or else made from the rows."""
-    stored = set()
-    for period, content in _stored(connection, kind, first, last):
-        stored.add(period)
-        yield period, content
-    for period in kind.periods(connection, calendar, first, last):
-        if period not in stored:
-            yield period, kind.make(connection, calendar, period)
-
-
-def _stored(
-    connection: sqlite3.Connection, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range that have summaries, with their contents; not damaged ones."""
-    for period, content, checksum in connection.execute(
-        SELECT_SUMMARIES, _range(kind, first, last)
-    ):
-        if checksum == _checksum(kind, period, content):
-            yield period, content
-
-
-def _range(kind: Kind, first: int, last: int) -> dict[str, object]:
-    """Return the parameters of a query for summaries."""
-    return {"data": kind.data, "monthly": kind.monthly, "first": first, "last": last}
-
-
-def _checksum(kind: Kind, period: int, content: bytes) -> int:
-    key = struct.pack("<?qq", kind.monthly, period, len(content))
-    return crc32(content, crc32(key, crc32(kind.data.encode())))

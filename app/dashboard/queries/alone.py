@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from pyroaring import BitMap, BitMap64
 
@@ -69,7 +70,11 @@ class Alone:
 
     def pairs_of(self, page: int) -> BitMap64:
         """Return the users as visitors of a page: page * 2^32 + user."""
-        return BitMap64(self.users).shift(page << 32)
+        return self._wide.shift(page << 32)
+
+    @cached_property
+    def _wide(self) -> BitMap64:
+        return BitMap64(self.users)
 
 
 def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
