@@ -379,7 +379,7 @@ env = st.sampled_from([1, 3, 2**63 - 1])
 referer = st.sampled_from(REFERERS)
 DAMAGES = [
     "delete from period_summary where period % 2",
-    "update period_summary set content = x'00' where data = 'users' and content is not null",
+    "update period_summary set content = x'00', checksum = 0 where data = 'users'",
     "update period_summary set checksum = checksum + 1 where data <> 'users'",
     "update period_summary set period = period * 1000",
     "update period_summary set content = null, checksum = null where period % 3 = 0",
