@@ -16,6 +16,7 @@ from app.dictionary import NO_TENANT
 from app.fields import MAX_INTEGER
 from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
+from app.retention.pruning import prune
 from app.summaries import periods, sealing
 from app.user_analysis.queries import (
     update_active_users,
@@ -251,7 +252,9 @@ class TestNumbers:
         put_number(database, 1, "umbrella", day=TODAY - 3)
         acme, umbrella = queries.tenants(database, WEEK)
         assert (acme.last_day, umbrella.last_day) == (None, TODAY - 3)
+        put_number(database, 0, "acme", 2)
         assert queries.tenant_ids(database, WEEK, 9) == ["umbrella"]
+        assert queries.environments(database, WEEK) == [3]
 
 
 class TestAlone:
@@ -342,6 +345,54 @@ class TestAlone:
         assert ask(database) == 1
         monkeypatch.setattr(alone, "find_alone", go_before)
         assert ask(database) == 0
+
+
+class TestPruned:
+    @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+    def test_of_pruned_days_there_are_views_and_numbers(self, database: Database) -> None:
+        since, _ = Days(TODAY - 1, TODAY).seconds(database.calendar)
+        # In half an hour's zone, the first two are in the hour that the day begins in.
+        for at in (since - 2, since - 1, since, since + DAY):
+            visit(database, at)
+        visit(database, since - 2, "bob", "umbrella")
+        list(prune(database, {"histories": since}))
+        assert queries.active_by_day(database, WEEK, Scope()) == {
+            TODAY - 2: 2,
+            TODAY - 1: 1,
+            TODAY: 1,
+        }
+        assert queries.active_in(database, WEEK, Scope()) is None
+        assert queries.active_in(database, Days(TODAY - 1, TODAY), Scope()) == 1
+        assert sum(queries.views_by_day(database, WEEK).values()) == 5
+        assert queries.page_totals(database, WEEK).users == 2
+        # Who views were of, and in which tenants those were, is not known before.
+        assert queries.page_totals(database, WEEK, "acme").views == 2
+        assert queries.page_by_day(database, "/home", WEEK, "acme") == {
+            TODAY - 1: (1, 1),
+            TODAY: (1, 1),
+        }
+        entries, _ = queries.user_entries(database, "ann", WEEK, limit=9)
+        assert [entry.timestamp for entry in entries] == [since + DAY, since]
+        assert queries.user_extent(database, "ann") == (since, since + DAY)
+        assert queries.user_extent(database, "bob") is None
+
+    def test_where_counts_were_pruned_who_was_active_is_not_known(self, database: Database) -> None:
+        visit(database, NOW)
+        list(prune(database, {"counts": (TODAY - 3) * DAY}))
+        days = Days(TODAY - 3, TODAY)
+        assert queries.active_in(database, days, Scope()) == 1
+        assert queries.active_in(database, days.before(), Scope()) is None
+        (acme,) = queries.tenants(database, days)
+        assert (acme.active, acme.active_before) == (1, None)
+
+    def test_the_first_day_may_be_known_by_page_statistics_alone(self, database: Database) -> None:
+        first = TODAY - 60
+        visit(database, first * DAY + DAY // 2)
+        since = (TODAY - 9) * DAY
+        list(prune(database, {"histories": since, "counts": since}))
+        assert queries.views_by_day(database, Days(0, TODAY)) == {first: 1}
+        assert queries.first_day(database) == first
+        assert queries.has_data(database)
 
 
 class TestActions:
