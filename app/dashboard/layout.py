@@ -14,6 +14,7 @@ from ..kept import kept_of
 from . import queries
 from .controls import LANGUAGES, Controls
 from .languages import day
+from .selection import Days
 from .tables import Column
 from .tenants import INACTIVE_DAYS
 from .urls import this_page
@@ -101,15 +102,17 @@ def environment(env_id: int) -> str:
 
 def offered_environments(controls: Controls) -> list[int]:
     """Return the environments to choose from, with the one that is chosen."""
-    found = set(queries.environments(current_database(), controls.days))
+    tenant_id = controls.scope.tenant_id
+    found = set(queries.environments(current_database(), controls.days, tenant_id))
     if controls.scope.env_id is not None:
         found.add(controls.scope.env_id)
     return sorted(found)
 
 
 def offered_tenants(controls: Controls) -> list[str]:
-    """Return some tenants to choose from, the largest first."""
-    return queries.tenant_ids(current_database(), controls.days, OFFERED)
+    """Return some tenants to choose from: those with the most users in the last days."""
+    first, last = controls.days
+    return queries.tenant_ids(current_database(), Days(max(first, last - 6), last), OFFERED)
 
 
 def is_inactive(controls: Controls, last_day: int) -> bool:

@@ -45,4 +45,5 @@ def arrange(controls: Controls, table: Table, default: str) -> Table:
     except KeyError:
         names = ", ".join(column.name for column in table.columns)
         raise InvalidRequest(f"sort: must be one of {names}, or with a - before it") from None
-    return replace(table, rows=rows, sort=sort, start=controls.get("start") or 0)
+    start = controls.get("start") or 0
+    return replace(table, rows=rows, sort=sort, start=start if start < len(rows) else 0)

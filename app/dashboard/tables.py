@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..csv_text import csv_text
 from ..days import format_day, format_month
 
-ROWS = 100
+ROWS = 50
 """The most rows that a page shows at once."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -86,6 +86,11 @@ class Table:
     @property
     def shown(self) -> Sequence[Sequence[Any]]:
         return self.rows if self.chart else self.rows[self.start : self.start + ROWS]
+
+    @property
+    def start_before(self) -> int:
+        """The row that the part of the table before this one begins with."""
+        return max(self.start - ROWS, 0)
 
     def csv(self) -> str:
         """Return all rows as CSV. Text that a spreadsheet would compute gets a ' before it."""

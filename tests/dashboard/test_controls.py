@@ -1,6 +1,7 @@
 """What the URL of a page says, and what is wrong with it."""
 
 import html
+import re
 from typing import Any
 
 import pytest
@@ -131,3 +132,25 @@ def test_today_is_a_day_of_the_time_zone(client: FlaskClient, clock: Any) -> Non
         clock.timestamp = timestamp
         expected = format_day(parse_day("2026-05-19") + day)
         assert days_of(client, "period=today")[0] == expected
+
+
+def test_a_long_table_comes_in_parts_that_hold_each_row_once(client: FlaskClient) -> None:
+    urls = [f"/page/{number:03}" for number in range(120)]
+    events = [{"type": "userinfo", "user_id": "ann", "referer": url} for url in urls]
+    client.post("/v1/analysis/ingest/events", json=events)
+    shown: list[str] = []
+    path = f"{PATH}/pages?sort=page_url"
+    while path:
+        page = html.unescape(client.get(path).text)
+        shown += re.findall(r'<th scope="row"[^>]*><a [^>]*>([^<]+)</a>', page)
+        (path,) = re.findall('<a href="([^"]+)" rel="next">', page) or [""]
+    assert shown == urls
+    assert "/page/000" in client.get(f"{PATH}/pages?sort=page_url&start=120").text
+
+
+def test_an_environment_of_others_is_not_offered_beside_a_tenant(client: FlaskClient) -> None:
+    for tenant, env in (("acme", 3), ("umbrella", 77)):
+        event = {"type": "userinfo", "user_id": "ann", "tenant_id": tenant, "env_id": env}
+        client.post("/v1/analysis/ingest/events", json=event)
+    assert '<option value="77">' in client.get(PATH).text
+    assert '<option value="77">' not in client.get(f"{PATH}?tenant=acme").text

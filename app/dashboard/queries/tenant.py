@@ -37,6 +37,7 @@ from active_users
 where monthly = 0
   and period between :first and :last
   and coalesce(put, computed) > 0
+  and (:tenant_id is null or tenant_id = (select id from tenant where name = :tenant_id))
 order by env_id
 """
 
@@ -184,10 +185,11 @@ def tenant_environments(database: Database, tenant_id: str, days: Days) -> list[
     return found
 
 
-def environments(database: Database, days: Days) -> list[int]:
-    """Return the environments in which users were active."""
+def environments(database: Database, days: Days, tenant_id: str | None = None) -> list[int]:
+    """Return the environments in which users were active, of a tenant or of all."""
+    parameters = {"first": days.first, "last": days.last, "tenant_id": tenant_id}
     with database.reading() as connection:
-        rows = connection.execute(SELECT_ENVIRONMENTS, days._asdict()).fetchall()
+        rows = connection.execute(SELECT_ENVIRONMENTS, parameters).fetchall()
     return [env_id for (env_id,) in rows]
 
 
