@@ -767,7 +767,6 @@ def test_a_body_at_the_limit_is_read(client: FlaskClient, operation: str) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1",
         BASE,
         f"{BASE}/",

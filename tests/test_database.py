@@ -212,8 +212,8 @@ class TestMigration:
         token = keys.create_bearer_key(database, name="k", scopes=("read",))
         database.close()
         with closing(sqlite3.connect(path)) as connection:
-            for table in re.findall(r"create table (\w+)", MIGRATIONS[3]):
-                connection.execute(f"drop table {table}")
+            for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3]):
+                connection.execute(f"drop {kind} if exists {name}")
             connection.execute("pragma user_version = 4")
         database = opened()
         key = keys.find_bearer_key(database, token)

@@ -8,6 +8,7 @@ from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import NotFound
 
 from ..database import current_database
+from ..dictionary import NO_TENANT
 from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls
@@ -82,6 +83,8 @@ def tenants_table(controls: Controls) -> Table:
     wanted, only = (controls.get("q") or "").casefold(), controls.scope.tenant_id
     rows = []
     for each in queries.tenants(current_database(), days):
+        if each.tenant_id == NO_TENANT and each.last_day is None:
+            continue  # there were creations without a tenant, and nothing else
         if wanted in each.tenant_id.casefold() and only in (None, each.tenant_id):
             row: list[Any] = [
                 each.tenant_id,
