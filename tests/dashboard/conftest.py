@@ -18,7 +18,7 @@ from ..browser import visiting
 from ..conftest import RunningServer, serving
 
 ZONE = "Asia/Tokyo"
-EVENTS, DAYS = 4000, 70
+EVENTS, DAYS = 15_000, 70
 
 
 @pytest.fixture(scope="session")
