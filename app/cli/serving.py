@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import click
 
@@ -182,10 +183,10 @@ def _listening(server: Server, settings: Settings) -> str:
 
 
 def _open_browser(url: str) -> None:
-    """Open a page of a server that listens, and need not run yet: the browser waits for it."""
+    """Open a page of a server that listens, and is about to run: some browsers wait for it here."""
     import webbrowser  # which `serve` need not load
 
-    webbrowser.open(url)
+    Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _has_onlooker() -> bool:

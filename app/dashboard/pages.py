@@ -84,9 +84,7 @@ def _pages_before(controls: Controls) -> dict[str, queries.Page] | None:
 
 def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
     days, before = controls.days, controls.before
-    users = partial(
-        queries.page_users, current_database(), url, tenant_id=controls.scope.tenant_id
-    )
+    users = partial(queries.page_users, current_database(), url, tenant_id=controls.scope.tenant_id)
     return [
         card_of(
             _("Views"), total(views.numbers, days), total(views.numbers, before) if before else None

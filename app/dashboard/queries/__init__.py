@@ -5,8 +5,6 @@ from .calls import calls_by_day
 from .extent import first_day, has_data
 from .pages import (
     Action,
-    Page,
-    PageTotals,
     page_actions,
     page_by_day,
     page_totals,
@@ -23,6 +21,7 @@ from .tenant import (
     tenant_ids,
     tenants,
 )
+from .totals import Page, PageTotals
 from .users import (
     Cursor,
     Entry,

@@ -26,7 +26,7 @@ from ...summaries.spans import HOUR, joined, range_of_spans
 from ...summaries.summary import decode_users, users_in
 from ...user_analysis.queries import BLOCK
 from ..selection import Days
-from .pages import Page, PageTotals
+from .totals import Page, PageTotals
 from .views import count_page_by_day
 from .who import NO_ONE, users_of
 

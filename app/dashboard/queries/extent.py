@@ -1,5 +1,7 @@
 """Since when there are data."""
 
+import sqlite3
+
 from ...database import Database
 from ...days import first_day_of
 from ...kept import read_kept
@@ -21,18 +23,10 @@ from (
 
 SELECT_MONTH = "select min(period) from active_users where monthly = 1"
 
-# Of pruned histories, there are summaries of hours.
 SELECT_TIMESTAMP = """
 select min(timestamp)
-from (
-  select min(timestamp) as timestamp
-  from behavior
-  where block = (select min(block) from behavior)
-  union all
-  select min(span) * 3600
-  from page_summary
-  where level = 0 and span < :pruned
-)
+from behavior
+where block = (select min(block) from behavior)
 """
 
 
@@ -43,14 +37,26 @@ def has_data(database: Database) -> bool:
 
 def first_day(database: Database) -> int | None:
     """Return the first day with any data; None if there are none."""
+    day_of = database.calendar.day_of
     with database.reading() as connection:
-        pruned = read_kept(connection).histories // 3600
         (day,) = connection.execute(SELECT_DAY).fetchone()
         (month,) = connection.execute(SELECT_MONTH).fetchone()
-        (timestamp,) = connection.execute(SELECT_TIMESTAMP, {"pruned": pruned}).fetchone()
-    days = [day] if day is not None else []
-    if month is not None:
-        days.append(first_day_of(month))
-    if timestamp is not None:
-        days.append(database.calendar.day_of(timestamp))
-    return min(days, default=None)
+        (timestamp,) = connection.execute(SELECT_TIMESTAMP).fetchone()
+        pruned = _first_pruned(connection)
+    days = [day, None if month is None else first_day_of(month)]
+    days += [None if at is None else day_of(at) for at in (timestamp, pruned)]
+    return min((day for day in days if day is not None), default=None)
+
+
+def _first_pruned(connection: sqlite3.Connection) -> int | None:
+    """Return the timestamp of the first hour with views of pruned time, of which summaries tell."""
+    if not read_kept(connection).histories:
+        return None
+    # Bitmaps are loaded when something was pruned.
+    from ...summaries.reading import SELECT_SUMMARIES, pruned_hours
+    from ...summaries.spans import HOUR, range_of_spans
+    from ...summaries.summary import decode_total
+
+    hours = range_of_spans(0, 0, pruned_hours(connection) - 1)
+    stored = connection.execute(SELECT_SUMMARIES, hours)
+    return next((row[1] * HOUR for row in stored if decode_total(row)), None)

@@ -1,13 +1,13 @@
 """Which pages were viewed, how often and by how many users."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from ...database import Database
 from ...metrics.queries import get_page_statistics
 from ..selection import Days
+from .totals import Page, PageTotals
 
 NOT_FOUND = 0
 """The integer of no page: theirs begin with 1."""
@@ -21,25 +21,6 @@ join referer on referer.page_id = page.id
 where page.url = :url and instr(referer.url, 'action=')
 order by referer.id
 """
-
-
-class Page(NamedTuple):
-    """A page, with its views and the users who viewed it."""
-
-    url: str
-    views: int
-    users: int
-
-
-@dataclass(frozen=True)
-class PageTotals:
-    """What was viewed in some days: in total, and by page, most views first."""
-
-    views: int
-    users: int
-    pages: list[Page]
-    left_out: int = 0
-    """How many users of the tenant are not in it, since they were in other tenants as well."""
 
 
 class Action(NamedTuple):

@@ -5,18 +5,26 @@ Loads bitmaps, so it is imported when the first question needs it.
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyroaring import BitMap, BitMap64
 
 from ...days import Calendar
-from ...summaries.reading import count_views, cover, read_rows
+from ...summaries.reading import count_views, cover
 from ...summaries.sealing import extent
 from ...summaries.spans import HOUR, LENGTHS
 from ...summaries.summary import Row, Summary, decode, users_in
 from ...user_analysis.queries import BLOCK
 from ..selection import Days
+
+SELECT_PAIRS = """
+select json_group_array(referer.page_id << 32 | behavior.user_id)
+from behavior
+cross join referer on referer.id = behavior.referer_id
+where behavior.block between :start / 14400 and :end / 14400
+  and behavior.timestamp between :start and :end
+  and referer.page_id = :page
+"""
 
 # A seek for each block and user.
 COUNT_VIEWS = """
@@ -30,8 +38,8 @@ where behavior.timestamp between :start and :end and referer.page_id = :page
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What was viewed from one second to another, both inclusive, within a day."""
+class Span:
+    """What was viewed in a span of hours, from one second to another, both inclusive."""
 
     start: int
     end: int
@@ -65,10 +73,17 @@ def count_page_by_day(
     for day in _days_with_views(connection, calendar, days):
         views = 0
         visitors = BitMap64()
-        for piece in _pieces(connection, *Days(day, day).seconds(calendar)):
-            if found := piece.summary.visitors & pairs:
-                views += _count_views(connection, page, piece, found, all_pairs)
+        spans, rest = cover(connection, *Days(day, day).seconds(calendar), _decode)
+        for span in spans:
+            if found := span.summary.visitors & pairs:
+                views += _count_views(connection, page, span, found, all_pairs)
                 visitors |= found
+        for start, end in rest:
+            parameters = {"page": page, "start": start, "end": end}
+            (viewed,) = connection.execute(SELECT_PAIRS, parameters).fetchone()
+            counted = [pair for pair in json.loads(viewed) if pair in pairs]
+            views += len(counted)
+            visitors.update(counted)
         if visitors:
             counts[day] = views, len(visitors)
     return counts
@@ -85,41 +100,34 @@ def _days_with_views(connection: sqlite3.Connection, calendar: Calendar, days: D
     )
 
 
-def _pieces(connection: sqlite3.Connection, start: int, end: int) -> Iterator[Piece]:
-    """Yield what was viewed in a day, by its summaries, and by rows where there are none."""
-
-    def piece(row: Row) -> Piece | None:
-        summary = decode(row)
-        if summary is None:
-            return None
-        length = LENGTHS[row[0]] * HOUR
-        return Piece(row[1] * length, (row[1] + 1) * length - 1, summary)
-
-    pieces, rest = cover(connection, start, end, piece)
-    yield from pieces
-    for first, last in rest:
-        yield Piece(first, last, read_rows(connection, first, last))
+def _decode(row: Row) -> Span | None:
+    summary = decode(row)
+    if summary is None:
+        return None
+    level, span, *_ = row
+    length = LENGTHS[level] * HOUR
+    return Span(span * length, (span + 1) * length - 1, summary)
 
 
 def _count_views(
-    connection: sqlite3.Connection, page: int, piece: Piece, pairs: BitMap64, all_pairs: BitMap64
+    connection: sqlite3.Connection, page: int, span: Span, pairs: BitMap64, all_pairs: BitMap64
 ) -> int:
     """Return the views of a page by some of its visitors, each page * 2^32 + user."""
-    views = piece.summary.views[page]
-    others = (piece.summary.visitors & all_pairs) - pairs
+    views = span.summary.views[page]
+    others = (span.summary.visitors & all_pairs) - pairs
     if len(others) < len(pairs):
-        return views - _count_rows(connection, page, piece, others)
-    return _count_rows(connection, page, piece, pairs)
+        return views - _count_rows(connection, page, span, others)
+    return _count_rows(connection, page, span, pairs)
 
 
-def _count_rows(connection: sqlite3.Connection, page: int, piece: Piece, pairs: BitMap64) -> int:
+def _count_rows(connection: sqlite3.Connection, page: int, span: Span, pairs: BitMap64) -> int:
     if not pairs:
         return 0
     parameters = {
-        "blocks": json.dumps(list(range(piece.start // BLOCK, piece.end // BLOCK + 1))),
+        "blocks": json.dumps(list(range(span.start // BLOCK, span.end // BLOCK + 1))),
         "users": json.dumps(list(users_in(pairs))),
-        "start": piece.start,
-        "end": piece.end,
+        "start": span.start,
+        "end": span.end,
         "page": page,
     }
     (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
