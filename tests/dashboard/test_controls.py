@@ -154,3 +154,14 @@ def test_an_environment_of_others_is_not_offered_beside_a_tenant(client: FlaskCl
         client.post("/v1/analysis/ingest/events", json=event)
     assert '<option value="77">' in client.get(PATH).text
     assert '<option value="77">' not in client.get(f"{PATH}?tenant=acme").text
+
+
+def test_a_page_of_a_tenant_says_how_many_users_it_leaves_out(client: FlaskClient) -> None:
+    for user, tenant in (("ann", "acme"), ("bob", "acme"), ("bob", "umbrella")):
+        event = {"type": "userinfo", "user_id": user, "tenant_id": tenant, "env_id": 3}
+        client.post("/v1/analysis/ingest/events", json=event | {"referer": f"/of-{user}"})
+    page = client.get(f"{PATH}/pages?tenant=acme").text
+    assert "are not counted: 1<" in page
+    assert "/of-ann" in page
+    assert "/of-bob" not in page
+    assert "are not counted" not in client.get(f"{PATH}/pages").text
