@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Response, request
 
 from . import (
     access_log,
@@ -17,6 +17,7 @@ from . import (
     user_analysis,
 )
 from .auth import Guard
+from .body import BODY_PENDING
 from .config import Settings
 from .database import Database
 from .target import told_target
@@ -36,6 +37,7 @@ def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body)
     app.extensions["settings"] = settings
     app.extensions["database"] = database
+    app.before_request(lambda: Response(status=100) if request.environ.get(BODY_PENDING) else None)
     access_log.init_app(app)
     described = api.init_app(app)
     security.init_app(app, settings)

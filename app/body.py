@@ -11,6 +11,9 @@ from flask import current_app, request
 from .config import Settings
 from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
+BODY_PENDING = "saasus_analysis.body_pending"
+"""Key of the WSGI environment: true where only the headers have come, to decide about the body."""
+
 MAX_DEPTH = 500
 """How many levels of lists and objects JSON may have; Python reads about a thousand at most."""
 

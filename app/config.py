@@ -60,6 +60,20 @@ class Settings:
         "seconds",
         "How long a request may take to come in whole; then its connection is closed.",
     )
+    send_seconds: int = _setting(
+        60,
+        values.number(1, 3600),
+        "seconds",
+        "How long a client may take nothing of an answer that waits for it; then its connection is "
+        "closed.",
+    )
+    max_buffered: int = _setting(
+        64 * 1024 * 1024,
+        values.number(1024 * 1024, 2**40),
+        "bytes",
+        "How much `serve` holds of all bodies and answers together. Above it, large bodies wait in "
+        "their sockets, and clients that do not read their answers are disconnected.",
+    )
     allow_from: tuple[values.Network, ...] | None = _setting(
         None,
         values.networks,

@@ -15,7 +15,7 @@ from app import create_app
 from app.auth import keys
 from app.config import load_settings
 from app.double import application
-from app.server import Server
+from app.server import Server, listen
 
 from .conftest import SetClock
 from .ingest.reading import everything
@@ -89,7 +89,7 @@ class Subject:
         self.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {self.token}"
         everything(self.client)  # notes that the key was used, which is a write
         self._beside = sqlite3.connect(path, isolation_level=None)
-        self._server = Server(self.app, self.app.extensions["settings"], loopback_for=None)
+        self._server = Server(self.app, listen("127.0.0.1", 0), self.app.extensions["settings"])
         self._thread = Thread(target=self._server.run)
         self._thread.start()
         self._double = application.make_double(load_settings({}, {}))

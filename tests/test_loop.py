@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app import loop
+from app.body import BODY_PENDING
 from app.config import load_settings
-from app.server import Server
+from app.server import Server, event_loop, listen
 
 PIECES, PIECE = 40, b"x" * 2**20
 LARGE = PIECES * len(PIECE)
@@ -29,13 +29,15 @@ class Service:
     def __init__(self, **settings: Any) -> None:
         self.gate, self.end = Event(), Event()
         self.holds: list[str] = []
-        self._server = Server(
-            self._answer, load_settings({"port": 0, **settings}, {}), loopback_for=None
-        )
+        listeners = listen("127.0.0.1", 0)
+        self._server = Server(self._answer, listeners, load_settings(settings, {}))
         self._thread = Thread(target=self._server.run)
         self._thread.start()
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get(BODY_PENDING):
+            start_response("100 Continue", [])
+            return []
         path = environ["PATH_INFO"]
         if path.startswith("/held"):
             self.holds.append(path)
@@ -68,7 +70,7 @@ class Service:
 
     @property
     def connections(self) -> int:
-        return len(self._server._listener.active_channels)
+        return len(self._server._loop.connections)
 
     def stop(self) -> None:
         self._server.stop()
@@ -120,8 +122,8 @@ class Client:
 @pytest.fixture(autouse=True, params=["DefaultSelector", "SelectSelector"])
 def _poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The best poller of the system, and the one that every system has."""
-    monkeypatch.setattr(loop, "DefaultSelector", getattr(selectors, request.param))
-    monkeypatch.setattr("app.server.POLL_SECONDS", 60)
+    monkeypatch.setattr(event_loop, "DefaultSelector", getattr(selectors, request.param))
+    monkeypatch.setattr("app.server.workers.POLL_SECONDS", 60)
 
 
 @contextmanager
@@ -217,7 +219,7 @@ def test_connections_that_wait_are_kept_while_others_work() -> None:
 def test_connections_over_the_limit_are_taken_up_when_others_close(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.server.CONNECTIONS", 10)
+    monkeypatch.setattr("app.server.server.connection_limit", lambda: 10)
     with running() as service, ExitStack() as stack:
         clients = [stack.enter_context(service.connect()) for _ in range(40)]
         for client in clients:
@@ -261,24 +263,6 @@ def test_a_request_behind_another_of_its_connection_waits_for_no_third() -> None
         assert other.answer() == b"/last"
 
 
-def test_a_request_behind_another_of_its_connection_is_refused_where_too_many_wait() -> None:
-    with (
-        running(threads=1, queue=1) as service,
-        service.connect() as client,
-        service.connect() as other,
-    ):
-        client.send("/held", "/ok")
-        while not service.holds:
-            pass
-        other.send("/ok")
-        while not service._server._dispatcher._waiting:
-            pass
-        service.gate.set()
-        assert client.answer() == b"/held"
-        assert b"service_unavailable" in client.answer()
-        assert other.answer() == b"/ok"
-
-
 def test_a_stop_closes_what_is_open_and_waits_for_what_is_under_way() -> None:
     with running() as service, ExitStack() as stack:
         idle = [stack.enter_context(service.connect()) for _ in range(100)]
@@ -300,13 +284,13 @@ def test_a_stop_closes_what_is_open_and_waits_for_what_is_under_way() -> None:
 def test_the_loop_rests_where_nothing_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came cannot be read now, an answer has gone out in parts, one waits for its reader."""
     polls = []
-    poll = loop.Loop.poll
+    poll = event_loop.EventLoop.poll
 
-    def counted(self: loop.Loop, timeout: float) -> None:
+    def counted(self: event_loop.EventLoop, timeout: float) -> None:
         polls.append(timeout)
         poll(self, timeout)
 
-    monkeypatch.setattr(loop.Loop, "poll", counted)
+    monkeypatch.setattr(event_loop.EventLoop, "poll", counted)
     with running() as service, ExitStack() as stack:
         held, done, slow = (stack.enter_context(service.connect()) for _ in range(3))
         done.send("/large")

@@ -23,7 +23,7 @@ from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..retention.daily import pruning_daily
-from ..server import Server
+from ..server import Server, listen
 from .command import Command
 from .common import (
     FILE,
@@ -215,12 +215,12 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     # A thread that has a small answer to make waits this long for one that makes a large one, each
     # time that it comes back from a file or a socket.
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = create_app(given(**options))
-    with closing(app.extensions["database"]) as database:
-        settings = app.extensions["settings"]
+    settings = load(**options)
+    listeners = listen(settings.host, settings.port, None if settings.auth else "without keys")
+    with ExitStack() as stack:
+        for listener in listeners:
+            stack.enter_context(closing(listener))
+        app = create_app(given(**options))
+        database = stack.enter_context(closing(app.extensions["database"]))
         logs.configure(settings)
-        yield (
-            Server(app, settings, loopback_for=None if settings.auth else "without keys"),
-            settings,
-            database,
-        )
+        yield Server(app, listeners, settings), settings, database

@@ -12,7 +12,7 @@ from ..config import Settings
 from ..database import SWITCHED
 from ..errors import InvalidRequest, StartError
 from ..migrations import FIXED
-from ..server import Server
+from ..server import Server, listen
 from . import front, routes
 from .namespaces import Namespaces
 from .state import make_image
@@ -47,12 +47,8 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
 def serve(app: Flask) -> Server:
     """Return a server that listens for a double as its settings say."""
     settings: Settings = app.extensions["settings"]
-    return Server(
-        app,
-        settings,
-        loopback_for=None if settings.double_remote else "without --remote",
-        may_wait=app.extensions["namespaces"].may_wait,
-    )
+    loopback_for = None if settings.double_remote else "without --remote"
+    return Server(app, listen(settings.host, settings.port, loopback_for), settings)
 
 
 def close(app: Flask) -> None:

@@ -11,9 +11,9 @@ from werkzeug.routing import RequestRedirect
 
 from ..auth import Guard, is_well_formed, require_key, require_loopback
 from ..body import read_body
-from ..channels import WAITING
 from ..config import Settings
 from ..errors import PermissionDenied, Unauthorized
+from ..server import WAITING
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
 from .journal import VIOLATIONS, parameters_of

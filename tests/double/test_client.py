@@ -21,8 +21,8 @@ from werkzeug.test import Client
 
 from app.double import Double, DoubleError, double
 from app.errors import StartError
-from app.loop import Loop
-from app.server import POLL_SECONDS
+from app.server.event_loop import EventLoop
+from app.server.workers import POLL_SECONDS
 
 from ..auth.signer import authorization
 from ..calls import BASE
@@ -261,13 +261,13 @@ def test_settings_are_for_a_new_double() -> None:
 
 def test_a_stop_that_comes_late_finds_nothing_to_wake(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop ends between being told to and being woken up."""
-    wake = Loop.wake
+    wake = EventLoop.wake
 
-    def wake_late(self: Loop) -> None:
+    def wake_late(self: EventLoop) -> None:
         time.sleep(2 * POLL_SECONDS)
         wake(self)
 
-    monkeypatch.setattr(Loop, "wake", wake_late)
+    monkeypatch.setattr(EventLoop, "wake", wake_late)
     with double() as d:
         assert d.url
 

@@ -1,0 +1,284 @@
+"""Answers on a connection: requests read by waitress's parser, and the tasks that answer them."""
+
+import json
+import logging
+import re
+import socket
+import struct
+from collections.abc import Callable, Generator, Iterable
+from contextvars import copy_context
+from dataclasses import dataclass
+from http import HTTPStatus
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import BadRequest, Error
+
+from ..body import BODY_PENDING
+from ..errors import error_body, known_status
+from ..security import SECURITY_HEADERS
+from ..trace import TRACE_HEADER, make_trace_id
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+logger = logging.getLogger("saasus_analysis.server")
+
+WAITING = "saasus_analysis.waiting"
+"""Key of the WSGI environment: makes a context in which a request waits and holds up no other."""
+
+SMALL_BODY = 2**16
+"""Bytes of a body that are taken without asking the application first."""
+
+CHUNK_FRAMES = 2**16
+"""Bytes of chunk sizes and the like that a body may have beside a quarter of its own length."""
+
+MESSAGES = {
+    400: "the request is not valid HTTP",
+    413: "the body must not be over {max_body} bytes",
+    431: "the request line and headers must not be over {max_header} bytes",
+    500: "the server failed to answer; its log tells more",
+    501: "Transfer-Encoding must be chunked or left out",
+    503: "there are too many requests at once; ask again later",
+}
+"""What is said where a request is refused before the application sees it."""
+
+OWN_REASONS = (
+    BARE_LINE_FEED := "a line ends in a bare LF",
+    SMALL_CHUNKS := "the chunks of the body are too small",
+    NO_HOST := "HTTP/1.1 needs a Host",
+    HOSTS := "Host must be given once",
+    OLD_CODING := "Transfer-Encoding needs HTTP/1.1",
+)
+"""What a client is told beside `MESSAGES[400]`; waitress's own reasons may quote what was sent."""
+
+_bare_line_feed = re.compile(rb"(?<!\r)\n")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What waitress's parser and tasks ask of their `adj`."""
+
+    max_request_body_size: int
+    max_request_header_size: int
+    inbuf_overflow: int
+    url_scheme: str = "http"
+    url_prefix: str = ""
+    ident: None = None
+
+
+class Failure(Error):
+    """Why a request is refused by the server itself: an HTTP status."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__("")
+        self.code = status
+        self.reason = status.phrase
+
+
+class Request(HTTPRequestParser):
+    """A request as it comes in; what HTTP forbids becomes its `error`."""
+
+    command = path = ""
+    is_decided = False
+    """Whether the application has said, from the headers alone, that it takes the body."""
+
+    @property
+    def body_length(self) -> int:
+        """How many bytes of the body are held."""
+        return self.body_rcv.__len__() if self.body_rcv is not None else 0
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the headers should decide before more of the body is taken."""
+        return (
+            self.headers_finished
+            and not self.completed
+            and not self.is_decided
+            and (
+                self.expect_continue
+                or self.content_length > SMALL_BODY
+                or self.body_bytes_received > SMALL_BODY
+            )
+        )
+
+    def received(self, data: bytes) -> int:
+        """Take what belongs to this request; return how many bytes that is."""
+        used: int = super().received(data)
+        if not self.headers_finished and not self.completed:
+            # waitress waits for an empty line with CRLF, which would never come.
+            if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):
+                self._fail(BARE_LINE_FEED)
+        elif self.chunked and not self.error:
+            frames = self.body_bytes_received - self.body_length
+            if frames > CHUNK_FRAMES + self.body_length // 4:
+                self._fail(SMALL_CHUNKS)
+        return used
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # thousands of digits, which `int` does not read
+            raise ParsingError("Content-Length is invalid") from None
+        options = [name.strip().lower() for name in self.headers.get("CONNECTION", "").split(",")]
+        for option in ("close", "keep-alive"):
+            if option in options:
+                # waitress knows a single option, in this header alone.
+                self.headers["CONNECTION"] = option
+                break
+        if self.version == "1.1" and not self.headers.get("HOST"):
+            raise ParsingError(NO_HOST)
+        if "," in self.headers.get("HOST", ""):
+            raise ParsingError(HOSTS)
+        if "TRANSFER_ENCODING" in self.headers:  # which waitress reads of HTTP/1.1 alone
+            raise ParsingError(OLD_CODING)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            self.headers["CONNECTION"] = "close"  # RFC 9112, 6.1
+
+    def _fail(self, reason: str) -> None:
+        self.error = BadRequest(reason)
+        self.completed = True
+
+
+class Answer(WSGITask):
+    """What the application answers to a request, made piece by piece.
+
+    `advance` makes a piece, in any thread, but always in the context of its own request. An early
+    answer is to the headers alone: the application either answers for good, or takes the body.
+    """
+
+    is_done = False
+    takes_body = False
+
+    status: str
+    response_headers: list[tuple[str, str]]
+    content_length: int | None
+    complete: bool
+
+    def __init__(self, connection: "Connection", request: Request, *, is_early: bool) -> None:
+        super().__init__(connection, request)
+        self.is_early = is_early
+        self._context = copy_context()
+        self._pieces = self._make()
+
+    def advance(self) -> None:
+        """Write the next piece to the connection. The last one sets `is_done`."""
+        try:
+            self._context.run(next, self._pieces)
+        except StopIteration:
+            self.is_done = True
+        except ConnectionError as error:
+            # The application wants the connection to end here, and maybe to be reset.
+            self.is_done = self.close_on_finish = True
+            self.channel.is_aborted = True
+            if isinstance(error, ConnectionResetError):
+                linger = struct.pack("ii", 1, 0)  # closing such a socket sends a reset
+                self.channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        except Exception:
+            logger.exception("a request was not answered")
+            self.is_done = self.close_on_finish = True
+            if not self.wrote_header:
+                Refusal(
+                    self.channel, self.request, Failure(HTTPStatus.INTERNAL_SERVER_ERROR)
+                ).advance()
+
+    def close(self) -> None:
+        """Let go of what the application may still hold, where the client is gone."""
+        self._context.run(self._pieces.close)
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[WAITING] = self.channel.server.waiting
+        # A file is read piece by piece like any other answer.
+        del environ["wsgi.file_wrapper"]
+        if self.is_early:
+            environ[BODY_PENDING] = True
+            environ["wsgi.input"] = BytesIO()
+        return environ
+
+    def _make(self) -> Generator[None]:
+        self.start()
+        application: Callable[..., Iterable[bytes]] = self.channel.server.application
+        pieces = application(self.get_environment(), self._start_response)
+        try:
+            if self.is_early:
+                self.takes_body = self.status.startswith("100")
+                if self.takes_body:
+                    return
+                self.set_close_on_finish()  # what comes next on the connection is the body
+            for piece in pieces:
+                if piece:
+                    self.write(piece)
+                    yield
+            if self.content_length is None and not self.wrote_header:
+                self.content_length = 0
+            self.finish()
+            promised = self.content_length
+            if promised is not None and self.content_bytes_written < promised:
+                # Of HEAD there is no body; anybody else would wait for the rest of it.
+                self.close_on_finish |= self.request.command != "HEAD"
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+
+    def _start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        """Take status and headers as PEP 3333 has it."""
+        if exc_info and self.wrote_header:
+            raise exc_info[1]
+        if self.complete and not exc_info:
+            raise AssertionError("start_response was called twice")
+        for text in (status, *(part for header in headers for part in header)):
+            if "\r" in text or "\n" in text:
+                raise ValueError(f"a header holds the end of a line: {text!r}")
+        self.complete = True
+        self.status = status
+        self.response_headers = list(headers)
+        for name, value in headers:
+            if name.lower() == "content-length":
+                self.content_length = int(value)
+        write: Callable[[bytes], object] = self.write
+        return write
+
+
+class Refusal(ErrorTask):
+    """What the server itself answers: an `Error`, and the end of the connection."""
+
+    is_done = False
+    is_early = False
+
+    def __init__(self, connection: "Connection", request: Request, failure: Error) -> None:
+        super().__init__(connection, request)
+        self._failure = failure
+
+    def advance(self) -> None:
+        """Write all of it to the connection."""
+        limits = self.channel.server.adj
+        code = self._failure.code
+        status = known_status(code)
+        message = MESSAGES.get(code, MESSAGES[status]).format(
+            max_body=limits.max_request_body_size - 1,
+            max_header=limits.max_request_header_size - 1,
+        )
+        if self._failure.body in OWN_REASONS:
+            message += f": {self._failure.body}"
+        trace_id = make_trace_id(None)
+        body = json.dumps(error_body(status, message)).encode()
+        self.start()
+        self.status = f"{status} {self._failure.reason}"
+        self.response_headers += [("Content-Type", "application/json"), (TRACE_HEADER, trace_id)]
+        self.response_headers += SECURITY_HEADERS.items()
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.response_headers.append(("Retry-After", "1"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        logger.info("%s refused: %s (%s)", self.channel.addr[0], self.status, trace_id)
+        self.write(body)
+        self.finish()
+        self.is_done = True
+
+    def close(self) -> None:
+        """Do nothing: it holds nothing."""

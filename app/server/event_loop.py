@@ -1,0 +1,376 @@
+"""The event loop: it waits for sockets, and reads from and writes to those that are ready.
+
+Connections with a request to answer are put into `ready`. All of it runs in one thread at a time;
+`hand_back` and `wake` can be called from any.
+"""
+
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EAGAIN, ECONNABORTED, EINTR
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from typing import TYPE_CHECKING
+
+from ..config import Settings
+from .answer import SMALL_BODY
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from .server import Server
+
+logger = logging.getLogger("saasus_analysis.server")
+
+LOOK_SECONDS = 1
+"""How often deadlines are looked at."""
+
+IDLE_SECONDS = 120
+"""How long a connection is kept that nothing is asked on."""
+
+EVICT_SECONDS = 5
+"""How long a connection is kept that nothing is asked on where others cannot be taken up."""
+
+LEAVE_SECONDS = 10
+"""How long a client may go on to send after its last answer, before its connection is closed."""
+
+STALLED_SECONDS = 5
+"""How long a connection is waited for at the end where nothing moves."""
+
+SLOW_BYTES = 2**14
+"""Bytes of a large body that must come in a second while others wait for its memory."""
+
+ACCEPTED = 64
+"""Connections that are taken up before others are looked at again."""
+
+
+class EventLoop:
+    """Reads requests from sockets and writes answers to them, and closes those that take too long.
+
+    `limit` is how many connections there are at once. Connections whose large bodies would not fit
+    into `max_buffered` bytes, with all that is held for others, are not read from until they do;
+    the oldest of them is, so that it comes to its end.
+    """
+
+    def __init__(
+        self, server: "Server", listeners: list[socket.socket], settings: Settings, limit: int
+    ) -> None:
+        self.ready: deque[Connection] = deque()
+        """Connections with a request to answer."""
+        self.connections: set[Connection] = set()
+        self._server = server
+        self._settings = settings
+        self._limit = limit
+        self._selector = DefaultSelector()
+        self._listeners = listeners
+        self._is_accepting = False
+        self._accept_again = 0.0
+        self._told_of_accept = False
+        self._handed_back: deque[Connection] = deque()
+        self._held = 0
+        self._large: dict[Connection, None] = {}
+        self._paused: set[Connection] = set()
+        self._looked = time.monotonic()
+        self._stopped: float | None = None
+        self._waker, self._woken = socket.socketpair()
+        for end in (self._waker, self._woken):
+            end.setblocking(False)
+        self._selector.register(self._woken, EVENT_READ, self._wake_up)
+        self._accept(True)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it takes up no more connections."""
+        return self._stopped is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped, and everything is answered or has taken too long."""
+        if self._stopped is None:
+            return False
+        waited = time.monotonic() - self._stopped
+        return not self.connections or waited >= self._server.drain_seconds
+
+    def poll(self, timeout: float) -> None:
+        """Wait until something happens, at most so many seconds, and have it handled."""
+        for key, events in self._selector.select(0 if self.ready or self._handed_back else timeout):
+            if isinstance(key.data, Connection):
+                if key.data in self.connections:  # else it was closed by what was handled before it
+                    self._guarded(self._handle, key.data, events)
+            else:
+                handle: Callable[[], None] = key.data
+                handle()
+        while self._handed_back:
+            self.take_back(self._handed_back.popleft())
+        self._resume()
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
+
+    def take_back(self, connection: Connection) -> None:
+        """Go on with a connection whose answer is made, or as far as the socket took it."""
+        connection.is_answering = False
+        connection.moved = time.monotonic()
+        self._guarded(self._go_on, connection)
+
+    def hand_back(self, connection: Connection) -> None:
+        """Do the same at the next turn; from any thread."""
+        self._handed_back.append(connection)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `poll` return; from any thread, and from a signal handler."""
+        with suppress(OSError):  # it is full of such calls, or closed
+            self._waker.send(b"\0")
+
+    def stop(self) -> None:
+        """Take up no more connections, and close those that nothing is asked on."""
+        self._stopped = time.monotonic()
+        self._accept(False)
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            if connection.is_idle or connection.is_leaving:
+                self._close(connection)
+
+    def close(self) -> None:
+        """Close everything, also below answers that are still being made."""
+        for connection in list(self.connections):
+            if connection.is_answering:
+                connection.socket.close()
+            else:
+                self._close(connection)
+        self._selector.close()
+        for end in (self._waker, self._woken, *self._listeners):
+            end.close()
+
+    def _guarded(
+        self, handle: Callable[..., None], connection: Connection, *arguments: object
+    ) -> None:
+        """Handle a connection; what fails there is the end of it, and of no other."""
+        try:
+            handle(connection, *arguments)
+        except Exception:
+            logger.exception("a connection was closed")
+            self._close(connection)
+
+    # One connection ------------------------------------------------------------------------
+
+    def _handle(self, connection: Connection, events: int) -> None:
+        if connection.is_answering:
+            # Its answer is being made: what comes meanwhile waits in the socket.
+            self._watch(connection, 0)
+        elif events & EVENT_WRITE:
+            if connection.flush():
+                connection.moved = time.monotonic()
+            self._go_on(connection)
+        elif self._must_wait(connection):
+            self._paused.add(connection)
+            self._watch(connection, 0)
+        elif connection.receive(time.monotonic()):
+            self._go_on(connection)
+        elif connection.has_ended or connection.is_broken:
+            self._close(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        """Do what can be done with a connection now; watch it for what it waits for."""
+        while not connection.is_broken:
+            if connection.unsent:
+                self._watch(connection, EVENT_WRITE)
+            elif connection.answer and not connection.answer.is_done:
+                connection.is_answering = True
+                self.ready.append(connection)
+            elif connection.answer:
+                connection.end_answer(time.monotonic())
+                if connection.is_leaving and not self._leave(connection):
+                    return
+                continue
+            elif connection.is_leaving:
+                self._watch(connection, EVENT_READ)
+            elif connection.find_answer(time.monotonic()):
+                continue
+            elif connection.has_ended or (self._stopped is not None and connection.is_idle):
+                break
+            else:
+                self._watch(connection, EVENT_READ)
+            self._note(connection)
+            return
+        self._close(connection)
+
+    def _leave(self, connection: Connection) -> bool:
+        """Say that no more comes; return whether to wait until the client has read what came.
+
+        A socket that is closed while data wait in it resets the connection, and the client may lose
+        the answer that it was about to read.
+        """
+        if connection.is_aborted or connection.has_ended:
+            self._close(connection)
+            return False
+        with suppress(OSError):
+            connection.socket.shutdown(socket.SHUT_WR)
+        return True
+
+    def _close(self, connection: Connection) -> None:
+        self._watch(connection, 0)
+        connection.close()
+        self.connections.discard(connection)
+        self._paused.discard(connection)
+        self._note(connection)
+        if not self._is_accepting and self._stopped is None and not self._accept_again:
+            self._accept(True)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        before, connection.events = connection.events, events
+        if before == events:
+            return
+        if before and events:
+            self._selector.modify(connection.socket, events, connection)
+        elif before:
+            self._selector.unregister(connection.socket)
+        else:
+            self._selector.register(connection.socket, events, connection)
+
+    def _note(self, connection: Connection) -> None:
+        """Count what is held for a connection."""
+        held = connection.held
+        self._held += held - connection.noted
+        connection.noted = held
+        request = connection.request
+        if request and not connection.answer and request.body_length > SMALL_BODY:
+            self._large.setdefault(connection)
+        else:
+            self._large.pop(connection, None)
+
+    # All connections -----------------------------------------------------------------------
+
+    def _must_wait(self, connection: Connection) -> bool:
+        """Return whether there is no memory for more of a large body now."""
+        return (
+            self._held > self._settings.max_buffered
+            and connection in self._large
+            and connection is not next(iter(self._large))
+        )
+
+    def _resume(self) -> None:
+        """Read again from the connections that have waited for memory, if there is some."""
+        if not self._paused:
+            return
+        if self._held <= self._settings.max_buffered:
+            resumed = list(self._paused)
+        else:
+            resumed = [first for first in (next(iter(self._large), None),) if first in self._paused]
+        for connection in resumed:
+            self._paused.discard(connection)
+            self._watch(connection, EVENT_READ)
+
+    def _look(self) -> None:
+        """Close the connections that take too long, or hold memory that others need."""
+        now = self._looked = time.monotonic()
+        if self._accept_again and now >= self._accept_again:
+            self._accept_again = 0
+            self._accept(self._stopped is None)
+        elif not self._is_accepting and self._stopped is None:
+            self._evict()
+        for connection in list(self.connections):
+            reason = self._reason_to_close(connection, now)
+            if reason is not None:
+                if reason:
+                    logger.info("%s %s; closed", connection.addr[0], reason)
+                self._close(connection)
+        if self._held > self._settings.max_buffered:
+            waiting = [one for one in self.connections if one.unsent and now - one.moved > 2]
+            for connection in sorted(waiting, key=lambda one: one.moved):
+                if self._held <= self._settings.max_buffered:
+                    break
+                logger.info(
+                    "%s reads too slowly for an answer this large; closed", connection.addr[0]
+                )
+                self._close(connection)
+
+    def _reason_to_close(self, connection: Connection, now: float) -> str | None:
+        """Return why a connection is to be closed, empty if that is usual; None if it is not."""
+        if connection.is_answering:
+            return None  # its time is that of the application
+        still = now - connection.moved
+        if connection.is_leaving and not connection.unsent:
+            return "" if now - connection.since > LEAVE_SECONDS else None
+        if connection.unsent:
+            if still > self._settings.send_seconds or (self._stopped and still > STALLED_SECONDS):
+                return "reads nothing of its answer"
+        elif connection.request is None:
+            return "" if now - connection.since > IDLE_SECONDS else None
+        elif connection in self._paused:
+            connection.since += LOOK_SECONDS  # it waits for us
+        elif now - connection.since > self._settings.receive_seconds:
+            return "is too slow to send a request"
+        elif self._stopped and still > STALLED_SECONDS:
+            return "is too slow to send a request at the end"
+        elif self._paused and connection in self._large:
+            came = connection.request.body_length - connection.marked
+            connection.marked = connection.request.body_length
+            if came < SLOW_BYTES and now - connection.since > 2 * LOOK_SECONDS:
+                return "is too slow to send a large body while others wait"
+        return None
+
+    # Taking up connections -----------------------------------------------------------------
+
+    def _accept(self, is_accepting: bool) -> None:
+        if is_accepting == self._is_accepting:
+            return
+        self._is_accepting = is_accepting
+        for listener in self._listeners:
+            if is_accepting:
+                self._selector.register(
+                    listener, EVENT_READ, lambda one=listener: self._take_up(one)
+                )
+            else:
+                self._selector.unregister(listener)
+
+    def _take_up(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTED):
+            if not self._is_accepting or (
+                len(self.connections) >= self._limit and not self._evict()
+            ):
+                self._accept(False)
+                return
+            try:
+                client, address = listener.accept()
+            except OSError as error:
+                if error.errno in (EAGAIN, EINTR):
+                    return
+                if error.errno == ECONNABORTED:
+                    continue
+                # Out of descriptors or memory: it would fail again at once.
+                self._evict()
+                self._pause_accepting(error)
+                return
+            self._told_of_accept = False
+            try:
+                client.setblocking(False)
+                if client.family != getattr(socket, "AF_UNIX", None):
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection = Connection(self._server, client, address, time.monotonic())
+                self.connections.add(connection)
+                self._watch(connection, EVENT_READ)
+            except OSError:  # it has gone again
+                client.close()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        if not self._told_of_accept:
+            logger.warning("no connection can be taken up now: %s", error.strerror)
+            self._told_of_accept = True
+        self._accept(False)
+        self._accept_again = time.monotonic() + LOOK_SECONDS
+
+    def _evict(self) -> bool:
+        """Close the connection that has been idle longest, if that is long; return whether so."""
+        idle = [connection for connection in self.connections if connection.is_idle]
+        longest = min(idle, key=lambda connection: connection.since, default=None)
+        if longest is None or time.monotonic() - longest.since < EVICT_SECONDS:
+            return False
+        self._close(longest)
+        return True
+
+    def _wake_up(self) -> None:
+        with suppress(BlockingIOError):
+            self._woken.recv(4096)

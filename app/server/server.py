@@ -1,0 +1,94 @@
+"""The server: sockets that listen, the application behind them, and the drain at the end."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ..config import Settings
+from .answer import Limits
+from .event_loop import EventLoop
+from .listening import connection_limit
+from .workers import POLL_SECONDS, Workers
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+TURN_SECONDS = 0.5
+"""How often `is_over` is asked."""
+
+
+class Server:
+    """The application behind sockets that listen. `run` answers; `url` is the first one's address.
+
+    The application is called early, with `BODY_PENDING`, for a request whose body is large or waits
+    to be asked for.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, listeners: list[socket.socket], settings: Settings
+    ) -> None:
+        self.application = app
+        self.adj = Limits(
+            # waitress refuses what is as long as its limit; ours may be reached.
+            max_request_body_size=settings.max_body + 1,
+            max_request_header_size=settings.max_header + 1,
+            inbuf_overflow=settings.max_body + 1,  # bodies stay in memory
+        )
+        address, port = listeners[0].getsockname()[:2]
+        self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        self.server_name, self.effective_port = address, port
+        self.drain_seconds: float = settings.drain_seconds
+        self._is_stopping = False
+        self._turned = 0.0
+        self._loop = EventLoop(self, listeners, settings, connection_limit())
+        self._workers = Workers(self._loop, settings.threads, settings.queue, self._turn)
+        self.waiting = self._workers.waiting
+
+    def run(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Answer requests until `stop` is called, then finish those that are under way.
+
+        The event loop asks `is_over` every now and then; where it says so, that is a stop, too.
+        """
+        self._is_over = is_over
+        self._workers.start()
+        self._workers.wait()
+        self._workers.wait_for_answers(POLL_SECONDS)
+        self._loop.close()
+
+    def stop(self) -> None:
+        """Let `run` come to its end; asked twice, without waiting for requests under way.
+
+        May be called from a signal handler or another thread.
+        """
+        if self._is_stopping:
+            self.drain_seconds = 0
+        self._is_stopping = True
+        self._loop.wake()
+
+    def _turn(self) -> None:
+        """Do what is to be done after each turn of the event loop."""
+        now = time.monotonic()
+        if now - self._turned >= TURN_SECONDS:
+            self._turned = now
+            self._is_stopping |= self._is_over()
+        if self._is_stopping and not self._loop.is_stopped:
+            self._loop.stop()
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT stop it, also before it runs."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        before: dict[int, Any] = {
+            number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
