@@ -7,14 +7,22 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError
 
-from ..body import check_count, parse_json, read_body
+from .. import memory
+from ..body import (
+    JSON,
+    NDJSON,
+    check_count,
+    check_type,
+    decode,
+    parse_json,
+    read_body,
+    read_json,
+)
 from ..database import Database
-from ..errors import InvalidRequest, UnsupportedMediaType
+from ..errors import InvalidRequest
 from ..fields import describe
 from .events import Reader, Report, read_records
 from .queries import checking, record_events
-
-JSON, NDJSON = "application/json", "application/x-ndjson"
 
 Records = list[Any]
 
@@ -40,21 +48,18 @@ def take_in(
 
 def one_or_list() -> Records:
     """Return the records of a JSON body: a list, or one alone."""
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(f"Content-Type must be {JSON}")
-    body = parse_json(read_body())
+    body = read_json()
     return body if isinstance(body, list) else [body]
 
 
 def one_or_list_or_lines() -> Records:
     """Return the records of a JSON or NDJSON body."""
-    if request.mimetype == NDJSON:
-        lines = [line for line in _lines(read_body()) if line.strip()]
-        check_count(lines)  # before it takes long to read them
-        return [parse_line(line) for line in lines]
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(f"Content-Type must be {JSON} or {NDJSON}")
-    return one_or_list()
+    check_type(JSON, NDJSON)
+    if request.mimetype != NDJSON:
+        return one_or_list()
+    lines = [line for line in _lines(read_body()) if line.strip()]
+    check_count(lines)  # before it takes long to read them
+    return [parse_line(line) for line in lines]
 
 
 def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
@@ -67,9 +72,10 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
 
 def _lines(body: bytes) -> Sequence[bytes | str]:
     """Return the lines of a body; as bytes if some line is no UTF-8, which parsing it will tell."""
+    memory.hold(memory.parsed_size(body) + body.count(b"\n") * memory.MARK)
     try:
-        return body.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError:
+        return decode(body).split("\n")
+    except InvalidRequest:
         return body.split(b"\n")
 
 
