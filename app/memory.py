@@ -108,8 +108,8 @@ def parsed_size(json: bytes) -> int:
     if len(json) <= SHORT:
         return 0
     width = 1 if json.isascii() else 4 if _astral(json) else 2
-    # One escape can make each character of a string four bytes wide.
-    widest = 4 if b"\\" in json and b"\\u" in json else width
+    # One escape makes each character of a string four bytes wide, beside the narrow ones before it.
+    widest = 6 if b"\\" in json and b"\\u" in json else width
     marks = len(json) - len(json.translate(None, b"{[,:"))
     return len(json) * (width + widest) + marks * MARK
 

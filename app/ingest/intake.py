@@ -1,7 +1,6 @@
 """Taking in the records of a request: its body, and the answer to it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from flask import g, request
@@ -40,10 +39,10 @@ def take_in(
     events = read_records(records, checking(database, read), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
-        raise InvalidRequest(*lines, introduction="nothing was stored: ")
+        raise InvalidRequest(*lines, introduction="nothing was stored: ", more=report.unlisted)
     record_events(database, events, report)
     g.report = report.counts()
-    return asdict(report)
+    return report.document()
 
 
 def one_or_list() -> Records:
