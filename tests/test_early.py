@@ -17,7 +17,6 @@ from app.database import Database
 from app.double import application
 
 from .auth.signer import authorization
-from .auth.test_keys import bearer
 from .conftest import NOW
 from .refusals import ACTIVE_BODY, BASE, READS, WRITES, refused
 
@@ -284,10 +283,9 @@ class TestNothingIsCountedTwice:
     @pytest.mark.parametrize("settings", [{"failed_keys": "2/day"}])
     def test_by_the_rate_of_wrong_keys(self, app: Flask) -> None:
         client = app.test_client()
-        wrong = bearer("wrong")
         for _ in range(2):
-            refused(begin(client, "PUT", ACTIVE, **wrong), status=401)
-        refused(begin(client, "PUT", ACTIVE, **wrong), status=429)
+            refused(begin(client, "PUT", ACTIVE, Authorization="Bearer wrong"), status=401)
+        refused(begin(client, "PUT", ACTIVE, Authorization="Bearer wrong"), status=429)
 
     @pytest.mark.parametrize("settings", [{"metrics": "loopback"}])
     def test_by_metrics_or_the_access_log(

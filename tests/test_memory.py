@@ -201,7 +201,7 @@ class TestABudget:
         client = app.test_client()
         histories = DAY_BODY | {"histories": DAY_BODY["histories"][:1] * times}
         event = eventbridge("create_tenant")
-        logs = {"api_logs": [{}] * times}
+        logs: dict[str, Any] = {"api_logs": [{}] * times}
         inside = event | {"detail": event["detail"] | {"event": json.dumps([{}] * times)}}
         for method, path, body in (
             ("PUT", f"{BASE}/user-behavior-day", histories),
@@ -213,12 +213,12 @@ class TestABudget:
             answer = client.open(path, method=method, json=body)
             if times == 1:
                 assert answer.status_code == 200, answer.text
-            elif answer.status_code != 200 or body != [event, inside]:
+            else:
                 refused(answer, "send it in parts", status=413)
 
 
 def test_a_report_lists_so_many_refusals_and_counts_the_others(client: FlaskClient) -> None:
-    wrong = [{}] * (LISTED + 5)
+    wrong: list[Any] = [{}] * (LISTED + 5)
     report = client.post(EVENTS, json=[EVENT, *wrong]).get_json()
     assert [refusal["index"] for refusal in report["refused"]] == list(range(1, LISTED + 1))
     assert (report["accepted"], report["unlisted"]) == (1, 5)
