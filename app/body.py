@@ -65,13 +65,6 @@ def read_json() -> Any:
     return parse_json(body)
 
 
-def parse_embedded(text: str) -> Any:
-    """Return the value of JSON text that stands in a field of a body. Raises as `parse_json`."""
-    if len(text) > memory.SHORT:
-        memory.hold_briefly(memory.parsed_size(text.encode("utf-8", "surrogatepass")))
-    return parse_json(text)
-
-
 def decode(body: bytes, name: str = "the body") -> str:
     """Return UTF-8 as text. Raises InvalidRequest for anything else."""
     try:
@@ -153,7 +146,7 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
             if size > limit:
                 raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
             pieces.append(piece)
-            memory.hold_briefly(2 * size)  # both the pieces and what they are joined to
+            memory.hold(2 * len(piece))  # also for what the pieces are joined to
     except zlib.error:
         raise InvalidRequest(NO_GZIP) from None
     if not member.eof or member.unused_data:

@@ -6,7 +6,6 @@ together: a request waits a moment for its part, and is refused if it does not g
 """
 
 import re
-from dataclasses import dataclass
 from threading import Condition
 
 from flask import Flask, current_app, g, has_request_context
@@ -53,21 +52,11 @@ class Budget:
 
     def give_back(self, amount: int) -> None:
         """Give back an amount that was taken."""
+        if not amount:
+            return
         with self._given_back:
             self._left += amount
             self._given_back.notify_all()
-
-
-@dataclass
-class _Held:
-    """What one request holds, in bytes."""
-
-    lasting: int = 0
-    """Until it is answered."""
-    brief: int = 0
-    """The most of what it needs for a moment."""
-    taken: int = 0
-    """From the budget."""
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -82,28 +71,30 @@ def hold(amount: int) -> None:
     Raises PayloadTooLarge if that is more than all requests may, ServiceUnavailable if it is more
     than the others leave.
     """
-    if has_request_context():
-        held = _held()
-        held.lasting += amount
-        _take(held)
-
-
-def hold_briefly(amount: int) -> None:
-    """Let the current request hold so many bytes for a moment, one such amount after the other.
-
-    Raises as `hold` does.
-    """
-    if has_request_context():
-        held = _held()
-        held.brief = max(held.brief, amount)
-        _take(held)
+    if not has_request_context():
+        return
+    g.needed_memory = g.get("needed_memory", 0) + amount
+    taken: int = g.get("taken_memory", 0)
+    if g.needed_memory <= max(taken, FREE):
+        return
+    budget: Budget = current_app.extensions["body_memory"]
+    settings: Settings = current_app.extensions["settings"]
+    if g.needed_memory > budget.limit:
+        raise PayloadTooLarge(
+            f"the body must not hold over {settings.max_records} records, nor so much in them that "
+            f"it takes over {budget.limit} bytes of memory; send it in parts"
+        )
+    if not budget.take(g.needed_memory - taken):
+        raise ServiceUnavailable("too many large bodies came at once; ask again later")
+    g.taken_memory = g.needed_memory
 
 
 def parsed_size(json: bytes) -> int:
     """Return about how many bytes a JSON text and the values in it take at most, both as objects.
 
     It is too much where strings hold the characters that are counted, which does not matter: what
-    people send has about 13 characters for each of them.
+    people send has about 13 characters for each of them. It is enough for JSON in these strings,
+    too, should that be parsed: its characters are counted, or escaped, and then wide enough.
     """
     if len(json) <= SHORT:
         return 0
@@ -114,30 +105,6 @@ def parsed_size(json: bytes) -> int:
     return len(json) * (width + widest) + marks * MARK
 
 
-def _held() -> _Held:
-    if "held_memory" not in g:
-        g.held_memory = _Held()
-    held: _Held = g.held_memory
-    return held
-
-
-def _take(held: _Held) -> None:
-    needed = held.lasting + held.brief
-    if needed <= max(held.taken, FREE):
-        return
-    budget: Budget = current_app.extensions["body_memory"]
-    settings: Settings = current_app.extensions["settings"]
-    if needed > budget.limit:
-        raise PayloadTooLarge(
-            f"the body must not hold over {settings.max_records} records, nor so much in them that "
-            f"it takes over {budget.limit} bytes of memory; send it in parts"
-        )
-    if not budget.take(needed - held.taken):
-        raise ServiceUnavailable("too many large bodies came at once; ask again later")
-    held.taken = needed
-
-
 def _give_back(_: BaseException | None) -> None:
-    if "held_memory" in g:
-        budget: Budget = current_app.extensions["body_memory"]
-        budget.give_back(g.held_memory.taken)
+    budget: Budget = current_app.extensions["body_memory"]
+    budget.give_back(g.pop("taken_memory", 0))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
@@ -220,8 +219,7 @@ def _end_turn(_: BaseException | None) -> None:
 
 def _leave(response: Response) -> Response:
     """Note the request, and do to the answer what a fault says."""
-    is_asking = response.status_code == HTTPStatus.CONTINUE
-    if not _is_noted() or "is_over" in g or is_asking:
+    if not _is_noted() or "is_over" in g or is_pending():
         return response
     effect: Effect | None = g.get("effect")
     if effect and effect.connection == CUT and request.method != "HEAD":

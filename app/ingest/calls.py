@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError
 
-from ..body import parse_embedded
+from ..body import parse_json
 from ..errors import InvalidRequest
 from ..fields import Field, Id, Referer, Uuid
 from .events import Place
@@ -130,7 +130,7 @@ def embedded(value: object, name: str) -> Mapping[str, Any]:
     """Return the object that stands in a field as JSON text."""
     if isinstance(value, str):
         try:
-            value = parse_embedded(value)
+            value = parse_json(value)
         except InvalidRequest:
             raise ValidationError("must be JSON text", name) from None
     return as_object(value, name)
