@@ -2,6 +2,7 @@
 
 import logging
 import time
+from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 
@@ -22,7 +23,7 @@ def _start() -> None:
 
 
 def _log(response: Response) -> Response:
-    if not logger.isEnabledFor(logging.INFO):
+    if not logger.isEnabledFor(logging.INFO) or response.status_code == HTTPStatus.CONTINUE:
         return response
     fields = {
         "address": client_address(),

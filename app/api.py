@@ -18,8 +18,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from . import target, trace
+from .body import JSON
 from .csv_text import CONTENT_TYPE, CSV, csv_text, wants_csv
 from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
+from .early import OBJECT_BODY, too_large
 from .errors import ApiError, InvalidRequest, error_body, known_status
 from .fields import Id, Uuid
 from .parser import Parser
@@ -69,14 +71,24 @@ class Blueprint(flask_smorest.Blueprint):
         self._prepare_doc_cbks.append(self._describe_refusals)
 
     def operation(
-        self, method: str, path: str, operation_id: str, *, scope: str | None
+        self,
+        method: str,
+        path: str,
+        operation_id: str,
+        *,
+        scope: str | None,
+        bulk: bool = False,
     ) -> Callable[[View], View]:
-        """Register a view as an operation that needs a key of a scope, or with None no key."""
+        """Register a view as an operation that needs a key of a scope, or with None no key.
+
+        Where it is `bulk`, its body may be as large as the settings let it.
+        """
 
         def decorate(view: View) -> View:
             _without_layers(view, self.doc(operationId=operation_id)(view))
             view.scope = scope  # type: ignore[attr-defined]
             view.operation_id = operation_id  # type: ignore[attr-defined]
+            view.max_body = None if bulk else OBJECT_BODY  # type: ignore[attr-defined]
             self.route(path, methods=[method])(view)
             return view
 
@@ -94,15 +106,31 @@ class Blueprint(flask_smorest.Blueprint):
 
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
         """Pass what the schema loads; one instance of it serves all requests."""
-        decorate: Callable[[View], View] = super().arguments(schema(), **options)
+        loading = schema()
+        parse: Callable[[View], View] = super().arguments(loading, **options)
+
+        def decorate(view: View) -> View:
+            parsing = parse(view)
+            if options.get("location") == "query":
+                parsing.query_schema = loading  # type: ignore[attr-defined]
+            else:
+                parsing.content_types = (JSON,)  # type: ignore[attr-defined]
+            return parsing
+
         return decorate
 
     def body(self, schemas: Mapping[str, object]) -> Callable[[View], View]:
         """Document a body that the view reads itself: schemas by content type."""
         content = {content_type: {"schema": schema} for content_type, schema in schemas.items()}
-        decorate: Callable[[View], View] = self.doc(
+        document: Callable[[View], View] = self.doc(
             requestBody={"required": True, "content": content}
         )
+
+        def decorate(view: View) -> View:
+            documented = document(view)
+            documented.content_types = tuple(schemas)  # type: ignore[attr-defined]
+            return documented
+
         return decorate
 
     def response(
@@ -219,7 +247,7 @@ class Api(flask_smorest.Api):
             message = f"{request.method} is not allowed here; allowed: {allowed}"
             headers["Allow"] = allowed
         elif status == 413:
-            message = f"the body must not be over {current_app.config['MAX_CONTENT_LENGTH']} bytes"
+            message = too_large(request.max_content_length or 0)
         elif status == 500:
             message = "the server failed to answer; its log tells more under this trace id"
         g.message, g.violations = message, getattr(error, "violations", [])

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
 
 from . import (
     access_log,
     api,
     auth,
     docs,
+    early,
     ingest,
+    memory,
     metrics,
     monitoring,
     operations,
@@ -17,14 +20,22 @@ from . import (
     user_analysis,
 )
 from .auth import Guard
-from .body import BODY_PENDING
+from .body import is_pending
 from .config import Settings
 from .database import Database
 from .target import told_target
 
 
 class Application(Flask):
-    """A Flask application that logs no token of a link."""
+    """A Flask application that asks for bodies once it needs them, and logs no token of a link."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """Answer a request that all before its view have let through."""
+        if is_pending() and request.routing_exception is None:
+            answer = early.answer()
+            if answer is not None:
+                return answer
+        return super().dispatch_request()
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception with the target as the access log has it."""
@@ -34,13 +45,14 @@ class Application(Flask):
 def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     """Return the WSGI application that answers from a database whatever a guard lets through."""
     app = Application(__package__, static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=settings.max_body)
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_body, LIMIT_BY_VIEW=True)
     app.extensions["settings"] = settings
     app.extensions["database"] = database
-    app.before_request(lambda: Response(status=100) if request.environ.get(BODY_PENDING) else None)
     access_log.init_app(app)
     described = api.init_app(app)
     security.init_app(app, settings)
+    early.init_app(app)
+    memory.init_app(app, settings)
     auth.init_app(app, settings, guard)
     monitoring.init_app(app, settings)
     for feature in (user_analysis, metrics, ingest, operations, docs):

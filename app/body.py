@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from flask import current_app, request
 
+from . import memory
 from .config import Settings
 from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -17,42 +18,76 @@ BODY_PENDING = "saasus_analysis.body_pending"
 MAX_DEPTH = 500
 """How many levels of lists and objects JSON may have; Python reads about a thousand at most."""
 
+BODY_PENDING = "saasus_analysis.body_pending"
+"""Key of the WSGI environment: true while only the headers of a request are there."""
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+NO_GZIP = "the body must be one whole gzip member, as Content-Encoding says"
+
+PIECE = 2**20
+"""How many bytes are unpacked before the limits are looked at again."""
+
+
+def is_pending() -> bool:
+    """Return whether only the headers of the current request are there; see `early`."""
+    return bool(request.environ.get(BODY_PENDING))
+
+
+def check_type(*types: str) -> None:
+    """Raise UnsupportedMediaType if the body is not of one of the types, `JSON` or `NDJSON`."""
+    if not (request.mimetype in types or (JSON in types and request.is_json)):
+        raise UnsupportedMediaType(f"Content-Type must be {' or '.join(types)}")
+
+
+def check_encoding() -> str:
+    """Return the content encoding of the body. Raises UnsupportedMediaType for an unknown one."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnsupportedMediaType("Content-Encoding must be gzip or left out")
+    return encoding
+
 
 def read_body() -> bytes:
     """Return the request's body, unpacked if it came as gzip.
 
-    Raises PayloadTooLarge if either form is over the limit.
+    Raises PayloadTooLarge if either form is over the limit of the operation, ServiceUnavailable if
+    there is no memory for it now.
     """
     body = request.get_data(cache=True)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return body
-    if encoding == "gzip":
-        return _gunzip(body, current_app.config["MAX_CONTENT_LENGTH"])
-    raise UnsupportedMediaType("Content-Encoding must be gzip or left out")
+    if check_encoding() == "gzip":
+        return _gunzip(body, request.max_content_length or 0)
+    return body
 
 
 def read_json() -> Any:
-    """Return what the request's JSON body says. Raises ApiError if it is none."""
-    if not request.is_json:
-        raise UnsupportedMediaType("Content-Type must be application/json")
-    return parse_json(read_body())
+    """Return the value of the request's JSON body. Raises ApiError if it has none."""
+    check_type(JSON)
+    body = read_body()
+    memory.hold(memory.parsed_size(body))
+    return parse_json(body)
+
+
+def decode(body: bytes, name: str = "the body") -> str:
+    """Return UTF-8 as text. Raises InvalidRequest for anything else."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
 
 
 def parse_json(data: bytes | str, name: str = "the body") -> Any:
-    """Return what strict JSON says. Raises InvalidRequest for anything else, NaN included.
+    """Return the value of strict JSON. Raises InvalidRequest for anything else, NaN included.
 
     What is nested more than `MAX_DEPTH` levels deep is refused, too.
     """
+    text = decode(data, name) if isinstance(data, bytes) else data
     try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
         value = _json.decode(text)
         # Each level is two characters at least: short texts need no look.
         if len(text) > 2 * MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise RecursionError
         return value
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{name} must be UTF-8: byte {error.start} is not") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise InvalidRequest(f"{name} must be JSON: {error.msg} at {place}") from None
@@ -105,12 +140,18 @@ _json = json.JSONDecoder(parse_constant=_refuse_constant)
 def _gunzip(packed: bytes, limit: int) -> bytes:
     """Unpack one gzip member (more than one would cost time that the limit does not bound)."""
     member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    pieces, size = [], 0
     try:
-        unpacked = member.decompress(packed, limit + 1)
+        while packed and not member.eof:
+            piece = member.decompress(packed, PIECE)
+            packed = member.unconsumed_tail
+            size += len(piece)
+            if size > limit:
+                raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
+            pieces.append(piece)
+            memory.hold(2 * len(piece))  # also for what the pieces are joined to
     except zlib.error:
-        unpacked = b""
-    if len(unpacked) > limit:
-        raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
+        raise InvalidRequest(NO_GZIP) from None
     if not member.eof or member.unused_data:
-        raise InvalidRequest("the body must be one whole gzip member, as Content-Encoding says")
-    return unpacked
+        raise InvalidRequest(NO_GZIP)
+    return b"".join(pieces)

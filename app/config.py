@@ -162,6 +162,14 @@ class Settings:
         "records",
         "The most events, logs or histories of one request.",
     )
+    body_memory: int = _setting(
+        320 * 1024 * 1024,
+        values.number(1024**2, 1024**4),
+        "bytes",
+        "The memory that the bodies of all requests may take at once, unpacked and parsed. It "
+        "should be 20 times the largest body: what needs more than all of it gets a 413, and what "
+        "needs more than other requests leave a 503.",
+    )
     keep_query: bool | None = _setting(
         None,
         values.optional_switch,

@@ -45,15 +45,16 @@ class ApiError(HTTPException):
 class InvalidRequest(ApiError):
     """400: each violation names the field and what was expected.
 
-    The message holds the first few, behind an introduction.
+    The message holds the first few, behind an introduction; `more` is how many there are beside
+    the violations that are given.
     """
 
     code = 400
 
-    def __init__(self, *violations: str, introduction: str = "") -> None:
+    def __init__(self, *violations: str, introduction: str = "", more: int = 0) -> None:
         shown = list(violations[:MESSAGES])
         if len(violations) > MESSAGES:
-            shown.append(f"and {len(violations) - MESSAGES} more")
+            shown.append(f"and {len(violations) - MESSAGES + more} more")
         super().__init__(introduction + "; ".join(shown))
         self.violations = list(violations)
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import accumulate
 from pathlib import Path
 from threading import Lock
@@ -35,6 +36,8 @@ class Monitor:
 
     def note(self, response: Response) -> Response:
         """Count a request that was answered."""
+        if response.status_code == HTTPStatus.CONTINUE:
+            return response
         view = current_app.view_functions.get(request.endpoint or "")
         operation = getattr(view, "operation_id", None) or "other"
         with self._lock:

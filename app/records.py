@@ -13,6 +13,10 @@ REMEMBERED = 10_000
 """How many good texts of a field are remembered: ids of events, say, come only once."""
 
 
+TOLD = 10_000
+"""How many bad records of a list are told of; those behind them are not looked at."""
+
+
 class RecordList(ma.fields.List[Any]):
     """A list of objects of one schema, checked without an object for each field.
 
@@ -53,6 +57,8 @@ class RecordList(ma.fields.List[Any]):
                 records.append(load(item))
             except ValidationError as error:
                 errors[index] = error.messages
+                if len(errors) == TOLD:
+                    break
         if errors:
             raise ValidationError(errors)
         return records

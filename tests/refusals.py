@@ -17,6 +17,7 @@ OBJECT = "must be an object"
 TYPES = {
     400: "invalid_request",
     401: "unauthorized",
+    403: "permission_denied",
     404: "not_found",
     405: "method_not_allowed",
     409: "verification_failed",

@@ -3,7 +3,9 @@
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -189,6 +191,112 @@ def test_a_query_may_name_so_many_tenants(limited: RunningServer) -> None:
     answer, _ = talk(limited, request(TENANTS))
     assert answer.status == 200
     refused_on_a_socket(limited, request(TENANTS + 1), f"tenant_ids: must be at most {TENANTS} ")
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\n"
+GONE = struct.pack("ii", 1, 0)
+
+
+def say(server: RunningServer, data: bytes) -> bytes:
+    """Send bytes and return all that comes until the server closes the connection."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(data)
+        with connection.makefile("rb") as stream:
+            return stream.read()
+
+
+@pytest.mark.parametrize(
+    "hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"]
+)
+def test_a_request_names_one_host(limited: RunningServer, hosts: bytes) -> None:
+    refused_on_a_socket(limited, HEALTH + hosts + b"\r\n")
+
+
+def test_an_old_request_may_name_no_host(limited: RunningServer) -> None:
+    answer, _ = talk(limited, b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /healthz HTTP/1.1\nHost: a\n\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\n\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\n\r\n",
+        b"GET /healthz HTTP/1.1\nHost: a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\n",
+        b"GET /healthz HTTP/1.0\n\n",
+        b"\n\n\nGET /healthz HTTP/1.1\nHost: a\n\n",
+        b"GARBAGE\n\n",
+    ],
+    ids=short,
+)
+def test_lines_that_end_otherwise_are_answered(limited: RunningServer, data: bytes) -> None:
+    address = urlsplit(limited.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(data)
+        with connection.makefile("rb") as stream:
+            assert stream.readline().split()[1] in (b"200", b"400")
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        b"close",
+        b"Close",
+        b"TE, close",
+        b"close, TE",
+        b"keep-alive,CLOSE",
+        b"TE\r\nConnection: close",
+    ],
+    ids=short,
+)
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_connection_closes_when_a_client_says_so(
+    limited: RunningServer, connection: bytes, version: bytes
+) -> None:
+    line = b"GET /healthz HTTP/%b\r\n" % version
+    told = say(limited, line + b"Host: a\r\nConnection: %b\r\n\r\n" % connection)
+    assert told.startswith(b"HTTP/%b 200" % version)
+    assert told.count(b"HTTP/1.") == 1
+
+
+@pytest.mark.parametrize("method", [b"GET", b"PUT"])
+@pytest.mark.parametrize("lengths", [(0, 5), (5, 0), (2, 3), (100, 200)])
+def test_two_lengths_of_a_body_are_refused(
+    limited: RunningServer, method: bytes, lengths: tuple[int, int]
+) -> None:
+    head = b"%b /v1/analysis/active-users HTTP/1.1\r\nHost: a\r\n" % method
+    both = b"Content-Length: %d\r\nContent-Length: %d\r\n\r\n" % lengths
+    refused_on_a_socket(limited, head + both + b"x" * min(lengths))
+
+
+def test_a_length_beside_chunks_lets_nothing_through(limited: RunningServer) -> None:
+    behind = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    for headers in (
+        ("Content-Length: 4", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", f"Content-Length: {5 + len(behind)}"),
+    ):
+        data = raw_put(limited, *headers, body=b"0\r\n\r\n" + behind)
+        told = say(limited, data)  # the connection is closed
+        assert told.startswith(b"HTTP/1.1 400")
+        assert told.count(b"HTTP/1.1") == 1
+
+
+def test_what_is_malformed_and_gone_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as stderr, serving("--database", tmp_path / "a.db", stderr=stderr) as server:
+        address = urlsplit(server.url)
+        for data in (b"GARBAGE\r\n\r\n", raw_put(server, "Content-Length: x"), HEALTH * 3):
+            for _ in range(20):
+                at = (address.hostname, address.port)
+                with socket.create_connection(at, timeout=5) as connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, GONE)
+                    connection.sendall(data)
+        answer, _ = talk(server, HEALTH + b"Host: a\r\n\r\n")
+        assert answer.status == 200
+    assert "Traceback" not in log.read_text()
 
 
 def chunked(*parts: bytes) -> bytes:

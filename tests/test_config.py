@@ -34,6 +34,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("max_body", "1024", 1024),
     ("max_header", "1024", 1024),
     ("max_records", "1", 1),
+    ("body_memory", "1048576", 1048576),
     ("keep_histories", "1", 1),
     ("keep_counts", "36500", 36_500),
     ("keep_event_ids", "7", 7),

@@ -6,10 +6,12 @@ A view that names no scope and is not marked public is refused to everybody.
 import hmac
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
+from ..body import is_pending
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
@@ -44,6 +46,7 @@ def init_app(app: Flask, settings: Settings, guard: Guard) -> None:
     app.extensions["guesses"] = Guesses(settings.failed_keys) if settings.failed_keys else None
     app.extensions["rate"] = _make_rate(settings.rate_limit) if settings.rate_limit else None
     app.before_request(guard)
+    app.after_request(_count_early)
 
 
 def require_key() -> None:
@@ -60,9 +63,10 @@ def require_key() -> None:
     key = watch(request.headers.get("Authorization"), _find_key)
     if key is None:
         raise Unauthorized(REFUSED)
-    g.key_name = key.name
-    _count(key.name)
-    keys.note_use(current_app.extensions["database"], key)
+    if "is_unverified" not in g:
+        g.key_name = key.name
+        _count(key.name)
+        keys.note_use(current_app.extensions["database"], key)
     if scope not in key.scopes:
         raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
 
@@ -94,9 +98,19 @@ def _count(name: str) -> None:
     rate: Rate | None = current_app.extensions["rate"]
     view = current_app.view_functions.get(request.endpoint or "")
     if rate and hasattr(view, "operation_id"):
-        seconds = rate.take(name)
+        seconds = rate.wait(name) if is_pending() else rate.take(name)
         if seconds:
             raise TooManyRequests("there are too many requests; ask again later", seconds)
+        g.counted_as = name
+
+
+def _count_early(response: Response) -> Response:
+    """Count a request that is answered before its body came: it does not come again."""
+    if is_pending() and "counted_as" in g and response.status_code != HTTPStatus.CONTINUE:
+        rate: Rate | None = current_app.extensions["rate"]
+        if rate:
+            rate.take(g.counted_as)
+    return response
 
 
 def _find_key() -> Key | None:
@@ -119,6 +133,10 @@ def _find_signer(database: Database, parameters: str) -> Key | None:
         (given.saas_id, given.api_key), (settings.saasus_saas_id, settings.saasus_api_key)
     ):
         key, secret = ENVIRONMENT_KEY, settings.saasus_secret_key
+    if is_pending():
+        # That the signature holds is seen when the body is there.
+        g.is_unverified = True
+        return key if is_well_formed(request.headers["Authorization"]) else None
     signed = signature.SignedRequest(
         method=request.method,
         host=request.environ.get("HTTP_HOST", ""),

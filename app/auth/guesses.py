@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from flask import current_app
+from flask import current_app, g
 
 from ..errors import TooManyRequests
 from ..security import client_network
@@ -42,7 +42,8 @@ class Guesses:
             self._check(network)
         found = find()
         if found:
-            self._remember(mark)
+            if "is_unverified" not in g:
+                self._remember(mark)
         elif was_right:
             self._check(network)  # so that it is refused like a key that was never right
         else:

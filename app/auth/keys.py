@@ -180,7 +180,9 @@ def find_signature_key(database: Database, saas_id: str, api_key: str) -> tuple[
     """Return the key of a client that signs and its secret; None and a wrong secret if none."""
     row = _find(database, api_key)
     stored = (row[3] if row else None) or ""
-    if row and row[4] and hmac.compare_digest(stored.encode(), saas_id.encode("utf-8", "replace")):
+    # Compared also where there is no such key, so that the time does not tell of it.
+    is_same = hmac.compare_digest(stored.encode(), saas_id.encode("utf-8", "replace"))
+    if row and row[4] and is_same:
         return _key(row), row[4]
     return None, secrets.token_urlsafe(32)
 

@@ -94,9 +94,8 @@ def _import(
     with progress_bar(total=size, unit="B", unit_scale=True, desc=stream.name) as bar:
         try:
             for report in read(database, stream, bar.update):
-                totals["refused"] += len(report.refused)
-                for what in ("accepted", "duplicates", "ignored"):
-                    totals[what] += getattr(report, what)
+                for what, count in report.counts().items():
+                    totals[what] += count
                 yield from report.refused
         except UnreadableFile as error:
             message = f"{stream.name} {error} (until there: {_told(totals)})"

@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 
 from ..auth import keys, links, sessions
 from ..auth.guesses import watch
+from ..body import is_pending
 from ..config import Settings
 from ..database import current_database
 from . import cookies
@@ -87,7 +88,7 @@ def check() -> Response | str | None:
         if access is None:
             return _let_sign_in()
         g.access = access
-    if request.method == "POST":
+    if request.method == "POST" and not is_pending():
         check_form()
     return None
 

@@ -10,8 +10,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from ..auth import Guard, is_well_formed, require_key, require_loopback
-from ..body import read_body
+from ..body import is_pending, read_body
 from ..config import Settings
+from ..early import await_body
 from ..errors import PermissionDenied, Unauthorized
 from ..server import WAITING
 from .clock import SettableClock
@@ -89,6 +90,10 @@ def make_guard(settings: Settings) -> Guard:
             require_loopback()
         if hasattr(_view(), "of_all"):
             return None
+        if is_pending():
+            # Faults and the journal see a request once, and whole.
+            current_namespaces().check(_name())
+            return await_body() if _view() or _is_noted() else None
         if early := _enter():
             return early
         if settings.double_auth == "strict":
@@ -214,7 +219,7 @@ def _end_turn(_: BaseException | None) -> None:
 
 def _leave(response: Response) -> Response:
     """Note the request, and do to the answer what a fault says."""
-    if not _is_noted() or "is_over" in g:
+    if not _is_noted() or "is_over" in g or is_pending():
         return response
     effect: Effect | None = g.get("effect")
     if effect and effect.connection == CUT and request.method != "HEAD":

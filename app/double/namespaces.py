@@ -71,25 +71,29 @@ class Namespaces:
         self._waiting: set[Faults] = set()
 
     def get(self, name: str) -> Namespace:
-        """Return a namespace. Raises InvalidRequest for a bad name, and for one too many."""
+        """Return a namespace, which is made if it is not there. Raises as `check` does."""
         found = self._named.get(name)
         if found:
             return found
+        with self._lock:
+            if name not in self._named:
+                self.check(name)
+                self._named[name] = Namespace(self._seed, self._waiting)
+            return self._named[name]
+
+    def check(self, name: str) -> None:
+        """Raise InvalidRequest for a bad name, and for one too many."""
         if not is_name(name):
             raise InvalidRequest(
                 "the namespace must be 1 to 100 of A-Z a-z 0-9 . _ - and begin with one of the "
                 "first 62"
             )
-        with self._lock:
-            if name not in self._named:
-                if len(self._named) >= self.limit:
-                    raise InvalidRequest(
-                        f"there are {self.limit} namespaces already, so {name} cannot be made: "
-                        "DELETE /__double/namespaces/{name} deletes one, and "
-                        "ANALYSIS_DOUBLE_NAMESPACES is the limit"
-                    )
-                self._named[name] = Namespace(self._seed, self._waiting)
-            return self._named[name]
+        if name not in self._named and len(self._named) >= self.limit:
+            raise InvalidRequest(
+                f"there are {self.limit} namespaces already, so {name} cannot be made: "
+                "DELETE /__double/namespaces/{name} deletes one, and "
+                "ANALYSIS_DOUBLE_NAMESPACES is the limit"
+            )
 
     def may_wait(self) -> bool:
         """Tell whether a fault of some namespace lets requests wait."""

@@ -79,7 +79,7 @@ def reset() -> None:
     _namespace().reset()
 
 
-@blueprint.operation("PUT", "/seed", "PutSeed", scope=None)
+@blueprint.operation("PUT", "/seed", "PutSeed", scope=None, bulk=True)
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def put_seed() -> None:
@@ -95,7 +95,7 @@ def get_state() -> str:
     return write_state(read_state(_namespace().database))
 
 
-@blueprint.operation("PUT", "/state", "PutState", scope=None)
+@blueprint.operation("PUT", "/state", "PutState", scope=None, bulk=True)
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def put_state() -> None:
@@ -104,7 +104,7 @@ def put_state() -> None:
     _namespace().database.restore(image)
 
 
-@blueprint.operation("POST", "/state", "AddState", scope=None)
+@blueprint.operation("POST", "/state", "AddState", scope=None, bulk=True)
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def add_state() -> None:
@@ -164,7 +164,7 @@ def get_faults() -> dict[str, Any]:
     return {"faults": _namespace().faults.shown()}
 
 
-@blueprint.operation("POST", "/faults", "AddFaults", scope=None)
+@blueprint.operation("POST", "/faults", "AddFaults", scope=None, bulk=True)
 @blueprint.body({"application/json": one_or_many(schemas.Fault)})
 @blueprint.response(200, schemas.Faults)
 def add_faults() -> dict[str, Any]:
@@ -217,7 +217,7 @@ def clear_requests() -> None:
     _namespace().journal.clear()
 
 
-@blueprint.operation("POST", "/verify", "Verify", scope=None)
+@blueprint.operation("POST", "/verify", "Verify", scope=None, bulk=True)
 @blueprint.arguments(schemas.Expected)
 @blueprint.alt_response(409, schema=api.Error, description="It was not, or not so often")
 @blueprint.response(200)

@@ -22,7 +22,7 @@ from ..ingest.events import Event, Place, Report, events_stored
 from ..ingest.queries import record_events
 from ..ingest.schemas import event_reader
 from ..migrations import FIXED
-from ..records import record_loader
+from ..records import TOLD, record_loader
 from ..user_analysis import queries
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
 from . import schemas
@@ -242,6 +242,8 @@ def _feed(database: MemoryDatabase, records: list[Any]) -> None:
             events.append(read(record))
         except ValidationError as error:
             violations += describe(error, f"events[{index}]")
+            if len(violations) >= TOLD:
+                break
     if violations:
         raise InvalidRequest(*violations)
     record_events(database, events, Report())
@@ -256,6 +258,8 @@ def _put(
 ) -> None:
     violations: list[str] = []
     for index, record in enumerate(records):
+        if len(violations) >= TOLD:
+            break
         place = f"{name}[{index}]"
         try:
             loaded = load(schema, record, place)

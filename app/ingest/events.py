@@ -47,6 +47,9 @@ class Event(NamedTuple):
     log_id: EventId | None = None
 
 
+LISTED = 10_000
+"""How many refused records of one call or file transaction are told one by one."""
+
 Reader = Callable[[Any], Event | None]
 """Reads one record of a feed. Returns None for what is not counted; raises ValidationError."""
 
@@ -64,6 +67,8 @@ class Report:
     duplicates: int = 0
     ignored: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
+    unlisted: int = 0
+    """How many are refused beside these, which are the first."""
 
     def counts(self) -> dict[str, int]:
         """Return how many records had which outcome."""
@@ -71,12 +76,20 @@ class Report:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "ignored": self.ignored,
-            "refused": len(self.refused),
+            "refused": len(self.refused) + self.unlisted,
         }
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as it is answered. Shape: `IngestReport`."""
+        unlisted = {"unlisted": self.unlisted} if self.unlisted else {}
+        return self.counts() | {"refused": self.refused} | unlisted
 
     def refuse(self, index: int, error: ValidationError) -> None:
         """Note why the record at an index was refused."""
-        self.refused.append({"index": index, "message": "; ".join(describe(error))})
+        if len(self.refused) < LISTED:
+            self.refused.append({"index": index, "message": "; ".join(describe(error))})
+        else:
+            self.unlisted += 1
 
 
 def read_records(

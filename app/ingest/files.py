@@ -21,7 +21,7 @@ BATCH = 10_000
 """Records a transaction: few enough for memory and for others who write, enough for speed."""
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes; more on one line are read as JSON only where the file is not NDJSON."""
+"""Bytes of a line, and of a record of JSON that is not on a line of its own."""
 
 DEEPEST = 1000
 """Levels that JSON may be nested; the time that ijson takes grows with their square."""
@@ -115,8 +115,11 @@ def _from_lines(lines: Iterator[bytes | ValidationError], format_: Format) -> It
 
 def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[Any]:
     path = ".".join(part for part in ("item" if is_list else "", format_.path) if part)
+    bounded = _Shallow(stream)
     try:
-        yield from ijson.items(_Shallow(stream), path, use_float=True, multiple_values=True)
+        for record in ijson.items(bounded, path, use_float=True, multiple_values=True):
+            bounded.since_record = 0
+            yield record
     except ijson.JSONError as error:
         told = error.args[0]
         text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
@@ -148,16 +151,24 @@ class _Metered(io.RawIOBase):
 
 
 class _Shallow:
-    """A stream of JSON that is not read on where it is nested too deeply: `read` raises then."""
+    """A stream of JSON whose `read` raises UnreadableFile where it is nested too deeply.
+
+    It does so where a record is too long, too: one that is parsed is in memory as a whole.
+    """
 
     def __init__(self, stream: "_Rejoined") -> None:
         self._stream = stream
         self._depth = 0
+        self.since_record = 0
+        """How many bytes were read since the last record was whole."""
         self._in_text = False
         self._escape = b""  # a backslash, if what was read ends between it and what it escapes
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
+        self.since_record += len(data)
+        if self.since_record > MAX_LINE + size:
+            raise UnreadableFile(f"has a record that is longer than {MAX_LINE} bytes")
         bare = (self._escape + data).replace(rb"\\", b"").replace(rb"\"", b"")
         self._escape = b"\\" if bare.endswith(b"\\") else b""
         parts = bare.split(b'"')

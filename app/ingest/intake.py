@@ -1,20 +1,27 @@
 """Taking in the records of a request: its body, and the answer to it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from flask import g, request
 from marshmallow import ValidationError
 
-from ..body import check_count, parse_json, read_body
+from .. import memory
+from ..body import (
+    JSON,
+    NDJSON,
+    check_count,
+    check_type,
+    decode,
+    parse_json,
+    read_body,
+    read_json,
+)
 from ..database import Database
-from ..errors import InvalidRequest, UnsupportedMediaType
+from ..errors import InvalidRequest
 from ..fields import describe
 from .events import Reader, Report, read_records
 from .queries import checking, record_events
-
-JSON, NDJSON = "application/json", "application/x-ndjson"
 
 Records = list[Any]
 
@@ -32,29 +39,26 @@ def take_in(
     events = read_records(records, checking(database, read), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
-        raise InvalidRequest(*lines, introduction="nothing was stored: ")
+        raise InvalidRequest(*lines, introduction="nothing was stored: ", more=report.unlisted)
     record_events(database, events, report)
     g.report = report.counts()
-    return asdict(report)
+    return report.document()
 
 
 def one_or_list() -> Records:
     """Return the records of a JSON body: a list, or one alone."""
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(f"Content-Type must be {JSON}")
-    body = parse_json(read_body())
+    body = read_json()
     return body if isinstance(body, list) else [body]
 
 
 def one_or_list_or_lines() -> Records:
     """Return the records of a JSON or NDJSON body."""
-    if request.mimetype == NDJSON:
-        lines = [line for line in _lines(read_body()) if line.strip()]
-        check_count(lines)  # before it takes long to read them
-        return [parse_line(line) for line in lines]
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType(f"Content-Type must be {JSON} or {NDJSON}")
-    return one_or_list()
+    check_type(JSON, NDJSON)
+    if request.mimetype != NDJSON:
+        return one_or_list()
+    lines = [line for line in _lines(read_body()) if line.strip()]
+    check_count(lines)  # before it takes long to read them
+    return [parse_line(line) for line in lines]
 
 
 def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
@@ -67,9 +71,10 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
 
 def _lines(body: bytes) -> Sequence[bytes | str]:
     """Return the lines of a body; as bytes if some line is no UTF-8, which parsing it will tell."""
+    memory.hold(memory.parsed_size(body) + body.count(b"\n") * memory.MARK)
     try:
-        return body.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError:
+        return decode(body).split("\n")
+    except InvalidRequest:
         return body.split(b"\n")
 
 

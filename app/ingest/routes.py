@@ -3,16 +3,17 @@
 from typing import Any
 
 from ..api import Blueprint
+from ..body import JSON, NDJSON
 from ..database import current_database
 from . import schemas
 from .apilog import logs_of, read_apilog
 from .eventbridge import read_eventbridge
-from .intake import JSON, NDJSON, flat, one_or_list, one_or_list_or_lines, take_in
+from .intake import flat, one_or_list, one_or_list_or_lines, take_in
 
 blueprint = Blueprint("ingest", __name__, description="Feeding the server")
 
 
-@blueprint.operation("POST", "/ingest/events", "IngestEvents", scope="ingest")
+@blueprint.operation("POST", "/ingest/events", "IngestEvents", scope="ingest", bulk=True)
 @blueprint.arguments(schemas.IngestQuery, location="query")
 @blueprint.body(
     {
@@ -28,7 +29,7 @@ def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
     return take_in(database, one_or_list_or_lines(), read, **query)
 
 
-@blueprint.operation("POST", "/ingest/eventbridge", "IngestEventBridge", scope="ingest")
+@blueprint.operation("POST", "/ingest/eventbridge", "IngestEventBridge", scope="ingest", bulk=True)
 @blueprint.arguments(schemas.IngestQuery, location="query")
 @blueprint.body({JSON: schemas.one_or_many(schemas.EventBridgeEvent)})
 @blueprint.response(200, schemas.IngestReport)
@@ -37,7 +38,7 @@ def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
     return take_in(current_database(), one_or_list(), read_eventbridge, **query)
 
 
-@blueprint.operation("POST", "/ingest/apilog", "IngestApilog", scope="ingest")
+@blueprint.operation("POST", "/ingest/apilog", "IngestApilog", scope="ingest", bulk=True)
 @blueprint.arguments(schemas.IngestQuery, location="query")
 @blueprint.body({JSON: schemas.one_or_many(schemas.ApilogPage)})
 @blueprint.response(200, schemas.IngestReport)

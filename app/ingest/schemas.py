@@ -10,7 +10,7 @@ from ..dictionary import NO_TENANT
 from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
 from ..records import record_loader
 from . import events
-from .events import Place
+from .events import LISTED, Place
 
 NEEDS: Mapping[str, Sequence[str]] = {
     "userinfo": ("user_id",),
@@ -65,6 +65,9 @@ class IngestReport(Schema):
     duplicates = Integer(required=True, metadata={"description": "Records that were known"})
     ignored = Integer(required=True, metadata={"description": "Records that are not counted"})
     refused = fields.List(fields.Nested(Refusal), required=True)
+    unlisted = Integer(
+        metadata={"description": f"Records that were refused beside these {LISTED}, if there are"}
+    )
 
 
 def event_schema() -> dict[str, Any]:

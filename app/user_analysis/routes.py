@@ -9,7 +9,13 @@ from . import queries, schemas
 blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analysis")
 
 
-@blueprint.operation("PUT", "/user-behavior-day", "UpdateUserBehaviorHistoriesByDay", scope="write")
+@blueprint.operation(
+    "PUT",
+    "/user-behavior-day",
+    "UpdateUserBehaviorHistoriesByDay",
+    scope="write",
+    bulk=True,
+)
 @blueprint.arguments(schemas.UpdateUserBehaviorHistoriesByDayParam)
 @blueprint.response(200)
 def update_user_behavior_histories_by_day(body: dict[str, Any]) -> None:

@@ -156,6 +156,17 @@ def test_brackets_in_text_are_no_levels_wherever_it_is_cut(size: int) -> None:
     assert stream._depth == 0
 
 
+@pytest.mark.parametrize("length", [2**20 - 100, 2**20 + 200_000])
+def test_a_record_may_be_so_long(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.ingest.files.MAX_LINE", 2**20)
+    content = b'[\n1,\n{"a": "' + b"x" * length + b'"},\n2\n]'
+    if length > 2**20:
+        with pytest.raises(UnreadableFile, match=f"longer than {2**20} bytes"):
+            read(content)
+    else:
+        assert len(read(content * 2)) == 6
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = run("import", "events", tmp_path / "none", "--database", tmp_path / "a.db")
     assert done.returncode == 2
