@@ -104,13 +104,18 @@ class Database:
         )
 
     def _open(self) -> None:
+        self.is_new = not self.path.exists()
+        """Whether the file was made by this start, and with it what is fixed in it."""
         try:
             _make_private(self.path)
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
                 fixed = prepare(self._writer, self.path, self._wanted)
-                self.calendar = Calendar(fixed["time_zone"])
+                try:
+                    self.calendar = Calendar(fixed["time_zone"])
+                except ValueError as error:
+                    raise StartError(f"the time zone of {self.path}: {error}") from None
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the database {self.path} cannot be used: {error}") from error
