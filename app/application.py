@@ -1,5 +1,6 @@
 """The application, put together."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask, request
@@ -19,11 +20,19 @@ from . import (
 from .auth import Guard
 from .config import Settings
 from .database import Database
+from .proxies import restore_request
 from .target import told_target
 
 
 class Application(Flask):
-    """A Flask application that logs no token of a link."""
+    """A Flask application that sees through proxies, and logs no token of a link."""
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request as its client sent it; see `Flask.__call__`."""
+        restore_request(environ, self.extensions["settings"])
+        return super().__call__(environ, start_response)
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception with the target as the access log has it."""

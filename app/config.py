@@ -99,8 +99,15 @@ class Settings:
         values.number(0, 16),
         "proxies",
         "How many proxies stand before this server: the client's address is taken so far from the "
-        "end of `X-Forwarded-For`, and `X-Forwarded-Proto` tells of TLS. 0: the headers are not "
-        "looked at.",
+        "end of `X-Forwarded-For`, and `X-Forwarded-Proto`, `X-Forwarded-Host` and "
+        "`X-Forwarded-Prefix` tell what it asked for. 0: the headers are not looked at.",
+    )
+    prefix: str | None = _setting(
+        None,
+        values.prefix,
+        "path",
+        "The path, such as `/analytics`, under which a proxy serves this server; the proxy may "
+        "pass it on or take it away. `X-Forwarded-Prefix` is not looked at then.",
     )
     cors_origins: tuple[str, ...] | None = _setting(
         None,
@@ -274,7 +281,8 @@ def variable(name: str) -> str:
 def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
     """Return the settings from keywords and, for those not given, the environment.
 
-    Passes over `service_variables`. Raises StartError, naming the setting, if one is unknown or its value is not usable.
+    Passes over `service_variables`. Raises StartError, naming the setting, if one is unknown or its
+    value is not usable.
     """
     known = {setting.name: setting for setting in fields(Settings)}
     variables = {variable(name): name for name in known}

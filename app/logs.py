@@ -14,7 +14,6 @@ from flask import g, has_request_context
 from .config import Settings, service_variables
 from .target import without_tokens
 
-
 logger = logging.getLogger("saasus_analysis.settings")
 
 

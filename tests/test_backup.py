@@ -592,8 +592,8 @@ class TestCheck:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
-            "time zone, blocks of histories, pages of referers, counts of active users, calls of users, "
-            "page summaries, period summaries\n"
+            "time zone, blocks of histories, pages of referers, counts of active users, "
+            "calls of users, page summaries, period summaries\n"
         )
 
     @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("receive_seconds", "1", 1),
     ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     ("proxies", "1", 1),
+    ("prefix", "/analytics/", "/analytics"),
+    ("prefix", "/~a/b-c_d.e", "/~a/b-c_d.e"),
+    ("prefix", "/", None),
     ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
     ("dashboard", "off", False),
     ("session_hours", "1", 1),
@@ -183,6 +186,29 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         ({"allow_from": "10.0.0.1/8"}, {}, "allow_from: must be networks such as"),
         ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
         ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
+        *(
+            ({}, {"ANALYSIS_PREFIX": prefix}, "ANALYSIS_PREFIX: must be a path such as /analytics")
+            for prefix in (
+                *("analytics", "//evil.example", "/a//b", "/../a", "/a/.", "https://a", "/a?b"),
+                *(
+                    "/a%2Fb",
+                    "/a b",
+                    "/a\r\nb",
+                    "/a\n",
+                    "/" + "a" * 300,
+                    "javascript:alert(1)",
+                    "/日",
+                ),
+            )
+        ),
+        *(
+            (
+                {},
+                {"ANALYSIS_PREFIX": prefix},
+                "ANALYSIS_PREFIX: must not begin as paths of this server",
+            )
+            for prefix in ("/dashboard", "/v1", "/v1/a", "/docs/", "/ns", "/a/dashboard/shared/b")
+        ),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
         ({"frame_origins": "'none'"}, {}, "frame_origins: must be origins such as"),
         ({"frame_origins": "https://a; x"}, {}, "frame_origins: must be origins such as"),

@@ -229,7 +229,7 @@ def test_the_first_and_last_timestamps_have_a_day(zone: str, timestamp: int, day
             "Asia//Tokyo",
             "tzdata",
         ),
-        *("../UTC", "Asia/../UTC", "./UTC", "/etc/localtime", "UTC\0", "UTC\n", "Ａsia/Tokyo"),
+        *("../UTC", "Asia/../UTC", "./UTC", "/etc/localtime", "UTC\0", "UTC\n", "\uff21sia/Tokyo"),
         *("asia/tokyo", "Asia/tokyo", "utc", "ASIA/TOKYO", "\udcff", "A" * 5000, "A/" * 500 + "B"),
         *(
             "localtime",
