@@ -1,9 +1,10 @@
 """The application, put together."""
 
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Request, request
 
 from . import (
     access_log,
@@ -24,8 +25,17 @@ from .proxies import restore_request
 from .target import told_target
 
 
+class InMemoryRequest(Request):
+    """A request that keeps the files of a form in memory, as the rest of its body is."""
+
+    def _get_file_stream(self, *_: object, **__: object) -> BytesIO:
+        return BytesIO()
+
+
 class Application(Flask):
     """A Flask application that sees through proxies, and logs no token of a link."""
+
+    request_class = InMemoryRequest
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -88,6 +88,9 @@ class Database:
             "keep_query": SWITCHED[keep_query],
             "collapse_ids": SWITCHED[collapse_ids],
         }
+        # Where SQLite sorts what does not fit into memory. Its own choice, such as /tmp, may be
+        # read-only; this folder must not be.
+        os.environ.setdefault("SQLITE_TMPDIR", str(path.absolute().parent))
         self._open()
 
     @classmethod

@@ -24,6 +24,7 @@ from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server
+from ..supervisor import Supervisor
 from .command import Command
 from .common import (
     FILE,
@@ -92,8 +93,11 @@ def serve(
                 print_ready(server.url, token=token, time_zone=opened.calendar.zone)
             else:
                 click.echo(_listening(server, settings))
+            supervisor = Supervisor(os.environ)
+            supervisor.tell("READY=1")
             with pruning_daily(opened, settings):
-                server.run()
+                server.run(supervisor.watch)
+            supervisor.tell("STOPPING=1")
 
 
 @click.command(
