@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Lock
 from typing import Self
 
@@ -28,7 +29,8 @@ logger = logging.getLogger("saasus_analysis.database")
 
 SWITCHED = {None: None, True: "on", False: "off"}
 
-# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours.
+# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours, or
+# the quoted name of a folder.
 SET_SYNCHRONOUS = {
     "full": "pragma synchronous = full",
     "normal": "pragma synchronous = normal",
@@ -88,9 +90,6 @@ class Database:
             "keep_query": SWITCHED[keep_query],
             "collapse_ids": SWITCHED[collapse_ids],
         }
-        # Where SQLite sorts what does not fit into memory. Its own choice, such as /tmp, may be
-        # read-only; this folder must not be.
-        os.environ.setdefault("SQLITE_TMPDIR", str(path.absolute().parent))
         self._open()
 
     @classmethod
@@ -114,6 +113,7 @@ class Database:
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
+                _make_room_to_sort(self._writer, self.path.absolute().parent)
                 fixed = prepare(self._writer, self.path, self._wanted)
                 try:
                     self.calendar = Calendar(fixed["time_zone"])
@@ -311,6 +311,18 @@ def current_database() -> Database:
     """Return the database of this request: that of its application, or of its namespace."""
     database: Database = g.get("database") or current_app.extensions["database"]
     return database
+
+
+def _make_room_to_sort(connection: sqlite3.Connection, folder: Path) -> None:
+    """Let SQLite sort in a folder what does not fit into memory, if there is no /tmp or the like.
+
+    This holds for all connections of the process.
+    """
+    try:
+        gettempdir()
+    except OSError:
+        quoted = str(folder).replace("'", "''")
+        connection.execute(f"pragma temp_store_directory = '{quoted}'")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ HOST = r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
 def restore_request(environ: dict[str, Any], settings: Settings) -> None:
     """Make the environment of a request what it would be without proxies.
 
-    The prefix becomes the SCRIPT_NAME, whether or not a proxy has taken it away from the path.
+    The prefix begins the SCRIPT_NAME, whether or not a proxy has taken it away from the path.
     """
     schemes = _told(environ, "HTTP_X_FORWARDED_PROTO", settings)
     if schemes:
@@ -32,14 +32,14 @@ def restore_request(environ: dict[str, Any], settings: Settings) -> None:
         environ["HTTP_HOST"] = hosts[0]
     prefix = settings.prefix or _told_prefix(environ, settings)
     script = environ.get("SCRIPT_NAME", "")
-    if not prefix or script.endswith(prefix):
+    if not prefix or f"{script}/".startswith(f"{prefix}/"):
         return
     path = environ.get("PATH_INFO", "")
     if path == prefix or path.startswith(f"{prefix}/"):
         environ["PATH_INFO"] = path.removeprefix(prefix) or "/"
     else:
         environ[SENT_PREFIX] = prefix
-    environ["SCRIPT_NAME"] = script + prefix
+    environ["SCRIPT_NAME"] = prefix + script
 
 
 def _told(environ: dict[str, Any], name: str, settings: Settings) -> list[str]:

@@ -43,9 +43,13 @@ def signed_targets() -> list[str]:
 
 
 def signed_hosts() -> list[str]:
-    """Return the hosts that a signature may cover: as it came, and as the client sent it."""
+    """Return the hosts that a signature may cover: as it came, and as the client sent it.
+
+    Either with or without its port (contract B.11), which some clients leave out.
+    """
     environ = request.environ
-    return list(dict.fromkeys((environ[SENT_HOST], environ.get("HTTP_HOST", ""))))
+    sent = (environ[SENT_HOST], environ.get("HTTP_HOST", ""))
+    return list(dict.fromkeys(sent + tuple(re.sub(":[0-9]*$", "", host) for host in sent)))
 
 
 def told_target() -> str:

@@ -9,6 +9,9 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from app.auth import keys
 from app.config import load_settings
@@ -127,16 +130,33 @@ def test_a_signature_holds_over_what_the_client_sent(
             "/..",
         ),
         *("/%2f/evil.example", "/\\evil.example", "/" + "a" * 300, "/a;b", '/"><script>', "evil"),
-        *("/dashboard", "/v1/analysis", "/a/dashboard/shared", "", "/", "/é"),
+        *("/dashboard", "/v1/analysis", "/a/dashboard/shared", "", "/", "/é", "/a\r\nX: y"),
     ],
 )
 def test_a_prefix_that_is_none_is_not_believed(client: FlaskClient, prefix: str) -> None:
-    told = {"X-Forwarded-Prefix": prefix}
-    assert client.get("/", headers=told).headers["Location"] == "/dashboard"
-    assert client.get("/docs", headers=told).headers["Location"] == "http://localhost/docs/"
+    told = {"HTTP_X_FORWARDED_PREFIX": prefix}
+    home, docs = (client.get(path, environ_overrides=told) for path in ("/", "/docs"))
+    assert home.headers["Location"] == "/dashboard"
+    assert docs.headers["Location"] == "http://localhost/docs/"
 
 
-@pytest.mark.parametrize("settings", [{}])
+@pytest.mark.parametrize("settings", [{}, {"prefix": PREFIX}, {"proxies": 1}])
+def test_a_server_that_mounts_the_application_tells_the_prefix_by_script_name(
+    app: Flask, database: Database, clock: SetClock, settings: dict[str, Any]
+) -> None:
+    mounted = Client(DispatcherMiddleware(NotFound(), {PREFIX: app}))
+    assert mounted.get(f"{PREFIX}/").headers["Location"] == f"{PREFIX}/dashboard"
+    key = keys.create_signature_key(database, name="sdk", scopes=keys.SCOPES)
+    header = authorization(
+        key, at=clock.now(), method="GET", host="localhost", target=PREFIX + TARGET
+    )
+    assert mounted.get(PREFIX + TARGET, headers={"Authorization": header}).status_code == 200
+    if "proxies" in settings:
+        told = {"X-Forwarded-Prefix": "/outer"}
+        location = mounted.get(f"{PREFIX}/", headers=told).headers["Location"]
+        assert location == f"/outer{PREFIX}/dashboard"
+
+
 def test_without_proxies_nobody_is_believed(client: FlaskClient) -> None:
     told = TOLD | {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
     assert client.get("/", headers=told).headers["Location"] == "/dashboard"
