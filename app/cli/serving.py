@@ -190,8 +190,8 @@ def demo(
                 synchronous="off",
             )
         )
-        if is_kept and opened.is_new and not as_json:
-            click.echo(made_now(opened))
+        if is_kept and opened.is_new:
+            click.echo(made_now(opened), err=True)
         now = opened.clock.now()
         if not has_events(opened):
             new = make_events(opened.calendar, now, events=events, days=days, seed=seed)

@@ -186,6 +186,8 @@ def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
             assert process.stdout is not None
             until = iter(process.stdout.readline, "")
             shown = "".join(takewhile(lambda text: not text.startswith("Listening"), until))
+            process.terminate()
+            shown += process.communicate(timeout=30)[1]
         assert (expected in shown) if expected else ("Made" not in shown)
 
 
