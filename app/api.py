@@ -199,12 +199,12 @@ class Api(flask_smorest.Api):
     ) -> None:
         self._blueprints: list[Blueprint] = []
         self._describing = Lock()
+        self._base_path = base_path
         about = {
             "version": "1.0.0",
             "openapi_version": "3.0.3",
             "flask_plugin": Paths(base_path),
             "marshmallow_plugin": Fields(),
-            "servers": [{"url": base_path}],
         }
         super().__init__(app, config_prefix=config_prefix, spec_kwargs=about | described)
 
@@ -213,13 +213,13 @@ class Api(flask_smorest.Api):
         self._blueprints.append(blueprint)
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the operations that were registered."""
+        """Return the description of the operations that were registered, for who asks."""
         with self._describing:
             if self.spec is None:
                 super()._init_spec(**self._spec_options)
                 self._describe_all(self.spec)
             description: dict[str, Any] = self.spec.to_dict()
-            return description
+        return description | {"servers": [{"url": request.script_root + self._base_path}]}
 
     def _describe_all(self, spec: Any) -> None:
         self.register_converter(UserIdConverter, lambda _: Uuid().schema)

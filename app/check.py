@@ -75,6 +75,7 @@ order by type, day, tenant_id
 """
 
 RESTORE = "`saasus-analysis restore` puts the newest backup back that `check` finds right"
+UPDATE_ZONES = "newer tz data may know it; if it never was a time zone, " + RESTORE
 REMAKE_PAGES = (
     "`saasus-analysis summaries rebuild` with another --keep-query and then again with the present "
     "one makes all pages anew"
@@ -142,10 +143,13 @@ def _settings(connection: sqlite3.Connection) -> Iterator[str]:
     for name in FIXED:
         if name not in stored:
             yield f"{name} is not stored"
+
+
+def _time_zone(connection: sqlite3.Connection) -> Iterator[str]:
     try:
-        Calendar(stored.get("time_zone", "UTC"))
+        Calendar(dict(connection.execute(SELECT_SETTINGS))["time_zone"])
     except ValueError as error:
-        yield f"time_zone: {error}"
+        yield str(error)
 
 
 def _references(connection: sqlite3.Connection) -> Iterator[str]:
@@ -194,6 +198,7 @@ CHECKS = (
     Check("file", _file, RESTORE, any_schema=True, decides=True),
     Check("references", _references, RESTORE, any_schema=True),
     Check("settings", _settings, RESTORE, decides=True),
+    Check("time zone", _time_zone, UPDATE_ZONES, decides=True),
     Check("blocks of histories", _blocks, RESTORE),
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),

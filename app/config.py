@@ -5,6 +5,7 @@ variable `ANALYSIS_TIME_ZONE`; a keyword wins. The three `saasus_…` settings a
 variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +16,18 @@ from . import values
 from .errors import StartError
 
 PREFIX = "ANALYSIS_"
+
+SERVICE_VARIABLES = {
+    r"ANALYSIS(_.+)?_SERVICE_HOST": r".+",
+    r"ANALYSIS(_.+)?_SERVICE_PORT(_.+)?": r"[0-9]+",
+    r"ANALYSIS(_.+)?_PORT": r"(tcp|udp|sctp)://.+",
+    r"ANALYSIS(_.+)?_PORT_[0-9]+_(TCP|UDP|SCTP)(_START|_END)?": r"(tcp|udp|sctp)://.+",
+    r"ANALYSIS(_.+)?_PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|ADDR|PORT)(_START|_END)?": r".+",
+    r"ANALYSIS(_.+)?_NAME": r"/[^/]+/[^/]+",
+}
+"""What Kubernetes tells each process of a Service named `analysis` or `analysis-…`, and Docker of a
+linked container: patterns of names, and of values, by which they differ from settings. Docker tells
+the container's own variables as `NAME_ENV_…` as well."""
 
 
 def _setting(default: Any, parse: Callable[[object], Any], unit: str, meaning: str) -> Any:
@@ -100,8 +113,15 @@ class Settings:
         values.number(0, 16),
         "proxies",
         "How many proxies stand before this server: the client's address is taken so far from the "
-        "end of `X-Forwarded-For`, and `X-Forwarded-Proto` tells of TLS. 0: the headers are not "
-        "looked at.",
+        "end of `X-Forwarded-For`, and `X-Forwarded-Proto`, `X-Forwarded-Host` and "
+        "`X-Forwarded-Prefix` tell what it asked for. 0: the headers are not looked at.",
+    )
+    prefix: str | None = _setting(
+        None,
+        values.prefix,
+        "path",
+        "The path, such as `/analytics`, under which a proxy serves this server; the proxy may "
+        "pass it on or take it away. `X-Forwarded-Prefix` is not looked at then.",
     )
     cors_origins: tuple[str, ...] | None = _setting(
         None,
@@ -283,10 +303,13 @@ def variable(name: str) -> str:
 def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
     """Return the settings from keywords and, for those not given, the environment.
 
-    Raises StartError, naming the setting, if one is unknown or its value is not usable.
+    Passes over `service_variables`. Raises StartError, naming the setting, if one is unknown or its
+    value is not usable.
     """
     known = {setting.name: setting for setting in fields(Settings)}
     variables = {variable(name): name for name in known}
+    passed_over = service_variables(environment)
+    environment = {name: value for name, value in environment.items() if name not in passed_over}
     for name in given:
         _refuse_unknown(name, known)
     for name in environment:
@@ -305,6 +328,20 @@ def load_settings(given: Mapping[str, object], environment: Mapping[str, str]) -
         except ValueError as error:
             raise StartError(f"{source}: {error}") from None
     return Settings(**read)  # type: ignore[arg-type]
+
+
+def service_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables that look like settings and were made by Kubernetes or Docker."""
+    ours = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    found = {
+        name
+        for name, value in ours.items()
+        for pattern, expected in SERVICE_VARIABLES.items()
+        if re.fullmatch(pattern, name) and re.fullmatch(expected, value)
+    }
+    links = [name.removesuffix("NAME") for name in found if name.endswith("_NAME")]
+    found |= {name for name in ours for link in links if name.startswith(f"{link}ENV_")}
+    return sorted(found)
 
 
 def _refuse_unknown(name: str, known: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Lock
 from typing import Self
 
@@ -28,7 +29,8 @@ logger = logging.getLogger("saasus_analysis.database")
 
 SWITCHED = {None: None, True: "on", False: "off"}
 
-# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours.
+# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours, or
+# the quoted name of a folder.
 SET_SYNCHRONOUS = {
     "full": "pragma synchronous = full",
     "normal": "pragma synchronous = normal",
@@ -104,13 +106,19 @@ class Database:
         )
 
     def _open(self) -> None:
+        self.is_new = not self.path.exists()
+        """Whether the file was made by this start, and with it what is fixed in it."""
         try:
             _make_private(self.path)
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
+                _make_room_to_sort(self._writer, self.path.absolute().parent)
                 fixed = prepare(self._writer, self.path, self._wanted)
-                self.calendar = Calendar(fixed["time_zone"])
+                try:
+                    self.calendar = Calendar(fixed["time_zone"])
+                except ValueError as error:
+                    raise StartError(f"the time zone of {self.path}: {error}") from None
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the database {self.path} cannot be used: {error}") from error
@@ -303,6 +311,18 @@ def current_database() -> Database:
     """Return the database of this request: that of its application, or of its namespace."""
     database: Database = g.get("database") or current_app.extensions["database"]
     return database
+
+
+def _make_room_to_sort(connection: sqlite3.Connection, folder: Path) -> None:
+    """Let SQLite sort in a folder what does not fit into memory, if there is no /tmp or the like.
+
+    This holds for all connections of the process.
+    """
+    try:
+        gettempdir()
+    except OSError:
+        quoted = str(folder).replace("'", "''")
+        connection.execute(f"pragma temp_store_directory = '{quoted}'")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -8,14 +8,19 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 MAX_TIMESTAMP = 253402300799
 """9999-12-31T23:59:59Z in UNIX seconds: the last timestamp of the contract (B.7)."""
 
 MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
+
+# Of the files of tz data, `localtime` and `posixrules` are what a machine is set to, `Factory` is
+# that nothing was set, and those under `posix/` and `right/` are copies, the second with leap
+# seconds. Where file names are found in any case, a name must still be that of every machine.
+ZONE_NAME = r"(?!Factory$)[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*"
 
 _EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY, LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
@@ -30,19 +35,34 @@ class Clock:
         return int(time.time())
 
 
+def find_zone(name: str) -> tzinfo:
+    """Return the time zone of an IANA name.
+
+    Raises ValueError if the name is not one, or the tz data of this machine do not know it.
+    """
+    if name == "UTC":
+        return UTC  # needs no tz data
+    if not re.fullmatch(ZONE_NAME, name):
+        raise ValueError(f"{name!r:.100} is not an IANA time zone such as Asia/Tokyo")
+    try:
+        return ZoneInfo(name)
+    except Exception as error:  # a missing, unreadable or damaged file raises almost anything
+        raise ValueError(
+            f"{name!r:.100} is not an IANA time zone such as Asia/Tokyo that the tz data of this "
+            "machine know; newer data come with the system's tzdata or `pip install -U tzdata`"
+        ) from error
+
+
 class Calendar:
     """The days of one time zone.
 
     A day begins at the first second whose local date is that day or a later one, and ends where
     the next begins, so that days follow each other without gap or overlap whatever the zone's
-    clocks do at midnight. Raises ValueError if `zone` is not an IANA time zone.
+    clocks do at midnight. Raises ValueError like `find_zone`.
     """
 
     def __init__(self, zone: str) -> None:
-        try:
-            self._zone = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{zone!r} is not an IANA time zone such as Asia/Tokyo") from error
+        self._zone = find_zone(zone)
         self.zone = zone
         self.day_start = lru_cache(maxsize=4096)(self._day_start)
         self._latest = (0, 0, 0)  # a day that was asked for, its start and end

@@ -1,11 +1,20 @@
 """The API description at `/openapi.json`, and Swagger UI for it at `/docs`."""
 
-from flask import Flask, Response
+import json
+
+from flask import Flask, Response, make_response, render_template, request, url_for
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from .api import Api, make_answer
 from .auth import public
 from .description import TITLE
+
+PAGE = {
+    "dom_id": "#swagger-ui",
+    "layout": "StandaloneLayout",
+    "deepLinking": True,
+    "validatorUrl": None,  # its badge would be fetched from another host
+}
 
 
 def init_app(app: Flask, api: Api) -> None:
@@ -16,9 +25,19 @@ def init_app(app: Flask, api: Api) -> None:
     def openapi() -> Response:
         return make_answer(api.describe())
 
-    # A validator badge would be fetched from another host.
-    page = {"app_name": TITLE, "validatorUrl": None}
-    blueprint = get_swaggerui_blueprint("/docs", "/openapi.json", config=page)
+    # The page itself is made here: the library's knows no prefix of paths.
+    @app.get("/docs/")
+    @public
+    def docs() -> Response:
+        page = render_template(
+            "index.template.html",
+            base_url=f"{request.script_root}/docs",
+            app_name=TITLE,
+            config_json=json.dumps(PAGE | {"url": url_for("openapi")}),
+        )
+        return _let_the_page_work(make_response(page))
+
+    blueprint = get_swaggerui_blueprint("/docs", "")
     blueprint.after_request(_let_the_page_work)
     app.register_blueprint(blueprint)
     public(app.view_functions["swagger_ui.show"])

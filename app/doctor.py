@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .auth import keys
-from .config import Settings
+from .config import Settings, service_variables
 from .database import Database
 from .errors import StartError
 
@@ -40,6 +40,10 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield what is found; stops where nothing more can be looked at."""
     yield Finding("sqlite", OK, f"SQLite {sqlite3.sqlite_version}")
+    if passed_over := service_variables(os.environ):
+        yield Finding(
+            "environment", OK, f"passed over, as made for a service: {', '.join(passed_over)}"
+        )
     yield from _exposure(settings)
     if not settings.database.exists():
         yield from _folder(settings.database.absolute().parent)

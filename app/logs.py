@@ -5,20 +5,28 @@ Others write into it as well, with paths as they were sent, so tokens of links a
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
 from flask import g, has_request_context
 
-from .config import Settings
+from .config import Settings, service_variables
 from .target import without_tokens
+
+logger = logging.getLogger("saasus_analysis.settings")
 
 
 def configure(settings: Settings, level: int = logging.INFO) -> None:
-    """Send the log of this process to standard error, in the form that is set."""
+    """Send the log of this process to standard error, in the form that is set.
+
+    Begins it with the variables of the environment that were passed over.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
+    if passed_over := service_variables(os.environ):
+        logger.warning("passed over, as made for a service: %s", ", ".join(passed_over))
 
 
 class TextFormatter(logging.Formatter):

@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from flask import Flask, request
 
 from .errors import InvalidRequest
+from .proxies import SENT_HOST, SENT_PREFIX
 
 SHARED_PATH = "/dashboard/shared"
 """The path of the dashboard for those who have a link; behind it stands the link's token."""
@@ -32,6 +33,23 @@ def request_target() -> str:
         if environ["QUERY_STRING"]:
             target += f"?{environ['QUERY_STRING']}"
     return target
+
+
+def signed_targets() -> list[str]:
+    """Return what a signature may cover: the target as it came, and with the prefix it had."""
+    target = request_target()
+    prefix = request.environ.get(SENT_PREFIX)
+    return [target, f"{prefix}{target}"] if prefix else [target]
+
+
+def signed_hosts() -> list[str]:
+    """Return the hosts that a signature may cover: as it came, and as the client sent it.
+
+    Either with or without its port (contract B.11), which some clients leave out.
+    """
+    environ = request.environ
+    sent = (environ[SENT_HOST], environ.get("HTTP_HOST", ""))
+    return list(dict.fromkeys(sent + tuple(re.sub(":[0-9]*$", "", host) for host in sent)))
 
 
 def told_target() -> str:

@@ -7,6 +7,12 @@ from pathlib import Path
 
 from .days import Calendar
 
+OUR_PATHS = (
+    *("__double", "dashboard", "docs", "healthz", "ingest", "metrics", "ns", "openapi.json"),
+    *("readyz", "robots.txt", "v1"),
+)
+"""What the paths of this server begin with: such a prefix could not be told from them."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -104,6 +110,24 @@ def origins(value: object) -> tuple[str, ...] | None:
     if not all(re.fullmatch(r"https?://[^/?#,;\s]+", part) for part in parts):
         raise ValueError("must be origins such as https://example.com, with commas between them")
     return parts
+
+
+def prefix(value: object) -> str | None:
+    """Return the path that all paths of this server begin with, without a slash at its end."""
+    if value is None:
+        return None
+    text = str(value).removesuffix("/")
+    if not text:
+        return None
+    first = text[1:].split("/")[0]
+    if len(text) > 256 or not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+", text):
+        raise ValueError(
+            "must be a path such as /analytics, of letters, digits and . _ ~ - between slashes"
+        )
+    # Behind `dashboard/shared`, what stands in a path is left out of the log.
+    if first in OUR_PATHS or "/dashboard/shared" in text:
+        raise ValueError(f"must not begin as paths of this server do: {', '.join(OUR_PATHS)}")
+    return text
 
 
 def rate(value: object) -> str | None:

@@ -592,8 +592,8 @@ class TestCheck:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
-            "blocks of histories, pages of referers, counts of active users, calls of users, "
-            "page summaries, period summaries\n"
+            "time zone, blocks of histories, pages of referers, counts of active users, "
+            "calls of users, page summaries, period summaries\n"
         )
 
     @pytest.mark.parametrize(
@@ -606,9 +606,9 @@ class TestCheck:
             ),
             ("settings", "delete from setting where name = 'keep_query'", "keep_query is not"),
             (
-                "settings",
+                "time zone",
                 "update setting set value = 'Mars' where name = 'time_zone'",
-                "time_zone: 'Mars' is not an IANA time zone",
+                "'Mars' is not an IANA time zone",
             ),
             (
                 "blocks of histories",

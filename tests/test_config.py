@@ -1,3 +1,5 @@
+import json
+import os
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -6,9 +8,12 @@ from typing import Any
 import pytest
 
 from app import create_app
-from app.config import Settings, load_settings, variable
+from app.config import Settings, load_settings, service_variables, variable
 from app.errors import StartError
 
+from .conftest import run, serving
+
+LOG = "ANALYSIS_LOG_FORMAT"
 SIGNATURE_KEY = {"saasus_saas_id": "saas", "saasus_api_key": "api", "saasus_secret_key": "hush"}
 RATE = "must be a rate such as 600/minute or 10/second;5000/hour, or off"
 GOOD: list[tuple[str, str, Any]] = [
@@ -25,6 +30,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("receive_seconds", "1", 1),
     ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     ("proxies", "1", 1),
+    ("prefix", "/analytics/", "/analytics"),
+    ("prefix", "/~a/b-c_d.e", "/~a/b-c_d.e"),
+    ("prefix", "/", None),
     ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
     ("dashboard", "off", False),
     ("session_hours", "1", 1),
@@ -81,6 +89,91 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
     assert load_settings({}, {"PORT": "x", "SAASUS_BASE_URL": "y"}) == Settings()
 
 
+KUBERNETES = {
+    "ANALYSIS_SERVICE_HOST": "10.0.0.1",
+    "ANALYSIS_SERVICE_PORT": "8000",
+    "ANALYSIS_SERVICE_PORT_HTTP": "8000",
+    "ANALYSIS_PORT": "tcp://10.0.0.1:8000",
+    "ANALYSIS_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+    "ANALYSIS_PORT_8000_TCP_PROTO": "tcp",
+    "ANALYSIS_PORT_8000_TCP_PORT": "8000",
+    "ANALYSIS_PORT_8000_TCP_ADDR": "10.0.0.1",
+    "ANALYSIS_PORT_53_UDP": "udp://[fd00::1]:53",
+    "ANALYSIS_PORT_53_UDP_PROTO": "udp",
+    "ANALYSIS_DB_SERVICE_HOST": "fd00::1",
+    "ANALYSIS_DB_SERVICE_PORT_POSTGRES": "5432",
+    "ANALYSIS_DB_PORT": "tcp://[fd00::1]:5432",
+    "ANALYSIS_DB_PORT_5432_TCP_ADDR": "fd00::1",
+    "ANALYSIS_2_EDGE_PORT": "sctp://10.0.0.1:9",
+    "ANALYSIS_2_EDGE_PORT_9_SCTP": "sctp://10.0.0.1:9",
+    # Services named like settings.
+    "ANALYSIS_HOST_SERVICE_HOST": "10.0.0.1",
+    "ANALYSIS_PORT_SERVICE_PORT": "8000",
+    "ANALYSIS_PORT_PORT": "tcp://10.0.0.1:8000",
+}
+DOCKER = {
+    "ANALYSIS_NAME": "/web/analysis",
+    "ANALYSIS_ENV_ANALYSIS_PORT": "8000",
+    "ANALYSIS_ENV_GPG_KEY": "x",
+    "ANALYSIS_PORT": "tcp://172.17.0.5:8000",
+    "ANALYSIS_PORT_8000_TCP_START": "tcp://172.17.0.5:8000",
+    "ANALYSIS_PORT_8000_TCP_PORT_END": "8001",
+    "ANALYSIS_DB_NAME": "/web/analysis-db",
+    "ANALYSIS_DB_ENV_POSTGRES_PASSWORD": "x",
+}
+
+
+@pytest.mark.parametrize("environment", [KUBERNETES, DOCKER])
+def test_what_a_cluster_tells_of_a_service_of_our_name_is_passed_over(
+    environment: dict[str, str],
+) -> None:
+    assert service_variables(environment) == sorted(environment)
+    assert load_settings({}, environment) == Settings()
+    assert load_settings({}, environment | {"ANALYSIS_HOST": "::1"}).host == "::1"
+    for name, value in environment.items():
+        if "_ENV_" not in name:
+            assert load_settings({}, {name: value}) == Settings(), "each alone, too"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANALYSIS_PORT", "tcp:8000"),
+        ("ANALYSIS_PORT", "http://10.0.0.1:8000"),
+        ("ANALYSIS_PORT", ""),
+        ("ANALYSIS_SERVICE_PORT", "http"),
+        ("ANALYSIS_SERVICE", "10.0.0.1"),
+        ("ANALYSIS_DB_PORT", "5432"),
+        ("ANALYSIS_PORTS", "tcp://10.0.0.1:8000"),
+        ("ANALYSIS_PORT_HTTP", "8000"),
+        ("ANALYSIS_PORT_8000", "tcp://10.0.0.1:8000"),
+        ("ANALYSIS_PORT_8000_TLS_ADDR", "10.0.0.1"),
+        ("ANALYSIS_NAME", "analysis"),
+        ("ANALYSIS_ENV_PORT", "8000"),
+        ("ANALYSIS_HOST_NAME", "x"),
+    ],
+)
+def test_what_only_looks_like_it_is_refused(name: str, value: str) -> None:
+    with pytest.raises(StartError, match=name):
+        load_settings({}, {name: value})
+    assert service_variables({name: value}) == []
+
+
+def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        serving("--database", tmp_path / "a.db", stderr=stderr, **KUBERNETES, **{LOG: "json"}),
+    ):
+        pass
+    first = json.loads(log.read_text().splitlines()[0])
+    assert (
+        first["message"] == f"passed over, as made for a service: {', '.join(sorted(KUBERNETES))}"
+    )
+    done = run("doctor", "--database", tmp_path / "a.db", env=os.environ | KUBERNETES)
+    assert "environment: passed over, as made for a service: ANALYSIS_2_EDGE_PORT," in done.stdout
+
+
 @pytest.mark.parametrize(
     ("given", "environment", "message"),
     [
@@ -94,6 +187,29 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
         ({"allow_from": "10.0.0.1/8"}, {}, "allow_from: must be networks such as"),
         ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
         ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
+        *(
+            ({}, {"ANALYSIS_PREFIX": prefix}, "ANALYSIS_PREFIX: must be a path such as /analytics")
+            for prefix in (
+                *("analytics", "//evil.example", "/a//b", "/../a", "/a/.", "https://a", "/a?b"),
+                *(
+                    "/a%2Fb",
+                    "/a b",
+                    "/a\r\nb",
+                    "/a\n",
+                    "/" + "a" * 300,
+                    "javascript:alert(1)",
+                    "/日",
+                ),
+            )
+        ),
+        *(
+            (
+                {},
+                {"ANALYSIS_PREFIX": prefix},
+                "ANALYSIS_PREFIX: must not begin as paths of this server",
+            )
+            for prefix in ("/dashboard", "/v1", "/v1/a", "/docs/", "/ns", "/a/dashboard/shared/b")
+        ),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
         ({"frame_origins": "'none'"}, {}, "frame_origins: must be origins such as"),
         ({"frame_origins": "https://a; x"}, {}, "frame_origins: must be origins such as"),

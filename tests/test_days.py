@@ -1,7 +1,8 @@
 """Days and months of time zones, and how they are written."""
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo, available_timezones
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones, reset_tzpath
 
 import pytest
 from hypothesis import example, given, settings
@@ -41,7 +42,8 @@ SETBACKS_ACROSS_MIDNIGHT = [
     ("America/Moncton", 1993, 2006),
 ]
 
-zones = st.sampled_from(sorted(available_timezones() - {"localtime"}))
+ZONES = sorted(available_timezones() - {"localtime", "Factory"})
+zones = st.sampled_from(ZONES)
 timestamps = st.integers(0, YEAR_2100) | st.integers(0, MAX_TIMESTAMP)
 past_days = st.integers(0, YEAR_2100 // DAY)
 
@@ -213,10 +215,53 @@ def test_the_first_and_last_timestamps_have_a_day(zone: str, timestamp: int, day
     assert day_start(zone, day) <= timestamp
 
 
-@pytest.mark.parametrize("zone", ["", "Mars/Olympus", "+09:00", "../UTC", "/etc/localtime", "Asia"])
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *(
+            "",
+            " ",
+            "Mars/Olympus",
+            "+09:00",
+            "Asia",
+            "Asia/",
+            "/Asia/Tokyo",
+            "Asia//Tokyo",
+            "tzdata",
+        ),
+        *("../UTC", "Asia/../UTC", "./UTC", "/etc/localtime", "UTC\0", "UTC\n", "\uff21sia/Tokyo"),
+        *("asia/tokyo", "Asia/tokyo", "utc", "ASIA/TOKYO", "\udcff", "A" * 5000, "A/" * 500 + "B"),
+        *(
+            "localtime",
+            "posixrules",
+            "Factory",
+            "posix/UTC",
+            "posix/Asia/Tokyo",
+            "right/Asia/Tokyo",
+        ),
+        *("zone.tab", "tzdata.zi", "leapseconds", "SECURITY", "iso3166.tab"),
+    ],
+)
 def test_what_is_no_time_zone_is_refused(zone: str) -> None:
     with pytest.raises(ValueError, match="is not an IANA time zone"):
         Calendar(zone)
+
+
+def test_every_time_zone_that_there_is_can_be_had() -> None:
+    assert [zone for zone in ZONES if Calendar(zone).zone != zone] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"TZif", b"TZif2" + bytes(15) + b"\xff" * 24, b"TZif2\0"])
+def test_a_damaged_file_of_tz_data_is_a_zone_that_is_not_known(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "Damaged").write_bytes(content)
+    try:
+        reset_tzpath([tmp_path])
+        with pytest.raises(ValueError, match="pip install -U tzdata"):
+            Calendar("Damaged")
+    finally:
+        reset_tzpath()
 
 
 @settings(derandomize=True, database=None)

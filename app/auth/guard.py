@@ -16,7 +16,7 @@ from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
 from ..security import client_address, client_network, is_loopback
-from ..target import request_target
+from ..target import signed_hosts, signed_targets
 from . import keys, signature
 from .guesses import Guesses, watch
 from .keys import Key
@@ -137,14 +137,18 @@ def _find_signer(database: Database, parameters: str) -> Key | None:
         # That the signature holds is seen when the body is there.
         g.is_unverified = True
         return key if is_well_formed(request.headers["Authorization"]) else None
-    signed = signature.SignedRequest(
-        method=request.method,
-        host=request.environ.get("HTTP_HOST", ""),
-        target=request_target().encode("latin-1"),
-        body=request.get_data(cache=True),
-    )
-    holds = signature.verify(signed, given, secret, database.clock.now())
-    return key if holds else None
+    body, now = request.get_data(cache=True), database.clock.now()
+    holds = [
+        signature.verify(
+            signature.SignedRequest(request.method, host, target.encode("latin-1"), body),
+            given,
+            secret,
+            now,
+        )
+        for host in signed_hosts()
+        for target in signed_targets()
+    ]
+    return key if any(holds) else None
 
 
 def _same(given: tuple[str, ...], expected: tuple[str | None, ...]) -> bool:

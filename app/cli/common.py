@@ -29,6 +29,8 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
     setting = SETTINGS[name]
 
     def check(_: click.Context, __: click.Parameter, value: object) -> Any:
+        if name == "time_zone":
+            return value  # what this machine does not know is no wrong call: `load` tells of it
         try:
             return None if value is None else setting.metadata["parse"](value)
         except ValueError as error:
@@ -42,6 +44,12 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
 database_option = setting_option("--database", "database", "The SQLite file.", type=PATH)
 host_option = setting_option("--host", "host", "The address to listen on.", metavar="ADDRESS")
 port_option = setting_option("--port", "port", "The port; 0 takes a free one.", metavar="NUMBER")
+time_zone_option = setting_option(
+    "--time-zone",
+    "time_zone",
+    "The zone of days and months, fixed for ever when the database is made.",
+    metavar="ZONE",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."
 )
@@ -57,6 +65,14 @@ def print_ready(url: str, **more: object) -> None:
     print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
 
 
+def made_now(database: Database) -> str:
+    """Return what there is to say of a database that was made just now."""
+    return (
+        f"Made {database.path}: its days and months are those of {database.calendar.zone}, for "
+        "ever. For others, delete it and begin anew with --time-zone."
+    )
+
+
 def given(**options: object) -> dict[str, object]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
@@ -68,9 +84,9 @@ def load(**options: object) -> Settings:
 
 
 @contextmanager
-def open_database(path: Path | None) -> Iterator[Database]:
+def open_database(path: Path | None, **options: object) -> Iterator[Database]:
     """Give the database of an option or the environment."""
-    settings = load(database=path)
+    settings = load(database=path, **options)
     with closing(Database.open(settings)) as database:
         yield database
 

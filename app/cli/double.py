@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import logs
+from ..config import variable
 from ..double import application
 from ..double.front import CONTROL
 from .command import Command
@@ -26,9 +27,7 @@ from .common import FILE, host_option, load, print_ready, setting_option
     "--port",
     type=click.IntRange(0, 65535),
     metavar="NUMBER",
-    default=0,
-    show_default=True,
-    help="The port; 0 takes a free one.",
+    help="The port; 0 takes a free one.  [env var: ANALYSIS_PORT; default: 0]",
 )
 @setting_option(
     "--auth",
@@ -57,7 +56,7 @@ from .common import FILE, host_option, load, print_ready, setting_option
 @click.option("--verbose", is_flag=True, help="Log each request to standard error.")
 def double(
     host: str | None,
-    port: int,
+    port: int | None,
     auth: str | None,
     seed: str | None,
     remote: bool,
@@ -70,6 +69,8 @@ def double(
     Prints one line of JSON when it answers: url, control, pid and version.
     """
     parent = os.getppid()
+    if port is None and variable("port") not in os.environ:
+        port = 0
     settings = load(
         host=host, port=port, double_auth=auth, double_seed=seed, double_remote=remote or None
     )

@@ -17,7 +17,14 @@ from ..ingest.events import Report
 from ..ingest.files import Format, UnreadableFile, import_stream
 from ..ingest.schemas import event_reader
 from .command import Command
-from .common import database_option, json_option, open_database, print_json
+from .common import (
+    database_option,
+    json_option,
+    made_now,
+    open_database,
+    print_json,
+    time_zone_option,
+)
 from .progress import progress_bar
 
 SHOWN_REFUSALS = 20
@@ -56,9 +63,16 @@ KINDS: dict[str, tuple[Import, str]] = {
 )
 @click.argument("kind", metavar="KIND", type=click.Choice(list(KINDS)))
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
+@time_zone_option
 @json_option
 @database_option
-def import_files(kind: str, files: tuple[Any, ...], as_json: bool, database: Path | None) -> None:
+def import_files(
+    kind: str,
+    files: tuple[Any, ...],
+    time_zone: str | None,
+    as_json: bool,
+    database: Path | None,
+) -> None:
     """Store the records of files.
 
     KIND is events, eventbridge, apilog or export; a FILE of - is standard input. Files are NDJSON
@@ -67,7 +81,9 @@ def import_files(kind: str, files: tuple[Any, ...], as_json: bool, database: Pat
     """
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
     refusals: list[dict[str, Any]] = []
-    with open_database(database) as opened:
+    with open_database(database, time_zone=time_zone) as opened:
+        if opened.is_new:
+            click.echo(made_now(opened), err=True)
         for stream in files:
             for refusal in _import(opened, kind, stream, totals):
                 if len(refusals) == SHOWN_REFUSALS:

@@ -8,7 +8,7 @@ import click
 from ..auth import keys, links
 from ..target import SHARED_PATH
 from .command import Group
-from .common import database_option, json_option, open_database, print_json
+from .common import database_option, json_option, load, open_database, print_json
 from .lasting import expires_option, known_name, last_use, new_name, show_once, state
 
 link_name = known_name(links.names)
@@ -32,7 +32,13 @@ def group() -> None:
 @new_name
 @click.option("--tenant", "tenant_id", metavar="ID", help="Show the data of this tenant alone.")
 @expires_option(default=str(links.DEFAULT_DAYS), show_default=True)
-@click.option("--url", "base", metavar="URL", default="", help="Where the server is, for browsers.")
+@click.option(
+    "--url",
+    "base",
+    metavar="URL",
+    default="",
+    help="Where the server is, for browsers; ANALYSIS_PREFIX is added if it is not in it.",
+)
 @json_option
 @database_option
 def create_link(
@@ -55,7 +61,11 @@ def create_link(
             raise click.ClickException(f"there is a link named {name}; revoke it first") from None
         except links.UnknownTenant:
             raise click.ClickException(f"nothing is stored of a tenant {tenant_id!r}") from None
-    url = f"{base.rstrip('/')}{SHARED_PATH}/{token}"
+    base = base.rstrip("/")
+    prefix = load().prefix or ""
+    if not base.endswith(prefix):
+        base += prefix
+    url = f"{base}{SHARED_PATH}/{token}"
     show_once(json.dumps({"url": url, "expires_at": expires_at}) if as_json else url)
 
 

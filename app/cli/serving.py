@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -24,6 +25,7 @@ from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server, listen
+from ..supervisor import Supervisor
 from .command import Command
 from .common import (
     FILE,
@@ -33,9 +35,11 @@ from .common import (
     host_option,
     json_option,
     load,
+    made_now,
     output,
     port_option,
     print_ready,
+    time_zone_option,
 )
 from .progress import progress_bar
 
@@ -47,12 +51,13 @@ SWITCH_SECONDS = 0.0002
     examples=[
         "saasus-analysis serve",
         "saasus-analysis serve --port 0 --database trial.db --json",
-        "ANALYSIS_TIME_ZONE=Asia/Tokyo saasus-analysis serve --database tokyo.db",
+        "saasus-analysis serve --database tokyo.db --time-zone Asia/Tokyo",
     ],
 )
 @host_option
 @port_option
 @database_option
+@time_zone_option
 @click.option(
     "--no-auth",
     is_flag=True,
@@ -60,7 +65,12 @@ SWITCH_SECONDS = 0.0002
 )
 @json_option
 def serve(
-    host: str | None, port: int | None, database: Path | None, no_auth: bool, as_json: bool
+    host: str | None,
+    port: int | None,
+    database: Path | None,
+    time_zone: str | None,
+    no_auth: bool,
+    as_json: bool,
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
@@ -68,18 +78,26 @@ def serve(
     """
     auth = False if no_auth else None
     token = None
-    with _server(host=host, port=port, database=database, auth=auth) as (server, settings, opened):
+    with _server(host=host, port=port, database=database, time_zone=time_zone, auth=auth) as (
+        server,
+        settings,
+        opened,
+    ):
+        if opened.is_new and not as_json:
+            click.echo(made_now(opened))
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             if not as_json:
                 click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
         with server.stopped_by_signals():
             if as_json:
-                print_ready(server.url, token=token)
+                print_ready(server.url, token=token, time_zone=opened.calendar.zone)
             else:
                 click.echo(_listening(server, settings))
+            supervisor = Supervisor(os.environ)
+            supervisor.tell("READY=1")
             with pruning_daily(opened, settings):
-                server.run()
+                server.run(supervisor.watch, partial(supervisor.tell, "STOPPING=1"))
 
 
 @click.command(
@@ -127,6 +145,7 @@ def serve(
 @host_option
 @port_option
 @click.option("--database", type=PATH, help="Keep the data in this file.")
+@time_zone_option
 @json_option
 def demo(
     events: int,
@@ -137,6 +156,7 @@ def demo(
     host: str | None,
     port: int | None,
     database: Path | None,
+    time_zone: str | None,
     as_json: bool,
 ) -> None:
     """Serve a made-up SaaS, or write its events out.
@@ -145,29 +165,43 @@ def demo(
     data is served as it is; without one, the data are gone at the end.
     """
     if write:
-        calendar = Calendar(load().time_zone or FIXED["time_zone"])
-        made = make_events(calendar, Clock().now(), events=events, days=days, seed=seed)
+        calendar = Calendar(load(time_zone=time_zone).time_zone or FIXED["time_zone"])
+        new = make_events(calendar, Clock().now(), events=events, days=days, seed=seed)
         with output(None if write == Path("-") else write) as stream:
-            for event in progress_bar(made, total=events, unit="event"):
+            for event in progress_bar(new, total=events, unit="event"):
                 stream.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         return
     with ExitStack() as stack:
+        is_kept = database is not None
         if database is None:
-            folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
+            try:
+                folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
+            except OSError as error:
+                message = f"{error.strerror}: name a file with --database, or set TMPDIR"
+                raise click.ClickException(message) from error
             database = Path(folder, "demo.db")
         server, settings, opened = stack.enter_context(
-            _server(host=host, port=port, database=database, auth=False, synchronous="off")
+            _server(
+                host=host,
+                port=port,
+                database=database,
+                time_zone=time_zone,
+                auth=False,
+                synchronous="off",
+            )
         )
+        if is_kept and opened.is_new:
+            click.echo(made_now(opened), err=True)
         now = opened.clock.now()
         if not has_events(opened):
-            made = make_events(opened.calendar, now, events=events, days=days, seed=seed)
-            bar = progress_bar(made, total=events, unit="event")
+            new = make_events(opened.calendar, now, events=events, days=days, seed=seed)
+            bar = progress_bar(new, total=events, unit="event")
             for _ in import_records(opened, iter(bar), event_reader(opened.clock.now)):
                 pass
         urls = _demo_urls(server.url + BASE_PATH, opened.calendar, now, days)
         with server.stopped_by_signals():
             if as_json:
-                print_ready(server.url, examples=urls)
+                print_ready(server.url, examples=urls, time_zone=opened.calendar.zone)
             else:
                 click.echo("\n".join([*urls, _listening(server, settings)]))
             if settings.dashboard and (_has_onlooker() if opens is None else opens):

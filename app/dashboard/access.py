@@ -96,7 +96,7 @@ def check() -> Response | str | None:
 def by_session() -> Access | None:
     """Return what somebody who is signed in may see, or None if nobody is."""
     database = current_database()
-    token = request.cookies.get(cookies.SESSION)
+    token = cookies.get_cookie(cookies.SESSION)
     key = sessions.find_key(database, token) if token else None
     if key is None:
         return None

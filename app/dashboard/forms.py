@@ -30,20 +30,41 @@ def keep_secret(response: Response) -> Response:
 
 def check_form() -> None:
     """Raise Refusal if a form was not sent by a page that was made for this browser."""
-    secret, given = _secret(), request.form.get(FIELD, "")
-    same = hmac.compare_digest(_token_of(secret).encode(), given.encode("utf-8", "replace"))
-    if not (secret and same and _is_from_here()):
-        from flask_babel import gettext
+    from flask_babel import gettext
 
+    secret, given = _secret(), request.form.get(FIELD, "")
+    if not secret:
+        raise Refusal(
+            403,
+            gettext("Your browser has not kept the cookie that came with this form."),
+            gettext(
+                "Allow cookies, load the page anew, and send the form again. Behind a proxy, "
+                "X-Forwarded-Proto must tell whether browsers come by https."
+            ),
+        )
+    if not hmac.compare_digest(_token_of(secret).encode(), given.encode("utf-8", "replace")):
         raise Refusal(
             403,
             gettext("This form was not sent from a page of this server, or the page is too old."),
             gettext("Go back, load the page anew, and send the form again."),
         )
+    if not _is_from_here():
+        raise Refusal(
+            403,
+            gettext("This form was not sent from a page of this server."),
+            gettext(
+                "Your browser says that its page is one of %(origin)s, and this server was asked "
+                "for as %(host)s. If both are this server, the proxy in between changes the Host "
+                "header: let it pass that on, or tell it in X-Forwarded-Host and set "
+                "ANALYSIS_PROXIES.",
+                origin=request.headers.get("Origin", "?"),
+                host=request.host,
+            ),
+        )
 
 
 def _secret() -> str:
-    secret: str = g.get("session_token") or request.cookies.get(cookies.FORM, "")
+    secret: str = g.get("session_token") or cookies.get_cookie(cookies.FORM)
     return secret or str(g.get("form_secret", ""))
 
 

@@ -7,7 +7,6 @@ from werkzeug import Response as AnyResponse
 from ..auth import keys, validity
 from ..auth import links as stored
 from ..database import current_database
-from ..security import is_tls
 from .access import for_managers
 
 
@@ -39,8 +38,7 @@ def create() -> Response:
                 "days or a date to come."
             )
         )
-    scheme = "https" if is_tls() else "http"
-    return _page(url=url_for("shared.overview", token=token, _external=True, _scheme=scheme))
+    return _page(url=url_for("shared.overview", token=token, _external=True))
 
 
 @for_managers

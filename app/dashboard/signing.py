@@ -53,7 +53,7 @@ def begin() -> AnyResponse:
     if sessions.SCOPE not in key.scopes:
         return _form(_("This key lacks the scope read, which the dashboard needs."), 403)
     seconds = current_app.extensions["settings"].session_hours * 3600
-    before = request.cookies.get(cookies.SESSION, "")
+    before = cookies.get_cookie(cookies.SESSION)
     session = sessions.begin_session(database, key, seconds, before=before)
     response = make_response(redirect(_wanted(request.form.get("next")), 303))
     cookies.set_cookie(response, cookies.SESSION, session, seconds)

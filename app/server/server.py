@@ -47,12 +47,17 @@ class Server:
         self._workers = Workers(self._loop, settings.threads, settings.queue, self._turn)
         self.waiting = self._workers.waiting
 
-    def run(self, is_over: Callable[[], bool] = lambda: False) -> None:
+    def run(
+        self,
+        is_over: Callable[[], bool] = lambda: False,
+        on_stop: Callable[[], object] = lambda: None,
+    ) -> None:
         """Answer requests until `stop` is called, then finish those that are under way.
 
-        The event loop asks `is_over` every now and then; where it says so, that is a stop, too.
+        The event loop asks `is_over` every now and then; where it says so, that is a stop, too. It
+        calls `on_stop` when it takes up no more connections.
         """
-        self._is_over = is_over
+        self._is_over, self._on_stop = is_over, on_stop
         self._workers.start()
         self._workers.wait()
         self._workers.wait_for_answers(POLL_SECONDS)
@@ -76,6 +81,7 @@ class Server:
             self._is_stopping |= self._is_over()
         if self._is_stopping and not self._loop.is_stopped:
             self._loop.stop()
+            self._on_stop()
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:

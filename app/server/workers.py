@@ -168,7 +168,7 @@ class Workers:
 
     def _may_answer(self, connection: Connection) -> bool:
         """Return whether another thread is left to lead while the leader answers."""
-        if connection.request and connection.request.path in OPEN:
+        if connection.request and connection.request.path.endswith(OPEN):
             return self._busy < self._limit + SPARE - 1
         return self._busy < self._limit and not self._waiting
 

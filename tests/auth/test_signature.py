@@ -55,6 +55,18 @@ def test_the_last_second_of_a_minute_and_the_first_of_the_next_are_different_min
     assert status(anonymous, header) == 401
 
 
+def test_a_signature_holds_over_the_host_without_its_port(
+    anonymous: FlaskClient, key: dict[str, str], clock: SetClock
+) -> None:
+    for host in ("analysis.example.com:8000", "[::1]:8000", "127.0.0.1:1"):
+        signed = {"method": "GET", "host": host.rpartition(":")[0], "target": TARGET}
+        header = authorization(key, at=clock.now(), **signed)  # type: ignore[arg-type]
+        told = {"Authorization": header, "Host": host}
+        assert anonymous.get(TARGET, headers=told).status_code == 200
+        told["Host"] = f"x{host}"
+        assert anonymous.get(TARGET, headers=told).status_code == 401
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from app.cli import main
 from app.ingest.files import BATCH
 from app.migrations import MIGRATIONS
 
@@ -117,6 +120,82 @@ def test_a_database_that_cannot_be_used_is_named(folder: Path, line: str, put: A
         assert "problem  database: " in ended.stdout
     else:
         in_a_line(ended, 1, "analysis.db")
+
+
+WITHOUT_DAYS = ("backup copy.db", "restore analysis-backup.db --force")
+"""The commands that work whatever the days of a database are."""
+
+
+def in_this_process(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """Run a command that starts no server here; return its exit code and all that it shows."""
+    monkeypatch.chdir(folder)
+    ended = CliRunner().invoke(main, line.split())
+    assert ended.exception is None or isinstance(ended.exception, SystemExit), line
+    return ended.exit_code, ended.output
+
+
+@pytest.mark.parametrize("line", ON_A_DATABASE)
+def test_a_time_zone_of_a_database_that_is_not_known_here_is_told_with_what_to_do(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(folder / "analysis.db")) as connection, connection:
+        connection.execute("update setting set value = 'Mars/Olympus' where name = 'time_zone'")
+    code, shown = in_this_process(line, folder, monkeypatch)
+    assert code == (0 if line in WITHOUT_DAYS else 1), shown
+    if line not in WITHOUT_DAYS:
+        assert "'Mars/Olympus' is not an IANA time zone" in shown
+        assert "pip install -U tzdata" in shown
+        assert len(shown.splitlines()) == 1 or line in ("check", "doctor")
+
+
+@pytest.mark.parametrize("line", [*ON_A_DATABASE, "double", "demo --write -"])
+def test_a_time_zone_that_is_set_and_not_known_here_is_told_by_every_command(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYSIS_TIME_ZONE", "Mars/Olympus")
+    code, shown = in_this_process(line, folder, monkeypatch)
+    assert code == 1
+    assert shown.startswith("Error: ANALYSIS_TIME_ZONE: 'Mars/Olympus' is not an IANA time zone")
+    assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["serve", "demo", "demo --write -", "import events u-1.json"])
+def test_an_option_that_is_no_time_zone_is_named(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"{line} --time-zone localtime"
+    message = "Error: time_zone: 'localtime' is not an IANA time zone such as Asia/Tokyo\n"
+    assert in_this_process(line, folder, monkeypatch) == (1, message)
+
+
+def test_without_tz_data_days_are_those_of_utc(folder: Path) -> None:
+    program = "import sys; sys.modules['tzdata'] = None; from app.__main__ import run; run()"
+    line = f'PYTHONTZPATH= PYTHONPATH={ROOT} {sys.executable} -c "{program}" keys list'
+    assert done(line, folder).returncode == 0
+    ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
+    in_a_line(ended, 1, "'Asia/Tokyo' is not an IANA time zone such as Asia/Tokyo that the tz data")
+
+
+@pytest.mark.parametrize("line", ["serve --port 0", "demo --port 0 --events 10"])
+def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
+    folder: Path, line: str
+) -> None:
+    line = f"saasus-analysis {line} --database new.db --time-zone Asia/Tokyo"
+    for expected in ("Made new.db: its days and months are those of Asia/Tokyo, for ever", None):
+        with running(line, folder) as process:
+            assert process.stdout is not None
+            until = iter(process.stdout.readline, "")
+            shown = "".join(takewhile(lambda text: not text.startswith("Listening"), until))
+            process.terminate()
+            shown += process.communicate(timeout=30)[1]
+        assert (expected in shown) if expected else ("Made" not in shown)
+
+
+def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder: Path) -> None:
+    line = "saasus-analysis import events january.ndjson --json --database new.db"
+    ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
+    assert ended.stderr.startswith("Made new.db: its days and months are those of Asia/Tokyo")
+    assert "Made" not in done(line, folder).stderr
 
 
 @pytest.mark.parametrize("line", ON_A_DATABASE)

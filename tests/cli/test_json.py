@@ -12,7 +12,7 @@ from .tree import COMMANDS
 
 BEARER, SIGNATURE = {"token"}, {"SAASUS_SAAS_ID", "SAASUS_API_KEY", "SAASUS_SECRET_KEY"}
 COPY = {"bytes", "schema", "database"}
-READY = {"url", "pid", "version"}
+READY = {"url", "pid", "version", "time_zone"}
 KEY = {"name", "kind", "prefix", "scopes"}
 KEY |= {"created_at", "expires_at", "revoked_at", "last_used_at"}
 LINK = {"name", "tenant_id"} | KEY - {"name", "kind", "prefix", "scopes"}

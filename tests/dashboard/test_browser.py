@@ -77,6 +77,26 @@ def test_somebody_signs_in_looks_and_signs_out(browser: Browser, saas: RunningSe
         expect(page).to_have_url(re.compile("/dashboard/sign-in"))
 
 
+def test_two_servers_on_one_host_are_signed_in_to_and_out_of_apart(
+    browser: Browser, saas: RunningServer, blank: RunningServer
+) -> None:
+    context = browser.new_context(storage_state=state_of(browser, saas))
+    page = context.new_page()
+    page.goto(f"{blank.url}/dashboard")
+    page.get_by_label("Key of scope read").fill(blank.token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{blank.url}/dashboard")
+    page.goto(f"{saas.url}/dashboard")
+    expect(page).to_have_url(f"{saas.url}/dashboard")
+    page.goto(f"{blank.url}/dashboard")
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{blank.url}/dashboard")
+    expect(page).to_have_url(re.compile("/dashboard/sign-in"))
+    page.goto(f"{saas.url}/dashboard")
+    expect(page).to_have_url(f"{saas.url}/dashboard")
+    context.close()
+
+
 def test_the_overview_leads_to_a_tenant_its_pages_and_a_user(
     browser: Browser, saas: RunningServer
 ) -> None:
