@@ -37,7 +37,7 @@ class InMemoryRequest(Request):
 
 
 class Application(Flask):
-    """A Flask application that sees through proxies, asks for bodies once it needs them, and logs no tokens."""
+    """A Flask application: sees through proxies, asks for bodies when needed, logs no tokens."""
 
     request_class = InMemoryRequest
 
