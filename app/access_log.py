@@ -25,7 +25,7 @@ def _log(response: Response) -> Response:
     if not logger.isEnabledFor(logging.INFO):
         return response
     fields = {
-        "address": client_address(),
+        "address": str(client_address() or "-"),
         "method": request.method,
         "target": told_target(),
         "status": response.status_code,

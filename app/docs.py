@@ -4,7 +4,7 @@ from flask import Flask, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from .api import Api, make_answer
-from .auth import public
+from .auth import page, public
 from .description import TITLE
 
 
@@ -17,11 +17,11 @@ def init_app(app: Flask, api: Api) -> None:
         return make_answer(api.describe())
 
     # A validator badge would be fetched from another host.
-    page = {"app_name": TITLE, "validatorUrl": None}
-    blueprint = get_swaggerui_blueprint("/docs", "/openapi.json", config=page)
+    options = {"app_name": TITLE, "validatorUrl": None}
+    blueprint = get_swaggerui_blueprint("/docs", "/openapi.json", config=options)
     blueprint.after_request(_let_the_page_work)
     app.register_blueprint(blueprint)
-    public(app.view_functions["swagger_ui.show"])
+    page(public(app.view_functions["swagger_ui.show"]))
 
 
 def _let_the_page_work(response: Response) -> Response:

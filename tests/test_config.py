@@ -24,8 +24,10 @@ GOOD: list[tuple[str, str, Any]] = [
     ("queue", "0", 0),
     ("receive_seconds", "1", 1),
     ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    ("allow_from", "::ffff:192.0.2.0/120", (ip_network("192.0.2.0/24"),)),
     ("proxies", "1", 1),
-    ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
+    ("hosts", "Demo.test., [::1], 192.0.2.1, demo", ("demo.test", "::1", "192.0.2.1", "demo")),
+    ("cors_origins", "https://A.example, http://b:1", ("https://a.example", "http://b:1")),
     ("dashboard", "off", False),
     ("session_hours", "1", 1),
     ("frame_origins", "https://*.a.example", ("https://*.a.example",)),
@@ -94,6 +96,10 @@ def test_other_variables_of_the_environment_are_not_looked_at() -> None:
         ({}, {"ANALYSIS_ALLOW_FROM": ""}, "ANALYSIS_ALLOW_FROM: must be networks such as"),
         ({}, {"ANALYSIS_CORS_ORIGINS": "*"}, "ANALYSIS_CORS_ORIGINS: must be origins such as"),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
+        *(
+            ({}, {"ANALYSIS_HOSTS": name}, "ANALYSIS_HOSTS: must be names or addresses such as")
+            for name in ("", "*", "http://demo.test", "demo.test:8000", "a,,b", "a/b", ".test")
+        ),
         ({"frame_origins": "'none'"}, {}, "frame_origins: must be origins such as"),
         ({"frame_origins": "https://a; x"}, {}, "frame_origins: must be origins such as"),
         ({"session_hours": 0}, {}, "session_hours: must be a whole number from 1 to 8760"),

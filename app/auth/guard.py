@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
+from .. import security
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
-from ..security import client_address, client_network, is_loopback
 from ..target import request_target
 from . import keys, signature
 from .guesses import Guesses, watch
@@ -36,6 +36,12 @@ REFUSED = "a valid key is needed: Authorization: Bearer TOKEN, or a SAASUSSIGV1 
 def public(view: View) -> View:
     """Mark a view as one that needs no key."""
     view.scope = None  # type: ignore[attr-defined]
+    return view
+
+
+def page(view: View) -> View:
+    """Mark a view as a page for people, to which links of other sites may lead."""
+    view.is_page = True  # type: ignore[attr-defined]
     return view
 
 
@@ -77,10 +83,12 @@ def is_well_formed(authorization: str) -> bool:
 
 
 def require_loopback() -> None:
-    """Let a request through that comes from this machine, within the rate of its address."""
-    if not is_loopback(client_address()):
-        raise PermissionDenied("without keys, this server answers clients on its own machine only")
-    _count(client_network())
+    """Let a request through that comes from this machine, within the rate of its address.
+
+    One that a page of another site had a browser send does not count as coming from here.
+    """
+    security.require_loopback("without keys, this server answers clients on its own machine only")
+    _count(security.client_network())
 
 
 def _make_rate(notation: str) -> "Rate":
@@ -89,11 +97,11 @@ def _make_rate(notation: str) -> "Rate":
     return Rate(notation)
 
 
-def _count(name: str) -> None:
-    """Count a request to an operation, by key or address. Raises TooManyRequests."""
+def _count(name: str | None) -> None:
+    """Count a request to an operation, by key or address if known. Raises TooManyRequests."""
     rate: Rate | None = current_app.extensions["rate"]
     view = current_app.view_functions.get(request.endpoint or "")
-    if rate and hasattr(view, "operation_id"):
+    if rate and name and hasattr(view, "operation_id"):
         seconds = rate.take(name)
         if seconds:
             raise TooManyRequests("there are too many requests; ask again later", seconds)

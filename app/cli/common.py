@@ -30,7 +30,7 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
 
     def check(_: click.Context, __: click.Parameter, value: object) -> Any:
         try:
-            return None if value is None else setting.metadata["parse"](value)
+            return None if value in (None, ()) else setting.metadata["parse"](value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
@@ -41,6 +41,13 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
 
 database_option = setting_option("--database", "database", "The SQLite file.", type=PATH)
 host_option = setting_option("--host", "host", "The address to listen on.", metavar="ADDRESS")
+cors_option = setting_option(
+    "--cors-origin",
+    "cors_origins",
+    "An origin whose pages may call this server; may be given more than once.",
+    metavar="ORIGIN",
+    multiple=True,
+)
 port_option = setting_option("--port", "port", "The port; 0 takes a free one.", metavar="NUMBER")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."

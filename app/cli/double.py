@@ -10,7 +10,7 @@ from .. import logs
 from ..double import application
 from ..double.front import CONTROL
 from .command import Command
-from .common import FILE, host_option, load, print_ready, setting_option
+from .common import FILE, cors_option, host_option, load, print_ready, setting_option
 
 
 @click.command(
@@ -48,6 +48,7 @@ from .common import FILE, host_option, load, print_ready, setting_option
     help="Answer clients on other machines: they can read and change everything.  "
     "[env var: ANALYSIS_DOUBLE_REMOTE]",
 )
+@cors_option
 @click.option(
     "--port-file",
     type=FILE,
@@ -61,6 +62,7 @@ def double(
     auth: str | None,
     seed: str | None,
     remote: bool,
+    cors_origin: tuple[str, ...] | None,
     port_file: Path | None,
     exit_with_parent: bool,
     verbose: bool,
@@ -71,7 +73,12 @@ def double(
     """
     parent = os.getppid()
     settings = load(
-        host=host, port=port, double_auth=auth, double_seed=seed, double_remote=remote or None
+        host=host,
+        port=port,
+        double_auth=auth,
+        double_seed=seed,
+        double_remote=remote or None,
+        cors_origins=cors_origin,
     )
     logs.configure(settings, logging.INFO if verbose else logging.ERROR)
     app = application.make_double(settings)

@@ -28,6 +28,7 @@ from .command import Command
 from .common import (
     FILE,
     PATH,
+    cors_option,
     database_option,
     given,
     host_option,
@@ -58,9 +59,15 @@ SWITCH_SECONDS = 0.0002
     is_flag=True,
     help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
 )
+@cors_option
 @json_option
 def serve(
-    host: str | None, port: int | None, database: Path | None, no_auth: bool, as_json: bool
+    host: str | None,
+    port: int | None,
+    database: Path | None,
+    no_auth: bool,
+    cors_origin: tuple[str, ...] | None,
+    as_json: bool,
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
@@ -68,7 +75,8 @@ def serve(
     """
     auth = False if no_auth else None
     token = None
-    with _server(host=host, port=port, database=database, auth=auth) as (server, settings, opened):
+    options = {"host": host, "port": port, "database": database, "auth": auth}
+    with _server(**options, cors_origins=cors_origin) as (server, settings, opened):
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             if not as_json:
@@ -127,6 +135,7 @@ def serve(
 @host_option
 @port_option
 @click.option("--database", type=PATH, help="Keep the data in this file.")
+@cors_option
 @json_option
 def demo(
     events: int,
@@ -137,6 +146,7 @@ def demo(
     host: str | None,
     port: int | None,
     database: Path | None,
+    cors_origin: tuple[str, ...] | None,
     as_json: bool,
 ) -> None:
     """Serve a made-up SaaS, or write its events out.
@@ -156,7 +166,14 @@ def demo(
             folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
             database = Path(folder, "demo.db")
         server, settings, opened = stack.enter_context(
-            _server(host=host, port=port, database=database, auth=False, synchronous="off")
+            _server(
+                host=host,
+                port=port,
+                database=database,
+                auth=False,
+                synchronous="off",
+                cors_origins=cors_origin,
+            )
         )
         now = opened.clock.now()
         if not has_events(opened):

@@ -8,6 +8,7 @@ import hmac
 from flask import Response, g, request
 
 from ..auth.tokens import make_token
+from ..security import is_from_here
 from . import cookies
 from .errors import Refusal
 
@@ -32,7 +33,7 @@ def check_form() -> None:
     """Raise Refusal if a form was not sent by a page that was made for this browser."""
     secret, given = _secret(), request.form.get(FIELD, "")
     same = hmac.compare_digest(_token_of(secret).encode(), given.encode("utf-8", "replace"))
-    if not (secret and same and _is_from_here()):
+    if not (secret and same and is_from_here()):
         from flask_babel import gettext
 
         raise Refusal(
@@ -49,13 +50,3 @@ def _secret() -> str:
 
 def _token_of(secret: str) -> str:
     return hmac.new(secret.encode("utf-8", "replace"), b"form", "sha256").hexdigest()
-
-
-def _is_from_here() -> bool:
-    """Tell whether a browser says that one of our pages sent this; old ones may say nothing."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    # Not the scheme: whether a proxy speaks TLS may not be known here.
-    origin = request.headers.get("Origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("Host")
