@@ -1,5 +1,6 @@
 """The application, put together."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask, request
@@ -19,11 +20,18 @@ from . import (
 from .auth import Guard
 from .config import Settings
 from .database import Database
-from .target import told_target
+from .target import told_target, use_authority
 
 
 class Application(Flask):
-    """A Flask application that logs no token of a link."""
+    """A Flask application that logs no token of a link, and knows its host as HTTP has it."""
+
+    def wsgi_app(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer a request; see `Flask.wsgi_app`."""
+        use_authority(environ)
+        return super().wsgi_app(environ, start_response)
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception with the target as the access log has it."""

@@ -14,7 +14,7 @@ from .. import security
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
-from ..target import request_target
+from ..target import signed_targets
 from . import keys, signature
 from .guesses import Guesses, watch
 from .keys import Key
@@ -76,7 +76,7 @@ def require_key() -> None:
 def is_well_formed(authorization: str) -> bool:
     """Tell whether an Authorization header has one of the two forms, whatever key it names."""
     scheme, _, rest = authorization.strip().partition(" ")
-    if scheme == signature.SCHEME:
+    if scheme.upper() == signature.SCHEME:
         given = signature.Credentials.parse(rest)
         return given is not None and re.fullmatch("[0-9a-f]{64}", given.signature) is not None
     return scheme.lower() == "bearer" and bool(rest.strip())
@@ -112,7 +112,7 @@ def _find_key() -> Key | None:
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return keys.find_bearer_key(database, rest.strip())
-    if scheme == signature.SCHEME:
+    if scheme.upper() == signature.SCHEME:
         return _find_signer(database, rest)
     return None
 
@@ -127,14 +127,22 @@ def _find_signer(database: Database, parameters: str) -> Key | None:
         (given.saas_id, given.api_key), (settings.saasus_saas_id, settings.saasus_api_key)
     ):
         key, secret = ENVIRONMENT_KEY, settings.saasus_secret_key
-    signed = signature.SignedRequest(
-        method=request.method,
-        host=request.environ.get("HTTP_HOST", ""),
-        target=request_target().encode("latin-1"),
-        body=request.get_data(cache=True),
-    )
-    holds = signature.verify(signed, given, secret, database.clock.now())
-    return key if holds else None
+    body, now = request.get_data(cache=True), database.clock.now()
+    holds = [
+        signature.verify(
+            signature.SignedRequest(
+                method=request.method,
+                host=request.environ.get("HTTP_HOST", ""),
+                target=target.encode("latin-1"),
+                body=body,
+            ),
+            given,
+            secret,
+            now,
+        )
+        for target in signed_targets()
+    ]
+    return key if any(holds) else None
 
 
 def _same(given: tuple[str, ...], expected: tuple[str | None, ...]) -> bool:
