@@ -26,7 +26,7 @@ def _log(response: Response) -> Response:
     if not logger.isEnabledFor(logging.INFO) or response.status_code == HTTPStatus.CONTINUE:
         return response
     fields = {
-        "address": client_address(),
+        "address": str(client_address() or "-"),
         "method": request.method,
         "target": told_target(),
         "status": response.status_code,

@@ -1,10 +1,9 @@
 """The application, put together."""
 
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from typing import Any
 
-from flask import Flask, Request, request
+from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
 from . import (
@@ -26,25 +25,17 @@ from .body import is_pending
 from .config import Settings
 from .database import Database
 from .proxies import restore_request
-from .target import told_target
-
-
-class InMemoryRequest(Request):
-    """A request that keeps the files of a form in memory, as the rest of its body is."""
-
-    def _get_file_stream(self, *_: object, **__: object) -> BytesIO:
-        return BytesIO()
+from .target import told_target, use_authority
 
 
 class Application(Flask):
     """A Flask application: sees through proxies, asks for bodies when needed, logs no tokens."""
 
-    request_class = InMemoryRequest
-
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer a request as its client sent it; see `Flask.__call__`."""
+        use_authority(environ)
         restore_request(environ, self.extensions["settings"])
         return super().__call__(environ, start_response)
 

@@ -52,7 +52,10 @@ class Settings:
         "a start with another one is refused.",
     )
     auth: bool = _setting(
-        True, values.switch, "on, off", "Ask for a key. Off: only clients on loopback are answered."
+        True,
+        values.switch,
+        "on, off",
+        "Ask for a key. Off: only clients on loopback are answered, and no pages of other sites.",
     )
     host: str = _setting("127.0.0.1", str, "address", "Where `serve` listens.")
     port: int = _setting(
@@ -123,11 +126,19 @@ class Settings:
         "The path, such as `/analytics`, under which a proxy serves this server; the proxy may "
         "pass it on or take it away. `X-Forwarded-Prefix` is not looked at then.",
     )
+    hosts: tuple[str, ...] | None = _setting(
+        None,
+        values.hosts,
+        "names",
+        "Names and addresses of this server that a request may have in `Host` where no key is "
+        "asked for, beside localhost and loopback addresses; with commas between them.",
+    )
     cors_origins: tuple[str, ...] | None = _setting(
         None,
         values.origins,
         "origins",
-        "Origins whose pages may call the API from a browser, with commas between them.",
+        "Origins whose pages may call the API from a browser, with commas between them; of a "
+        "double, the control API as well.",
     )
     dashboard: bool = _setting(
         True, values.switch, "on, off", "Serve the pages under `/dashboard`."

@@ -6,7 +6,7 @@ from flask import Flask, Response, make_response, render_template, request, url_
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from .api import Api, make_answer
-from .auth import public
+from .auth import page, public
 from .description import TITLE
 
 PAGE = {
@@ -27,20 +27,21 @@ def init_app(app: Flask, api: Api) -> None:
 
     # The page itself is made here: the library's knows no prefix of paths.
     @app.get("/docs/")
+    @page
     @public
     def docs() -> Response:
-        page = render_template(
+        html = render_template(
             "index.template.html",
             base_url=f"{request.script_root}/docs",
             app_name=TITLE,
             config_json=json.dumps(PAGE | {"url": url_for("openapi")}),
         )
-        return _let_the_page_work(make_response(page))
+        return _let_the_page_work(make_response(html))
 
     blueprint = get_swaggerui_blueprint("/docs", "")
     blueprint.after_request(_let_the_page_work)
     app.register_blueprint(blueprint)
-    public(app.view_functions["swagger_ui.show"])
+    page(public(app.view_functions["swagger_ui.show"]))
 
 
 def _let_the_page_work(response: Response) -> Response:

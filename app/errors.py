@@ -70,7 +70,7 @@ class Unauthorized(ApiError):
 
 
 class PermissionDenied(ApiError):
-    """403: the key is valid, and lacks the scope."""
+    """403: the key lacks the scope; or without keys, another machine or site asks."""
 
     code = 403
 

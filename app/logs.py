@@ -1,6 +1,7 @@
 """The log: lines for people or JSON objects, each with the trace id of its request.
 
-Others write into it as well, with paths as they were sent, so tokens of links are taken out here.
+Others write into it as well, with paths as they were sent, so tokens of links are taken out here,
+of all texts of a line.
 """
 
 import json
@@ -56,7 +57,12 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return without_tokens(json.dumps(line, ensure_ascii=False))
+        # Before they are JSON: what is taken out may be longer than a text.
+        told = {
+            name: without_tokens(value) if isinstance(value, str) else value
+            for name, value in line.items()
+        }
+        return json.dumps(told, ensure_ascii=False)
 
 
 def _trace() -> str:

@@ -15,9 +15,8 @@ from .audit import SELECT_LATEST
 from .auth import public
 from .config import Settings
 from .database import Database
-from .errors import PermissionDenied
 from .histogram import BUCKETS, Histogram
-from .security import client_address, is_loopback
+from .security import require_loopback
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -103,8 +102,8 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        if settings.metrics == "loopback" and not is_loopback(client_address()):
-            raise PermissionDenied("/metrics is shown to clients on the server's own machine only")
+        if settings.metrics == "loopback":
+            require_loopback("/metrics is shown to clients on the server's own machine only")
         # Loaded when the first one asks: a start does not wait for it.
         from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest

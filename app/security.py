@@ -1,26 +1,43 @@
-"""What holds for every request and answer, whatever the operation: addresses, origins, headers."""
+"""What holds for every request and answer: addresses, hosts, origins, headers."""
 
 import ipaddress
+import re
+import socket
 from collections.abc import Mapping
 
 from flask import Flask, Response, current_app, request
 from werkzeug.datastructures import Headers
 
+from .addresses import Address, parse_address
 from .config import Settings
-from .errors import IpRestricted
+from .errors import IpRestricted, PermissionDenied
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
 }
-"""What browsers are told with every answer that does not say otherwise itself."""
+"""What browsers and search engines are told unless an answer says otherwise itself."""
 
 OPEN = ("/healthz", "/readyz")
-"""The paths that clients at any address may ask for."""
+"""The paths that clients at any address, and pages of any origin, may ask for."""
 
 PREFLIGHT_SECONDS = 600
+METHODS = "GET, POST, PUT, DELETE"
+REQUEST_HEADERS = (
+    "Authorization, Content-Encoding, Content-Type, X-Double-Namespace, X-Saasus-Trace-Id"
+)
+"""What pages of origins that are named may send; the test double's control API included."""
+
+IN_PROCESS = "saasus_analysis.in_process"
+"""Key of the WSGI environment: the request was made by a call in this process, by no browser."""
+
+OWN_SITES = (None, "same-origin", "none")
+"""What `Sec-Fetch-Site` is of requests that no page of another origin makes; not all tell it."""
+
+_host = re.compile(r"(\[[^][]*\]|[\w.-]+)(?::[0-9]*)?", re.ASCII)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -29,7 +46,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     def check() -> Response | None:
         if settings.allow_from and request.path not in OPEN:
             _check_address(settings)
-        if _is_preflight(settings):
+        if is_preflight():
             return _answer_preflight()
         return None
 
@@ -46,16 +63,22 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.after_request(add_headers)
 
 
-def client_address() -> str:
-    """Return the address of the client, which trusted proxies tell if there are some."""
+def client_address() -> Address | None:
+    """Return the address of the client, which trusted proxies tell if there are some.
+
+    None if what tells it is no IP address: `unknown`, or the path of a socket. The address of a
+    proxy does not take its place, since that could be one that more is allowed to.
+    """
     settings: Settings = current_app.extensions["settings"]
     address = request.remote_addr or ""
-    if settings.proxies:
-        told = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
-        addresses = [part.strip() for part in told if part.strip()]
+    told = ",".join(request.headers.getlist("X-Forwarded-For"))
+    if settings.proxies and told.strip():
+        # An empty one counts: a proxy that tells nothing must not make that count which a client
+        # has written before it.
+        addresses = told.split(",")
         if len(addresses) >= settings.proxies:
-            return addresses[-settings.proxies]
-    return address
+            address = addresses[-settings.proxies]
+    return parse_address(address)
 
 
 def is_tls() -> bool:
@@ -63,43 +86,124 @@ def is_tls() -> bool:
     return request.is_secure
 
 
-def client_network() -> str:
+def client_network() -> str | None:
     """Return what a client is counted by: its address, or of an IPv6 address the first 64 bits.
 
-    So much of it belongs to one client, which can take any address in it. What is no IP address
-    counts as one.
+    So much of it belongs to one client, which can take any address in it. None if the address is
+    not known: such a client is not counted, since it would be counted together with strangers.
     """
-    try:
-        address = ipaddress.ip_address(client_address())
-    except ValueError:
-        return ""
+    address = client_address()
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
-        address = address.ipv4_mapped
-    return str(address)
+        return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+    return str(address) if address else None
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address is this machine's own; what is no IP address is not."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
+    """Return whether an address is this machine's own; what is no IP address is not."""
+    parsed = parse_address(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def require_loopback(refusal: str) -> None:
+    """Refuse a request that does not come from this machine, or that another site had sent.
+
+    The address alone does not tell: the browser of somebody on this machine sends what pages of
+    other sites want. Raises PermissionDenied, with the message that is given for the address.
+    """
+    address = client_address()
+    if address is None or not address.is_loopback:
+        raise PermissionDenied(refusal)
+    refuse_other_sites()
+
+
+def refuse_other_sites() -> None:
+    """Refuse a request that a page of another site had a browser send, for a server without keys.
+
+    A page can reach this server by a name of its own that leads to this machine: so the name in
+    `Host` must be one that only this server has. Or it can use the right name: then the browser
+    tells the page's origin, or that it is another. Raises PermissionDenied.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    if request.path in OPEN or IN_PROCESS in request.environ:
+        return
+    if not _is_own_host(settings):
+        raise PermissionDenied(
+            "Host: must be localhost or a loopback address; other names of this server are those "
+            "in ANALYSIS_HOSTS"
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and origin in (settings.cors_origins or ()):
+        return
+    is_own = (origin is None or _is_own_origin(origin)) and is_from_here()
+    if not is_own and not _is_visit(settings):
+        raise PermissionDenied(
+            "pages of other origins are not answered, but for those that --cors-origin or "
+            "ANALYSIS_CORS_ORIGINS names"
+        )
+
+
+def is_from_here() -> bool:
+    """Return whether a browser says that a page of this server sent the request, or nothing."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in OWN_SITES
+    origin = request.headers.get("Origin")
+    return origin is None or _is_own_origin(origin)
+
+
+def _is_own_origin(origin: str) -> bool:
+    # Not the scheme: whether a proxy speaks TLS may not be known here.
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and host == request.environ.get("HTTP_HOST", "").lower()
+
+
+def _is_own_host(settings: Settings) -> bool:
+    """Return whether `Host` is a name of this machine alone, or one that is configured."""
+    found = _host.fullmatch(request.environ.get("HTTP_HOST", ""))
+    if not found:
         return False
+    name = found[1].lower().removesuffix(".")
+    hosts = (settings.host.lower(), *(settings.hosts or ()))
+    address = parse_address(name) or _parse_short(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost") or name in hosts
+    # No name server decides where an address leads, so a page of another site has another one.
+    return address.is_loopback or settings.double_remote or str(address) in hosts
+
+
+def _parse_short(name: str) -> Address | None:
+    """Return the address that a name such as `127.1` or `0x7f000001` stands for."""
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except OSError:
+        return None
+
+
+def _is_visit(settings: Settings) -> bool:
+    """Return whether a link leads somebody here who is to see a page, and not the page before it.
+
+    What is shown in a frame is seen only where that page may show it.
+    """
+    destinations = ["document"] + (["iframe", "frame"] if settings.frame_origins else [])
+    return (
+        request.method == "GET"
+        and "Origin" not in request.headers
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") in destinations
+        and hasattr(current_app.view_functions.get(request.endpoint or ""), "is_page")
+    )
 
 
 def _check_address(settings: Settings) -> None:
     address = client_address()
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        parsed = None
     networks = settings.allow_from or ()
-    if parsed is None or not any(parsed in network for network in networks):
+    if address is None or not any(address in network for network in networks):
         raise IpRestricted("clients at this address are not answered")
 
 
-def _is_preflight(settings: Settings) -> bool:
+def is_preflight() -> bool:
+    """Return whether a browser asks what a page of another origin may do, and some may."""
+    settings: Settings = current_app.extensions["settings"]
     return (
         settings.cors_origins is not None
         and request.method == "OPTIONS"
@@ -111,10 +215,8 @@ def _answer_preflight() -> Response:
     """Tell a browser what a page of another origin may do; whether it may is in the origin."""
     answer = Response(status=204)
     del answer.headers["Content-Type"]
-    answer.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT"
-    answer.headers["Access-Control-Allow-Headers"] = (
-        "Authorization, Content-Type, X-Saasus-Trace-Id"
-    )
+    answer.headers["Access-Control-Allow-Methods"] = METHODS
+    answer.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
     answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
     return answer
 

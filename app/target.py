@@ -1,6 +1,7 @@
 """The target of a request: its path and query as they were sent, and as they may be told."""
 
 import re
+from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from flask import Flask, request
@@ -11,8 +12,17 @@ from .proxies import SENT_HOST, SENT_PREFIX
 SHARED_PATH = "/dashboard/shared"
 """The path of the dashboard for those who have a link; behind it stands the link's token."""
 
-_token_in_path = re.compile("(/dashboard/+shared/+)[^/]+")
-_token_in_text = re.compile(r"""(/dashboard/+shared/+)[^/?#\s"'\\]+""")
+DECODINGS = 8
+"""How often a word is decoded to look for secrets; one that goes on decoding is left out whole."""
+
+_authority = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE | re.ASCII)
+
+_word = re.compile(r"""[^\s"']+""")
+_shared = r"(dashboard(?:\.{0,2}[/\\])+shared(?:\.{0,2}[/\\])+)"
+_token = re.compile(rf"""{_shared}[^/?#\s"'\\]+""", re.IGNORECASE)
+# Decoded, a token may have anything before or behind it, and what was left out is there already.
+_decoded_token = re.compile(rf"{_shared}(?!\*\*\*(?:[/?#&]|$))[^/\\]+", re.IGNORECASE)
+_secret = re.compile("[0-9a-f]{64,}", re.IGNORECASE)
 
 
 def init_app(app: Flask) -> None:
@@ -26,20 +36,23 @@ def request_target() -> str:
     Where the WSGI server tells the decoded path only, it is encoded as RFC 3986 has it.
     """
     environ = request.environ
-    target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    if target is None:
-        path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
-        target = _encode(path.encode("latin-1"))
-        if environ["QUERY_STRING"]:
-            target += f"?{environ['QUERY_STRING']}"
+    target = _sent_target(environ)
+    if target is not None:
+        # In absolute form, a scheme and a host stand before the path.
+        return (_authority.sub("", target, count=1) or "/") if target[:1] != "/" else target
+    path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
+    target = _encode(path.encode("latin-1"))
+    if environ["QUERY_STRING"]:
+        target += f"?{environ['QUERY_STRING']}"
     return target
 
 
 def signed_targets() -> list[str]:
-    """Return what a signature may cover: the target as it came, and with the prefix it had."""
+    """Return what a signature may cover: the target as it came, with its prefix, and as sent."""
     target = request_target()
-    prefix = request.environ.get(SENT_PREFIX)
-    return [target, f"{prefix}{target}"] if prefix else [target]
+    prefix = request.environ.get(SENT_PREFIX) or ""
+    sent = _sent_target(request.environ) or target
+    return list(dict.fromkeys((target, f"{prefix}{target}", sent)))
 
 
 def signed_hosts() -> list[str]:
@@ -52,24 +65,50 @@ def signed_hosts() -> list[str]:
     return list(dict.fromkeys(sent + tuple(re.sub(":[0-9]*$", "", host) for host in sent)))
 
 
+def use_authority(environ: dict[str, Any]) -> None:
+    """Put the host of a target in absolute form in the place of `Host` (RFC 9112, 3.2.2)."""
+    found = _authority.match(_sent_target(environ) or "")
+    if found:
+        environ["HTTP_HOST"] = found[1]
+
+
 def told_target() -> str:
-    """Return the request's path and query for a log: in ASCII, and without the token of a link."""
-    path, mark, query = request_target().partition("?")
-    # However a token was encoded, what it decodes to opens pages.
-    decoded, tokens = _token_in_path.subn(r"\1***", unquote(path))
-    if tokens:
-        path = _encode(decoded.encode())
+    """Return the request's path and query for a log: in ASCII, and without secrets."""
     # Raw targets hold no spaces, but some servers let other bytes through.
-    return ascii(f"{path}{mark}{query}")[1:-1]
+    return without_tokens(ascii(request_target())[1:-1])
 
 
 def without_tokens(text: str) -> str:
-    """Return a text with `***` for each token in the path of a link."""
-    return _token_in_text.sub(r"\1***", text)
+    """Return a text with `***` for each token of a link, however often it is percent-encoded."""
+    text = _token.sub(r"\1***", text)
+    if "%" in text or _secret.search(text):
+        text = _word.sub(_redact, text)
+    return text
 
 
-def _encode(path: bytes) -> str:
-    return quote(path, safe="/!$&'()*+,;=:@")
+def _redact(word: re.Match[str]) -> str:
+    """Return a word of a text without tokens; it is decoded only if it has one."""
+    decoded = word[0]
+    for _ in range(DECODINGS + 1):
+        before, decoded = decoded, unquote(decoded)
+        if decoded == before:
+            break
+    else:
+        return "***"
+    redacted = _decoded_token.sub(r"\1***", decoded)
+    if "shared" in redacted.lower():
+        # Where no path leads to it, a token is known by its form.
+        redacted = _secret.sub("***", redacted)
+    return word[0] if redacted == decoded else _encode(redacted.encode(), "?#")
+
+
+def _sent_target(environ: dict[str, Any]) -> str | None:
+    target: str | None = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    return target
+
+
+def _encode(path: bytes, more: str = "") -> str:
+    return quote(path, safe="/!$&'()*+,;=:@" + more)
 
 
 def _check() -> None:

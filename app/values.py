@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from .addresses import parse_address
 from .days import Calendar
 
 OUR_PATHS = (
@@ -97,16 +98,46 @@ def networks(value: object) -> tuple[Network, ...] | None:
     if value is None:
         return None
     try:
-        return tuple(ipaddress.ip_network(part) for part in _parts(value))
+        return tuple(_network(part) for part in _parts(value))
     except ValueError:
         raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
+
+
+def _network(text: str) -> Network:
+    """Return a network; one of IPv6 that stands for one of IPv4 as that, as addresses are."""
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def hosts(value: object) -> tuple[str, ...] | None:
+    """Return names and addresses of a server, given with commas between them or as a list.
+
+    They are returned as they are compared: in small letters, without brackets and last dot.
+    """
+    if value is None:
+        return None
+    found = []
+    for part in _parts(value):
+        name = part.lower().removesuffix(".")
+        address = parse_address(name)
+        if address is None and not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
+            raise ValueError(
+                "must be names or addresses such as demo.test, without a scheme or port, with "
+                "commas between them"
+            )
+        found.append(str(address or name))
+    return tuple(found)
 
 
 def origins(value: object) -> tuple[str, ...] | None:
     """Return origins of web pages that are given with commas between them, or as a list."""
     if value is None:
         return None
-    parts = _parts(value)
+    parts = tuple(part.lower() for part in _parts(value))
     if not all(re.fullmatch(r"https?://[^/?#,;\s]+", part) for part in parts):
         raise ValueError("must be origins such as https://example.com, with commas between them")
     return parts

@@ -28,12 +28,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("drain_seconds", "0", 0),
     ("queue", "0", 0),
     ("receive_seconds", "1", 1),
+    ("send_seconds", "1", 1),
+    ("max_buffered", "1048576", 1048576),
     ("allow_from", "10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+    ("allow_from", "::ffff:192.0.2.0/120", (ip_network("192.0.2.0/24"),)),
     ("proxies", "1", 1),
     ("prefix", "/analytics/", "/analytics"),
     ("prefix", "/~a/b-c_d.e", "/~a/b-c_d.e"),
     ("prefix", "/", None),
-    ("cors_origins", "https://a.example, http://b:1", ("https://a.example", "http://b:1")),
+    ("hosts", "Demo.test., [::1], 192.0.2.1, demo", ("demo.test", "::1", "192.0.2.1", "demo")),
+    ("cors_origins", "https://A.example, http://b:1", ("https://a.example", "http://b:1")),
     ("dashboard", "off", False),
     ("session_hours", "1", 1),
     ("frame_origins", "https://*.a.example", ("https://*.a.example",)),
@@ -211,6 +215,10 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
             for prefix in ("/dashboard", "/v1", "/v1/a", "/docs/", "/ns", "/a/dashboard/shared/b")
         ),
         ({"cors_origins": "https://a/b"}, {}, "cors_origins: must be origins such as"),
+        *(
+            ({}, {"ANALYSIS_HOSTS": name}, "ANALYSIS_HOSTS: must be names or addresses such as")
+            for name in ("", "*", "http://demo.test", "demo.test:8000", "a,,b", "a/b", ".test")
+        ),
         ({"frame_origins": "'none'"}, {}, "frame_origins: must be origins such as"),
         ({"frame_origins": "https://a; x"}, {}, "frame_origins: must be origins such as"),
         ({"session_hours": 0}, {}, "session_hours: must be a whole number from 1 to 8760"),

@@ -4,11 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.auth import keys
+from app.auth import keys, links
+from app.config import load_settings
+from app.database import Database
+from app.double.application import make_double
+from app.double.front import HEADER
 from app.security import SECURITY_HEADERS
+from app.trace import TRACE_HEADER
 
 from .refusals import READS, WRITES
 
@@ -49,6 +55,44 @@ def test_the_page_of_the_description_may_load_its_own_files_alone(client: FlaskC
         ({"allow_from": "192.0.2.7", "proxies": 2}, "10.0.0.1", "9.9.9.9, 192.0.2.7, 1.1.1.1", 200),
         ({"allow_from": "192.0.2.7", "proxies": 1}, "192.0.2.7", None, 200),
         ({"allow_from": "192.0.2.7", "proxies": 1}, "10.0.0.1", "junk", 403),
+        *(
+            ({"allow_from": "192.0.2.7,2001:db8::/32", "proxies": 1}, "10.0.0.1", told, 200)
+            for told in (
+                "192.0.2.7:5678",
+                '"192.0.2.7:5678"',
+                "192.0.2.7:_port",
+                "::ffff:192.0.2.7",
+                "[::ffff:192.0.2.7]:5678",
+                "2001:db8::1",
+                "[2001:db8::1]",
+                '"[2001:db8::1]:443"',
+                "2001:db8::1%eth0",
+                "[2001:db8::1%25eth0]:443",
+                "junk, 192.0.2.7:1",
+            )
+        ),
+        # What is not understood is not taken for a proxy, which may be allowed.
+        *(
+            ({"allow_from": "10.0.0.0/8", "proxies": 1}, "10.0.0.1", told, 403)
+            for told in (
+                "unknown",
+                "_hidden",
+                "10.0.0.1:x",
+                "[10.0.0.1",
+                "10.0.0.1]",
+                "010.0.0.1",
+                "10.0.1",
+                "10.0.0.1.",
+                "10.0.0.1;",
+                "[]:1",
+                "%eth0",
+                "10.0.0.1, ",
+                ", ,",
+            )
+        ),
+        ({"allow_from": "::ffff:192.0.2.0/120"}, "192.0.2.7", None, 200),
+        ({"allow_from": "192.0.2.0/24"}, "::ffff:192.0.2.7", None, 200),
+        ({"allow_from": "::/0"}, "::ffff:192.0.2.7", None, 403),
     ],
 )
 def test_clients_at_other_addresses_are_refused(
@@ -69,7 +113,8 @@ def test_clients_at_other_addresses_are_refused(
 def test_a_proxy_on_this_machine_makes_nobody_local(client: FlaskClient) -> None:
     path = f"{BASE}/users/ann/behavior-histories"
     assert client.get(path).status_code == 200
-    assert client.get(path, headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 403
+    for told in ("192.0.2.1", "192.0.2.1:80", "unknown", "127.0.0.1, unknown", "127.0.0.1,"):
+        assert client.get(path, headers={"X-Forwarded-For": told}).status_code == 403
 
 
 def preflight(client: FlaskClient, origin: str) -> Any:
@@ -104,6 +149,184 @@ def test_pages_of_named_origins_may_call(client: FlaskClient, origin: str, is_na
         assert allowed == (origin if is_named else None)
         assert "Origin" in answer.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("settings", [{"cors_origins": "https://a.example"}])
+def test_they_may_send_whatever_the_operations_take(app: Flask, client: FlaskClient) -> None:
+    control = make_double(load_settings({}, {}))
+    told = preflight(client, "https://a.example").headers
+    methods = {
+        method
+        for made in (app, control)
+        for rule in made.url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    assert set(told["Access-Control-Allow-Methods"].split(", ")) == methods - {"HEAD", "OPTIONS"}
+    headers = told["Access-Control-Allow-Headers"].split(", ")
+    assert {HEADER, TRACE_HEADER, "Authorization", "Content-Type"} < set(headers)
+
+
+KEYLESS = [{"auth": False, "hosts": "Demo.test,192.0.2.9,[2001:db8::9]"}]
+
+
+@pytest.mark.parametrize("settings", KEYLESS)
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        *(
+            (host, True)
+            for host in (
+                "localhost",
+                "LOCALHOST:8000",
+                "localhost.",
+                "localhost:",
+                "a.b.localhost:1",
+                "127.0.0.1",
+                "127.0.0.1:65535",
+                "127.9.8.7",
+                "127.1:80",
+                "0x7f000001",
+                "[::1]",
+                "[::1]:8000",
+                "[0:0:0:0:0:0:0:1]",
+                "[::ffff:127.0.0.1]:8000",
+                "demo.test",
+                "DEMO.test.:8000",
+                "192.0.2.9:1",
+                "[2001:db8:0::9]:1",
+            )
+        ),
+        *(
+            (host, False)
+            for host in (
+                "",
+                "evil.example",
+                "evil.example:8000",
+                "localhost.evil.example",
+                "evillocalhost",
+                "127.0.0.1.evil.example",
+                "demo.test.evil.example",
+                "not-demo.test",
+                "192.0.2.1",
+                "0.0.0.0",
+                "[::]",
+                "[2001:db8::1]",
+                "10.0.0.1:8000",
+                "localhost, evil.example",
+                "localhost:80:80",
+                "localhost@evil.example",
+                "evil.example@localhost",
+                "localhost/x",
+                " ",
+                "[::1",
+                "localhost:x",
+            )
+        ),
+    ],
+)
+def test_without_keys_a_request_must_name_this_machine(
+    client: FlaskClient, host: str, is_own: bool
+) -> None:
+    for path in (f"{BASE}/users/ann/behavior-histories", "/dashboard", "/metrics", "/nothing"):
+        answer = client.get(path, headers={"Host": host})
+        assert (answer.status_code == 403) != is_own
+        if not is_own:
+            assert "ANALYSIS_HOSTS" in answer.text
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path, headers={"Host": host}).status_code == 200
+
+
+def test_a_key_is_enough_under_any_name_but_metrics_for_this_machine_are_not(
+    client: FlaskClient,
+) -> None:
+    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+        answer = client.get(f"{BASE}/users/ann/behavior-histories", headers=headers)
+        assert answer.status_code == 200
+        assert client.get("/openapi.json", headers=headers).status_code == 200
+        assert client.get("/metrics", headers=headers).status_code == 403
+    assert client.get("/metrics").status_code == 200
+
+
+SITES = {"same-origin", "none"}
+VISIT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+FRAME = VISIT | {"Sec-Fetch-Dest": "iframe"}
+
+
+@pytest.mark.parametrize("settings", [{"auth": False, "cors_origins": "https://a.example"}])
+@pytest.mark.parametrize(
+    ("headers", "is_answered"),
+    [
+        ({}, True),
+        ({"Origin": "http://localhost"}, True),
+        ({"Origin": "https://a.example"}, True),
+        ({"Origin": "https://a.example", "Sec-Fetch-Site": "cross-site"}, True),
+        *(({"Sec-Fetch-Site": site}, True) for site in SITES),
+        *(({"Sec-Fetch-Site": site}, False) for site in ("same-site", "cross-site", "", "x")),
+        *(
+            ({"Origin": origin}, False)
+            for origin in (
+                "null",
+                "",
+                "localhost",
+                "http://localhost:81",
+                "http://localhost.evil.example",
+                "http://evil.example",
+                "https://a.example:444",
+                "http://a.example",
+                "file://localhost",
+            )
+        ),
+        *(({"Origin": "http://evil.example", "Sec-Fetch-Site": site}, False) for site in SITES),
+        ({"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"}, False),
+        (VISIT | {"Sec-Fetch-Mode": "no-cors"}, False),
+        (VISIT | {"Sec-Fetch-Dest": "image"}, False),
+        (VISIT | {"Origin": "null"}, False),
+        (FRAME, False),
+    ],
+)
+def test_without_keys_pages_of_other_origins_get_nothing(
+    client: FlaskClient, headers: dict[str, str], is_answered: bool
+) -> None:
+    method, path, body = WRITES["IngestEvents"]
+    answers = [client.open(BASE + path, method=method, json=body, headers=headers)]
+    for path in ("/metrics", "/openapi.json", "/dashboard", "/docs/", "/", "/nothing"):
+        answers.append(client.get(path, headers=headers))
+    assert {answer.status_code != 403 for answer in answers} == {is_answered}
+    if not is_answered:
+        assert all("--cors-origin" in answer.text for answer in answers)
+    for path in ("/healthz", "/readyz"):
+        assert client.get(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "is_let"),
+    [
+        ({"auth": False}, VISIT, True),
+        ({"auth": False}, VISIT | {"Sec-Fetch-Site": "same-site"}, True),
+        ({"auth": False}, FRAME, False),
+        ({"auth": False, "frame_origins": "https://a.example"}, FRAME, True),
+        ({"auth": False, "frame_origins": "https://a.example"}, VISIT, True),
+    ],
+)
+def test_without_keys_a_link_of_another_site_leads_to_pages_alone(
+    client: FlaskClient, headers: dict[str, str], is_let: bool
+) -> None:
+    for path in ("/", "/dashboard", "/dashboard/users?lang=ja", "/docs/"):
+        assert (client.get(path, headers=headers).status_code != 403) == is_let
+    for path in (f"{BASE}/users/ann/behavior-histories", "/metrics", "/openapi.json", "/nothing"):
+        assert client.get(path, headers=headers).status_code == 403
+    for path in ("/dashboard/links", "/dashboard/links/revoke", "/dashboard/sign-out"):
+        assert client.post(path, headers=headers).status_code == 403
+
+
+def test_search_engines_are_told_to_stay_away(client: FlaskClient, database: Database) -> None:
+    token = links.create_link(database, name="board", expires_at=2**40)
+    shared = f"/dashboard/shared/{token}"
+    for path in (shared, f"{shared}/pages", f"{shared}x", "/dashboard/sign-in", "/", "/nothing"):
+        assert "noindex" in client.get(path).headers["X-Robots-Tag"]
+    robots = client.get("/robots.txt", headers={"Authorization": ""})
+    assert (robots.status_code, robots.mimetype) == (200, "text/plain")
+    assert robots.text == "User-agent: *\nDisallow: /\n"
 
 
 def test_a_metrics_page_asks_for_what_is_set(tmp_path: Path) -> None:

@@ -1,5 +1,13 @@
 """Who may do what: keys with scopes, Bearer tokens and `SAASUSSIGV1` signatures."""
 
-from .guard import Guard, init_app, is_well_formed, public, require_key, require_loopback
+from .guard import Guard, init_app, is_well_formed, page, public, require_key, require_loopback
 
-__all__ = ["Guard", "init_app", "is_well_formed", "public", "require_key", "require_loopback"]
+__all__ = [
+    "Guard",
+    "init_app",
+    "is_well_formed",
+    "page",
+    "public",
+    "require_key",
+    "require_loopback",
+]

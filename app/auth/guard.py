@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
+from .. import security
 from ..body import is_pending
 from ..config import Settings
 from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
-from ..security import client_address, client_network, is_loopback
 from ..target import signed_hosts, signed_targets
 from . import keys, signature
 from .guesses import Guesses, watch
@@ -38,6 +38,12 @@ REFUSED = "a valid key is needed: Authorization: Bearer TOKEN, or a SAASUSSIGV1 
 def public(view: View) -> View:
     """Mark a view as one that needs no key."""
     view.scope = None  # type: ignore[attr-defined]
+    return view
+
+
+def page(view: View) -> View:
+    """Mark a view as a page for people, to which links of other sites may lead."""
+    view.is_page = True  # type: ignore[attr-defined]
     return view
 
 
@@ -74,17 +80,19 @@ def require_key() -> None:
 def is_well_formed(authorization: str) -> bool:
     """Tell whether an Authorization header has one of the two forms, whatever key it names."""
     scheme, _, rest = authorization.strip().partition(" ")
-    if scheme == signature.SCHEME:
+    if scheme.upper() == signature.SCHEME:
         given = signature.Credentials.parse(rest)
         return given is not None and re.fullmatch("[0-9a-f]{64}", given.signature) is not None
     return scheme.lower() == "bearer" and bool(rest.strip())
 
 
 def require_loopback() -> None:
-    """Let a request through that comes from this machine, within the rate of its address."""
-    if not is_loopback(client_address()):
-        raise PermissionDenied("without keys, this server answers clients on its own machine only")
-    _count(client_network())
+    """Let a request through that comes from this machine, within the rate of its address.
+
+    One that a page of another site had a browser send does not count as coming from here.
+    """
+    security.require_loopback("without keys, this server answers clients on its own machine only")
+    _count(security.client_network())
 
 
 def _make_rate(notation: str) -> "Rate":
@@ -93,11 +101,11 @@ def _make_rate(notation: str) -> "Rate":
     return Rate(notation)
 
 
-def _count(name: str) -> None:
-    """Count a request to an operation, by key or address. Raises TooManyRequests."""
+def _count(name: str | None) -> None:
+    """Count a request to an operation, by key or address if known. Raises TooManyRequests."""
     rate: Rate | None = current_app.extensions["rate"]
     view = current_app.view_functions.get(request.endpoint or "")
-    if rate and hasattr(view, "operation_id"):
+    if rate and name and hasattr(view, "operation_id"):
         seconds = rate.wait(name) if is_pending() else rate.take(name)
         if seconds:
             raise TooManyRequests("there are too many requests; ask again later", seconds)
@@ -118,7 +126,7 @@ def _find_key() -> Key | None:
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return keys.find_bearer_key(database, rest.strip())
-    if scheme == signature.SCHEME:
+    if scheme.upper() == signature.SCHEME:
         return _find_signer(database, rest)
     return None
 

@@ -24,7 +24,8 @@ class Guesses:
     """Counts the wrong keys of each address, and refuses more than a rate without a look at them.
 
     A key that was right from an address goes on there, neither refused nor counted: who tries keys
-    from the address of others, as behind a proxy, cannot keep out those that work.
+    from the address of others, as behind a proxy, cannot keep out those that work. Where the
+    address is not known, nothing is counted or refused.
     """
 
     def __init__(self, notation: str) -> None:
@@ -36,6 +37,8 @@ class Guesses:
     def watch(self, credential: str, find: Callable[[], Found | None]) -> Found | None:
         """Return what `find` makes of a credential. Raises TooManyRequests in its place."""
         network = client_network()
+        if network is None:
+            return find()
         mark = _mark(network, credential)
         was_right = mark in self._right
         if not was_right:

@@ -32,7 +32,7 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
         if name == "time_zone":
             return value  # what this machine does not know is no wrong call: `load` tells of it
         try:
-            return None if value is None else setting.metadata["parse"](value)
+            return None if value in (None, ()) else setting.metadata["parse"](value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
 
@@ -43,6 +43,13 @@ def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[
 
 database_option = setting_option("--database", "database", "The SQLite file.", type=PATH)
 host_option = setting_option("--host", "host", "The address to listen on.", metavar="ADDRESS")
+cors_option = setting_option(
+    "--cors-origin",
+    "cors_origins",
+    "An origin whose pages may call this server; may be given more than once.",
+    metavar="ORIGIN",
+    multiple=True,
+)
 port_option = setting_option("--port", "port", "The port; 0 takes a free one.", metavar="NUMBER")
 time_zone_option = setting_option(
     "--time-zone",

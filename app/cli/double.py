@@ -11,7 +11,7 @@ from ..config import variable
 from ..double import application
 from ..double.front import CONTROL
 from .command import Command
-from .common import FILE, host_option, load, print_ready, setting_option
+from .common import FILE, cors_option, host_option, load, print_ready, setting_option
 
 
 @click.command(
@@ -47,6 +47,7 @@ from .common import FILE, host_option, load, print_ready, setting_option
     help="Answer clients on other machines: they can read and change everything.  "
     "[env var: ANALYSIS_DOUBLE_REMOTE]",
 )
+@cors_option
 @click.option(
     "--port-file",
     type=FILE,
@@ -60,6 +61,7 @@ def double(
     auth: str | None,
     seed: str | None,
     remote: bool,
+    cors_origin: tuple[str, ...] | None,
     port_file: Path | None,
     exit_with_parent: bool,
     verbose: bool,
@@ -72,7 +74,12 @@ def double(
     if port is None and variable("port") not in os.environ:
         port = 0
     settings = load(
-        host=host, port=port, double_auth=auth, double_seed=seed, double_remote=remote or None
+        host=host,
+        port=port,
+        double_auth=auth,
+        double_seed=seed,
+        double_remote=remote or None,
+        cors_origins=cors_origin,
     )
     logs.configure(settings, logging.INFO if verbose else logging.ERROR)
     app = application.make_double(settings)

@@ -30,6 +30,7 @@ from .command import Command
 from .common import (
     FILE,
     PATH,
+    cors_option,
     database_option,
     given,
     host_option,
@@ -63,6 +64,7 @@ SWITCH_SECONDS = 0.0002
     is_flag=True,
     help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
 )
+@cors_option
 @json_option
 def serve(
     host: str | None,
@@ -70,6 +72,7 @@ def serve(
     database: Path | None,
     time_zone: str | None,
     no_auth: bool,
+    cors_origin: tuple[str, ...] | None,
     as_json: bool,
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
@@ -78,11 +81,8 @@ def serve(
     """
     auth = False if no_auth else None
     token = None
-    with _server(host=host, port=port, database=database, time_zone=time_zone, auth=auth) as (
-        server,
-        settings,
-        opened,
-    ):
+    options = {"host": host, "port": port, "database": database, "time_zone": time_zone}
+    with _server(**options, auth=auth, cors_origins=cors_origin) as (server, settings, opened):
         if opened.is_new and not as_json:
             click.echo(made_now(opened))
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
@@ -146,6 +146,7 @@ def serve(
 @port_option
 @click.option("--database", type=PATH, help="Keep the data in this file.")
 @time_zone_option
+@cors_option
 @json_option
 def demo(
     events: int,
@@ -157,6 +158,7 @@ def demo(
     port: int | None,
     database: Path | None,
     time_zone: str | None,
+    cors_origin: tuple[str, ...] | None,
     as_json: bool,
 ) -> None:
     """Serve a made-up SaaS, or write its events out.
@@ -188,6 +190,7 @@ def demo(
                 time_zone=time_zone,
                 auth=False,
                 synchronous="off",
+                cors_origins=cors_origin,
             )
         )
         if is_kept and opened.is_new:

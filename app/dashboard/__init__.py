@@ -4,7 +4,7 @@ from chartkick.flask import chartkick_blueprint
 from flask import Flask, redirect, url_for
 from werkzeug import Response
 
-from ..auth import public
+from ..auth import page, public
 from ..target import SHARED_PATH
 from . import files, forms
 from .routes import blueprint
@@ -22,9 +22,10 @@ def init_app(app: Flask) -> None:
     # Who may see a page is asked by the blueprint: people sign in, and send no key each time.
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("dashboard.", "shared.")):
-            public(view)
+            page(public(view))
 
     @app.get("/")
+    @page
     @public
     def home() -> Response:
         return redirect(url_for("dashboard.overview"))

@@ -14,6 +14,7 @@ from ..auth.guesses import watch
 from ..body import is_pending
 from ..config import Settings
 from ..database import current_database
+from ..target import without_tokens
 from . import cookies
 from .errors import Refusal
 from .forms import check_form
@@ -131,6 +132,8 @@ def _let_sign_in() -> Response | str:
         raise Refusal(
             401, gettext("You are not signed in any more."), gettext("Sign in, and try again.")
         )
+    if without_tokens(request.path) != request.path:
+        raise NotFound  # a link that is not written as it should be: no form shows its token
     page = this_page(request.args.items(multi=True))
     sign_in = url_for("dashboard.sign_in", next=page, lang=request.args.get("lang"))
     if request.headers.get("Sec-Fetch-Site") == "cross-site":

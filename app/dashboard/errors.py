@@ -6,7 +6,7 @@ from typing import NoReturn
 from flask import Response, current_app, g, make_response, render_template
 from werkzeug.exceptions import HTTPException, NotFound
 
-from ..errors import CHALLENGE, ApiError, InvalidRequest, known_status
+from ..errors import CHALLENGE, ApiError, InvalidRequest, PermissionDenied, known_status
 
 
 class Refusal(ApiError):
@@ -40,8 +40,8 @@ def show_error(error: HTTPException) -> Response:
         "error.html",
         happened=happened,
         advice=advice,
-        # It names what is wrong in the URL.
-        detail=error.description if isinstance(error, InvalidRequest) else None,
+        # It names what is wrong in the URL, or why who asks is not answered.
+        detail=error.description if isinstance(error, InvalidRequest | PermissionDenied) else None,
         status=status,
         trace_id=g.get("trace_id"),
     )

@@ -8,6 +8,7 @@ import hmac
 from flask import Response, g, request
 
 from ..auth.tokens import make_token
+from ..security import is_from_here
 from . import cookies
 from .errors import Refusal
 
@@ -48,7 +49,7 @@ def check_form() -> None:
             gettext("This form was not sent from a page of this server, or the page is too old."),
             gettext("Go back, load the page anew, and send the form again."),
         )
-    if not _is_from_here():
+    if not is_from_here():
         raise Refusal(
             403,
             gettext("This form was not sent from a page of this server."),
@@ -70,13 +71,3 @@ def _secret() -> str:
 
 def _token_of(secret: str) -> str:
     return hmac.new(secret.encode("utf-8", "replace"), b"form", "sha256").hexdigest()
-
-
-def _is_from_here() -> bool:
-    """Tell whether a browser says that one of our pages sent this; old ones may say nothing."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    # Not the scheme: whether a proxy speaks TLS may not be known here.
-    origin = request.headers.get("Origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("Host")

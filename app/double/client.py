@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ..description import BASE_PATH
+from ..security import IN_PROCESS
 from . import application
 from .front import CONTROL, NAMESPACE
 from .namespaces import DEFAULT
@@ -70,12 +71,13 @@ class Double:
     def wsgi(self) -> WSGIApplication:
         """The namespace as a WSGI application. Raises DoubleError if it runs elsewhere.
 
-        A caller that tells no address is taken for one on this machine.
+        A caller that tells no address is taken for one on this machine, and `Host` may be any.
         """
         app = self._process.app
 
         def in_namespace(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             environ = {"REMOTE_ADDR": "127.0.0.1", **environ, NAMESPACE: self.name}
+            environ[IN_PROCESS] = True
             return app(environ, start_response)
 
         return in_namespace

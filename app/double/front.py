@@ -14,6 +14,7 @@ from ..body import is_pending, read_body
 from ..config import Settings
 from ..early import await_body
 from ..errors import PermissionDenied, Unauthorized
+from ..security import is_preflight, refuse_other_sites
 from ..server import WAITING
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
@@ -86,9 +87,11 @@ def make_guard(settings: Settings) -> Guard:
     """Return the guard of a double: it enters the namespace, and asks for keys as it is set up."""
 
     def guard() -> Response | None:
-        if not settings.double_remote:
+        if settings.double_remote:
+            refuse_other_sites()
+        else:
             require_loopback()
-        if hasattr(_view(), "of_all"):
+        if not _is_of_a_namespace():
             return None
         if is_pending():
             # Faults and the journal see a request once, and whole.
@@ -174,8 +177,17 @@ def _view() -> object:
     return current_app.view_functions.get(request.endpoint or "")
 
 
+def _is_of_a_namespace() -> bool:
+    """Return whether the request is about a namespace, and not about the process."""
+    if hasattr(_view(), "of_all"):
+        return False
+    return _is_noted() or request.path.startswith(f"{CONTROL}/")
+
+
 def _is_noted() -> bool:
     """Tell whether the journal has the request: to an operation, or to nothing that is there."""
+    if is_preflight():
+        return False
     view = _view()
     if view is None:
         is_redirected = isinstance(request.routing_exception, RequestRedirect)

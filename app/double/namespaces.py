@@ -124,7 +124,7 @@ class Namespaces:
 def name_in(authorization: str) -> str | None:
     """Return the name in a token or API key `ns-NAME`, or None if it is no such key."""
     scheme, _, rest = authorization.strip().partition(" ")
-    signed = Credentials.parse(rest) if scheme == SCHEME else None
+    signed = Credentials.parse(rest) if scheme.upper() == SCHEME else None
     key = signed.api_key if signed else rest.strip() if scheme.lower() == "bearer" else ""
     found = _KEY.fullmatch(key)
     return found[1] if found else None

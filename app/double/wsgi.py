@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from ..security import IN_PROCESS
 from .front import TIMEOUT
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -55,6 +56,7 @@ def call(
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "HTTP_HOST": parts.netloc.rpartition("@")[2] or "double",
+        IN_PROCESS: True,
     }
     if timeout is not None:
         environ[TIMEOUT] = timeout

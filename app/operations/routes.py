@@ -29,6 +29,13 @@ def healthz() -> Response:
     return make_answer({"status": "ok"})
 
 
+@health.get("/robots.txt")
+@public
+def robots() -> Response:
+    """Tell search engines that nothing here is for them."""
+    return Response("User-agent: *\nDisallow: /\n", mimetype="text/plain")
+
+
 @health.get("/readyz")
 @public
 def readyz() -> Response:

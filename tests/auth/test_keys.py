@@ -58,7 +58,7 @@ def test_every_route_is_public_on_purpose_or_listed_above(app: Flask) -> None:
     }
     listed |= {("POST", f"/ingest/{feed}") for feed in ("events", "eventbridge", "apilog")}
     public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/", "/docs/<path:path>"}
-    public.add("/")  # which leads to the dashboard
+    public |= {"/", "/robots.txt"}  # the first leads to the dashboard
     for rule in app.url_map.iter_rules():
         if rule.rule.partition("/")[2].split("/")[0] == "dashboard":
             continue  # whose pages ask themselves: tests/dashboard/test_access.py walks them

@@ -243,7 +243,6 @@ class TestWrongKeys:
         [
             ("2001:db8:0:1::1", "2001:db8:0:1:ffff::9", "2001:db8:0:2::1"),
             ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
-            ("junk", "unix:", "192.0.2.1"),
         ],
     )
     def test_addresses_count_as_those_who_have_them(
@@ -282,6 +281,33 @@ def test_behind_a_proxy_it_is_the_client_that_waits(anonymous: FlaskClient) -> N
 
     assert [status("198.51.100.1"), status("198.51.100.1")] == [401, 429]
     assert status("198.51.100.2") == 401
+
+
+@pytest.mark.parametrize("settings", [{"failed_keys": "2/day", "proxies": 1}])
+@pytest.mark.parametrize(
+    ("told", "same"),
+    [
+        ("198.51.100.1:5678", "198.51.100.1"),
+        ("[2001:db8::1]:443", "2001:db8::2"),
+        ("::ffff:198.51.100.1", "198.51.100.1:1"),
+        ("unknown", None),
+        ("_hidden", None),
+        ("", None),
+    ],
+)
+def test_strangers_whose_address_is_not_known_keep_nobody_out(
+    anonymous: FlaskClient, database: Database, told: str, same: str | None
+) -> None:
+    def status(headers: dict[str, str], client: str) -> int:
+        return ask(anonymous, headers | {"X-Forwarded-For": f"198.51.100.9, {client}"}).status_code
+
+    key = make_key(database, "new")
+    assert [status(bearer(f"wrong{n}"), told) for n in range(4)] == [401, 401] + (
+        [429, 429] if same else [401, 401]
+    )
+    assert status(key, same or told) == (429 if same else 200)
+    for other in ("198.51.100.2", "[2001:db8:1::1]:80", "junk"):
+        assert status(key, other) == 200
 
 
 @pytest.mark.parametrize(

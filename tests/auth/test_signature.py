@@ -234,3 +234,43 @@ def test_the_key_of_the_environment_may_do_all_but_admin(
         assert signed_request(server, wrong, "GET", TARGET)[0] == 401
     for file in tmp_path.iterdir():
         assert b"a secret of the environment" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["saasussigv1", "SaasusSigV1", "SAASUSSIGV1"])
+def test_the_name_of_the_scheme_counts_in_any_case(
+    anonymous: FlaskClient, key: dict[str, str], clock: SetClock, scheme: str
+) -> None:
+    header = authorization(key, at=clock.now(), method="GET", host=HOST, target=TARGET)
+    assert status(anonymous, header.replace("SAASUSSIGV1", scheme)) == 200
+    assert status(anonymous, header.replace("SAASUSSIGV1", f"{scheme}x")) == 401
+
+
+def test_a_target_in_absolute_form_is_checked_as_it_was_sent(
+    server: RunningServer, served_key: dict[str, str]
+) -> None:
+    """RFC 9112, 3.2.2: a proxy's form, and its host counts in the place of `Host`."""
+
+    def ask(target: str, signed: str, name: str, host: str = "localhost") -> int:
+        connection = http.client.HTTPConnection(netloc, timeout=60)
+        connection.putrequest("GET", target, skip_host=True)
+        connection.putheader("Host", host)
+        at = int(time.time())
+        header = authorization(served_key, at=at, method="GET", host=name, target=signed)
+        connection.putheader("Authorization", header)
+        connection.endheaders()
+        found = connection.getresponse().status
+        connection.close()
+        return found
+
+    netloc = urlsplit(server.url).netloc
+    path = f"{TARGET}&x=%2F%e3%81%82:/&tenant=http://a/"
+    absolute = f"http://{netloc}{path}"
+    assert ask(absolute, path, netloc) == 200
+    assert ask(absolute, absolute, netloc) == 200
+    assert ask(absolute.replace("http", "HTTPS", 1), path, netloc) == 200
+    assert ask(path, path, "localhost") == 200
+    assert ask(absolute, path, "localhost") == 401
+    assert ask(absolute, path, "evil.example", host="evil.example") == 401
+    assert ask(absolute, path.replace("%2F", "/"), netloc) == 401
+    assert ask(absolute, f"{path}x", netloc) == 401
+    assert ask(path, absolute, netloc, host=netloc) == 401

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from urllib.request import urlopen
 
 import pytest
@@ -496,6 +497,13 @@ def portal() -> Iterator[int]:
             thread.join()
 
 
+def encoded(text: str, times: int = 1) -> str:
+    """Return a text percent-encoded so many times."""
+    for _ in range(times):
+        text = quote(text, safe="")
+    return text
+
+
 class TestTheLog:
     """The token of a link is a key; it stands in no line."""
 
@@ -534,6 +542,24 @@ class TestTheLog:
             lambda url, token: url.replace(token, "".join(f"%{ord(one):02X}" for one in token)),
             lambda url, token: url.replace(token, f"{token[:1]}%20{token[1:]}"),
             lambda url, token: url.replace(token, f"{token[:1]}%0A{token[1:]}"),
+            lambda url, _: f"{url}//pages",
+            lambda url, _: f"{url};v=1",
+            lambda url, token: url.replace(token, f"%22{token}%22"),
+            lambda url, token: url.replace(token, f"%3F{token}"),
+            lambda url, token: url.replace(token, f"./{token}"),
+            lambda url, token: url.replace(token, f"?{token}"),
+            lambda url, _: url.replace("/shared/", "/./shared/"),
+            lambda url, _: url.replace("/shared/", "/x/../shared/"),
+            lambda url, _: url.replace("/shared/", "\\shared\\"),
+            lambda url, _: url.replace("/dashboard/shared/", "/Dashboard/Shared/"),
+            lambda url, _: f"/dashboard/sign-in?next={url}//pages&lang=ja",
+            *(
+                lambda url, _, times=times: f"/dashboard/sign-in?next={encoded(url, times)}"
+                for times in (1, 2, 3, 8, 9, 20)
+            ),
+            lambda url, _: f"/v1/analysis/users/{encoded(encoded(url))}/behavior-histories",
+            lambda url, _: encoded(url.replace("/", "\\")),
+            lambda url, _: "/healthz?%73=" + encoded("x://h" + url + "?a=b"),
         ],
     )
     def test_has_no_token_however_it_is_written(
@@ -548,7 +574,10 @@ class TestTheLog:
         assert len(caplog.records) == 2
         text = self.lines(caplog)
         assert "***" in text
-        assert token[2:] not in text
+        for _ in range(30):
+            assert token[2:] not in text
+            text = unquote(text)
+        text = self.lines(caplog)
         assert "".join(f"%{ord(one):02X}" for one in token[2:]) not in text
 
     def test_has_none_with_an_exception(
@@ -571,6 +600,52 @@ class TestTheLog:
         assert "KeyError: 'oops'" in text
         assert f"Exception on GET {SHARED_PATH}/***" in text
         assert url.rpartition("/")[2] not in text
+
+    def test_a_wrong_path_behind_a_token_shows_no_form(
+        self, person: FlaskClient, database: Database
+    ) -> None:
+        url = make(database)
+        for target in (f"{url}//pages", url.replace("/shared/", "/./shared/")):
+            answer = person.get(target)
+            assert (answer.status_code, answer.mimetype) == (404, "text/html")
+
+    def test_has_none_in_what_a_program_says(self, database: Database) -> None:
+        url = make(database)
+        try:
+            raise KeyError(encoded(url, 3), f'"{url}"', url.replace("/", "\\/"))
+        except KeyError:
+            failed = sys.exc_info()
+        record = logging.LogRecord(
+            "x", 40, "", 1, "Referer: %s", (f"http://a{url}//%41?x#y",), failed
+        )
+        record.request = {"target": encoded(url, 2), "status": 500}
+        for formatter in (TextFormatter(), JsonFormatter()):
+            text = formatter.format(record)
+            assert text.count("***") >= 4
+            for _ in range(5):
+                assert url.rpartition("/")[2] not in text
+                text = unquote(text)
+        assert json.loads(JsonFormatter().format(record))["status"] == 500
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "GET /v1/analysis/users/%E3%81%82%2520%252525/behavior-histories?a=%22",
+            f"/users/{'0' * 64}/shares",
+            "100% of /dashboard/pages?period=7d%26",
+        ],
+    )
+    def test_leaves_all_else_as_it_was_sent(self, text: str) -> None:
+        assert without_tokens(text) == text
+
+    def test_is_not_held_up_by_what_is_decoded_without_end(self) -> None:
+        for long in (
+            "%" + "25" * 100_000,
+            "%2" * 100_000,
+            "dashboard/" * 20_000 + "%41",
+            "/" * 200_000,
+        ):
+            assert len(without_tokens(long)) <= len(long)
 
     def test_has_none_where_others_write_a_path(self) -> None:
         path = f"{SHARED_PATH}/{'0' * 64}"
@@ -595,7 +670,7 @@ class TestTheLog:
             serving(*at, stderr=log, ANALYSIS_LOG_FORMAT=form) as server,
         ):
             encoded = f"{SHARED_PATH}/%{ord(token[0]):x}{token[1:]}"
-            for target in (path, f"{path}/users", encoded):
+            for target in (path, f"{path}/users", encoded, f"{path}//pages"):
                 with suppress(HTTPError), urlopen(server.url + target):
                     pass
             server.process.terminate()

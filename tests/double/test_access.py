@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import Client
+
+from app.double import Double
 
 from ..auth.signer import authorization
 from ..calls import BASE
@@ -12,7 +16,7 @@ from ..conftest import NOW
 PATH = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
 SIGNED = f"SAASUSSIGV1 Sig={'0' * 64}, SaaSID=any, APIKey=any"
 
-WELL_FORMED = ["Bearer x", "bearer  x ", SIGNED]
+WELL_FORMED = ["Bearer x", "bearer  x ", SIGNED, SIGNED.replace("SAASUSSIGV1", "SaasusSigv1")]
 MALFORMED = [
     "",
     "Bearer",
@@ -99,6 +103,15 @@ def test_a_strict_double_checks_signatures_with_the_prefix_that_was_signed(
     assert status(client, good, target) == 200
     no_raw_target = {"REQUEST_URI": None, "RAW_URI": None}
     assert status(client, good, target, environ_overrides=no_raw_target) == 200
+    assert status(client, good.replace("SAASUSSIGV1", "saasussigv1"), target) == 200
+    absolute = {"REQUEST_URI": f"http://other:1{target}"}
+    by_proxy = authorization(key, at=NOW, method="GET", host="other:1", target=target)
+    assert status(client, by_proxy, target, environ_overrides=absolute) == 403
+    absolute = {"REQUEST_URI": f"http://localhost:1{target}"}
+    by_proxy = authorization(key, at=NOW, method="GET", host="localhost:1", target=target)
+    assert status(client, by_proxy, target, environ_overrides=absolute) == 200
+    by_proxy = authorization(key, at=NOW, method="GET", host="localhost:2", target=target)
+    assert status(client, by_proxy, target, environ_overrides=absolute) == 401
     assert status(client, good, PATH) == 401
     assert status(client, authorization(key, at=NOW, method="GET", host="h", target=target)) == 401
 
@@ -110,3 +123,54 @@ def test_other_machines_are_answered_only_if_it_was_said(
 ) -> None:
     elsewhere = {"REMOTE_ADDR": "192.0.2.1"}
     assert status(client, None, path, environ_overrides=elsewhere) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, {"localhost:1", "127.0.0.2"}),
+        ({"hosts": "double"}, {"localhost:1", "127.0.0.2", "double:8000"}),
+        ({"double_remote": True}, {"localhost:1", "127.0.0.2", "192.0.2.1:8000", "[2001:db8::1]"}),
+        ({"double_remote": True, "host": "double"}, {"localhost:1", "double:8000", "192.0.2.1"}),
+    ],
+)
+def test_it_is_asked_by_a_name_that_is_its_own(client: FlaskClient, names: set[str]) -> None:
+    others = {"evil.example", "double:8000", "192.0.2.1"} - names
+    others -= {"192.0.2.1"} if "192.0.2.1:8000" in names else set()
+    for path in (PATH, "/__double/state", "/__double/namespaces", "/ns/a/nothing"):
+        for name in names | others:
+            answer = client.get(path, headers={"Host": name})
+            assert (answer.status_code != 403) == (name in names), name
+    for name in others:
+        assert client.get("/healthz", headers={"Host": name}).status_code == 200
+
+
+def test_a_call_in_this_process_may_have_any_host(d: Double) -> None:
+    with httpx.Client(transport=d.httpx_transport()) as client:
+        answer = client.get(f"https://api.saasus.io{PATH}", headers={"Origin": "https://a.example"})
+    assert answer.status_code == 200
+    environ = {"HTTP_HOST": "api.saasus.io"}
+    assert Client(d.wsgi).get(PATH, environ_overrides=environ).status_code == 200
+
+
+def test_pages_of_other_sites_make_no_namespaces(client: FlaskClient) -> None:
+    visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    visit["Sec-Fetch-Dest"] = "document"
+    image = visit | {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    paths = ["/healthz", "/readyz", "/docs/", "/docs", "/openapi.json", "/robots.txt", "/nothing"]
+    paths += [PATH, "/__double/state", "/__double/openapi.json", "/__double/nothing"]
+    for headers in (visit, image, {"Origin": "null"}, {"Host": "evil.example"}):
+        for path in paths:
+            client.get(f"/ns/evil{path}", headers=headers)
+            client.get(path, headers=headers | {"X-Double-Namespace": "evil"})
+    assert client.get("/__double/namespaces").get_json()["namespaces"] == []
+
+
+@pytest.mark.parametrize("settings", [{"cors_origins": "http://localhost:3000"}])
+def test_what_a_browser_asks_before_a_request_is_not_in_the_journal(client: FlaskClient) -> None:
+    headers = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "PUT"}
+    for path in (PATH, f"/ns/a{PATH}"):
+        assert client.options(path, headers=headers).status_code == 204
+    assert client.get("/__double/namespaces").get_json()["namespaces"] == []
+    assert client.options(PATH).status_code == 405
+    assert client.get("/__double/requests/count").get_json() == {"count": 1}

@@ -234,8 +234,8 @@ def test_a_fault_that_is_added_while_the_server_is_busy_holds_up_nobody(d: Doubl
     def begin(method: str, path: str, body: bytes = b"") -> socket.socket:
         connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
         connection.sendall(
-            f"{method} {parts.path}{path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            f"{method} {parts.path}{path} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
         return connection
@@ -285,7 +285,7 @@ def send(d: Double, method: str, path: str, body: bytes = b"") -> bytes:
     parts = urlsplit(d.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(
-            f"{method} {parts.path}{path} HTTP/1.1\r\nHost: double\r\n"
+            f"{method} {parts.path}{path} HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             "Connection: close\r\n\r\n".encode()
             + body

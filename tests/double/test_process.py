@@ -208,7 +208,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         connection.connect()
         paths = [f"{BASE}/users/ann/behavior-histories", "/healthz", f"{BASE}/nothing"]
         for path in paths:
-            connection.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+            connection.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         told = b""
         while told.count(b"HTTP/1.1 ") < 3 or not told.endswith(b"}"):
             told += connection.sock.recv(65536)
