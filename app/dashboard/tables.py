@@ -75,6 +75,8 @@ class Table:
     """The name of the column that it is sorted by, after a minus if the largest comes first."""
     start: int = 0
     """The row that a page shows first."""
+    total: int | None = None
+    """How many rows there are, where `rows` are only those that a page shows."""
     empty: str = ""
     """What is said where there are no rows."""
 
@@ -85,7 +87,15 @@ class Table:
 
     @property
     def shown(self) -> Sequence[Sequence[Any]]:
-        return self.rows if self.chart else self.rows[self.start : self.start + ROWS]
+        """The rows that a page shows."""
+        if self.chart or self.total is not None:
+            return self.rows
+        return self.rows[self.start : self.start + ROWS]
+
+    @property
+    def length(self) -> int:
+        """How many rows there are."""
+        return len(self.rows) if self.total is None else self.total
 
     @property
     def start_before(self) -> int:

@@ -1,5 +1,6 @@
 """Tenants: who uses the SaaS, who is fading, and the environments of one tenant."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, redirect
@@ -15,10 +16,16 @@ from .controls import Controls, read_controls
 from .rendering import arrange, render
 from .selection import Days, Scope
 from .series import Line, is_by_month, table_over_time, total
-from .tables import Column, Table, change_of
+from .tables import ROWS, Column, Table, change_of
+
+ALL = -1
+"""No limit."""
 
 INACTIVE_DAYS = 14
 """After how many days without anything a tenant counts as inactive."""
+
+MOST_LISTED = 1000
+"""The most tenants that the list orders; others are found by searching."""
 
 
 def tenants() -> BaseResponse:
@@ -26,8 +33,16 @@ def tenants() -> BaseResponse:
     controls = read_controls()
     if controls.bound:
         return redirect(controls.link(".tenant"))
-    table = arrange(controls, tenants_table(controls), default="-active_users")
-    return render("tenants.html", controls, table, inactive_days=INACTIVE_DAYS)
+    found = queries.tenants(
+        current_database(),
+        controls.days,
+        tenant_id=controls.scope.tenant_id,
+        contains=controls.get("q"),
+        limit=ALL if controls.get("csv") else MOST_LISTED,
+    )
+    table = arrange(controls, _tenants_table(controls, found), default="-active_users")
+    most = MOST_LISTED if len(found) == MOST_LISTED else None
+    return render("tenants.html", controls, table, most=most)
 
 
 def tenant() -> Response:
@@ -67,9 +82,8 @@ def tenant() -> Response:
     return render("tenant.html", controls, *tables, tenant_id=tenant_id, cards=cards)
 
 
-def tenants_table(controls: Controls) -> Table:
-    """Return all tenants, or that one that the page is about."""
-    days, compares = controls.days, controls.before is not None
+def _tenants_table(controls: Controls, found: Sequence[queries.Tenant]) -> Table:
+    compares = controls.before is not None
     columns = [
         Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
         Column("active_today", _("Active today"), "count"),
@@ -80,23 +94,21 @@ def tenants_table(controls: Controls) -> Table:
     ]
     if compares:
         columns.insert(4, Column("active_users_before", _("Change"), "change"))
-    wanted, only = (controls.get("q") or "").casefold(), controls.scope.tenant_id
     rows = []
-    for each in queries.tenants(current_database(), days):
+    for each in found:
         if each.tenant_id == NO_TENANT and each.last_day is None:
             continue  # there were creations without a tenant, and nothing else
-        if wanted in each.tenant_id.casefold() and only in (None, each.tenant_id):
-            row: list[Any] = [
-                each.tenant_id,
-                each.today,
-                each.this_month,
-                each.active,
-                each.calls,
-                each.last_day,
-            ]
-            if compares:
-                row.insert(4, change_of(each.active, each.active_before))
-            rows.append(row)
+        row: list[Any] = [
+            each.tenant_id,
+            each.today,
+            each.this_month,
+            each.active,
+            each.calls,
+            each.last_day,
+        ]
+        if compares:
+            row.insert(4, change_of(each.active, each.active_before))
+        rows.append(row)
     empty = _("No tenant is known.")
     return Table("tenants", _("Tenants"), columns, rows, empty=empty)
 
@@ -125,13 +137,30 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
     compares = controls.before is not None
     if compares:
         columns.append(Column("active_users_before", _("Change"), "change"))
+    start = controls.get("start") or 0
     rows = []
-    for each in queries.tenant_environments(current_database(), tenant_id, controls.days):
+    found, total = queries.tenant_environments(
+        current_database(),
+        tenant_id,
+        controls.days,
+        contains=controls.get("q"),
+        start=0 if controls.get("csv") else start,
+        limit=ALL if controls.get("csv") else ROWS,
+    )
+    for each in found:
         row: list[Any] = [each.env_id, each.today, each.this_month, each.active]
         if compares:
             row.append(change_of(each.active, each.active_before))
         rows.append(row)
-    return Table("environments", _("Environments"), columns, rows, empty=_("None is known."))
+    return Table(
+        "environments",
+        _("Environments"),
+        columns,
+        rows,
+        start=start,
+        total=total,
+        empty=_("None is known."),
+    )
 
 
 def _tenant_link(controls: Controls) -> Any:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from heapq import nlargest
 from itertools import groupby
 from operator import itemgetter
@@ -48,6 +49,7 @@ SELECT_CALLS_BY_TENANT = """
 select tenant_id, sum(count >> 32), sum(count & 0xffffffff)
 from call_count
 where type = 'userinfo' and day between :first and :last
+  and (:tenants is null or tenant_id in (select value from json_each(:tenants)))
 group by tenant_id
 order by tenant_id
 """
@@ -117,9 +119,16 @@ def count_calls(
     return counts
 
 
-def count_calls_by_tenant(connection: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
-    """Return how many calls of GetUserInfo there were by tenant, from one day to another."""
-    rows = connection.execute(SELECT_CALLS_BY_TENANT, {"first": first, "last": last})
+def count_calls_by_tenant(
+    connection: sqlite3.Connection, first: int, last: int, tenants: Iterable[int] | None = None
+) -> dict[int, int]:
+    """Return how many calls of GetUserInfo there were by tenant, from one day to another.
+
+    If tenants are given, of those alone.
+    """
+    wanted = None if tenants is None else json.dumps(list(tenants))
+    parameters = {"first": first, "last": last, "tenants": wanted}
+    rows = connection.execute(SELECT_CALLS_BY_TENANT, parameters)
     return {tenant: (high << 32) + low for tenant, high, low in rows}
 
 

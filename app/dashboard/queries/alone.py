@@ -16,7 +16,7 @@ from pyroaring import BitMap, BitMap64
 
 from ...database import Database
 from ...days import month_of
-from ...dictionary import NO_TENANT, find_tenant
+from ...dictionary import NO_ONE, NO_TENANT, find_tenant
 from ...kept import read_kept
 from ...metrics.queries import most_viewed
 from ...summaries.periods import active_members, callers_without_environment
@@ -28,7 +28,7 @@ from ...user_analysis.queries import BLOCK
 from ..selection import Days
 from .totals import Page, PageTotals
 from .views import count_page_by_day
-from .who import NO_ONE, users_of
+from .who import users_of
 
 HOURS = BLOCK // HOUR
 """The hours of a block of histories."""
