@@ -10,6 +10,9 @@ from ..days import format_day, format_month
 ROWS = 50
 """The most rows that a page shows at once."""
 
+MOST_LISTED = 1000
+"""The most rows that are put in order, of which a page shows a part; CSV has all."""
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
 
@@ -79,6 +82,8 @@ class Table:
     """How many rows there are, where `rows` are only those that a page shows."""
     empty: str = ""
     """What is said where there are no rows."""
+    note: str = ""
+    """What is said below it, as of what it leaves out."""
 
     @property
     def is_flat(self) -> bool:

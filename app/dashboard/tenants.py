@@ -1,6 +1,8 @@
 """Tenants: who uses the SaaS, who is fading, and the environments of one tenant."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Response, redirect
@@ -13,19 +15,14 @@ from ..dictionary import NO_TENANT
 from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls
+from .languages import count
 from .rendering import arrange, render
 from .selection import Days, Scope
 from .series import Line, is_by_month, table_over_time, total
 from .tables import ROWS, Column, Table, change_of
 
-ALL = -1
-"""No limit."""
-
 INACTIVE_DAYS = 14
 """After how many days without anything a tenant counts as inactive."""
-
-MOST_LISTED = 1000
-"""The most tenants that the list orders; others are found by searching."""
 
 
 def tenants() -> BaseResponse:
@@ -38,11 +35,16 @@ def tenants() -> BaseResponse:
         controls.days,
         tenant_id=controls.scope.tenant_id,
         contains=controls.get("q"),
-        limit=ALL if controls.get("csv") else MOST_LISTED,
+        limit=controls.limit,
     )
-    table = arrange(controls, _tenants_table(controls, found), default="-active_users")
-    most = MOST_LISTED if len(found) == MOST_LISTED else None
-    return render("tenants.html", controls, table, most=most)
+    table = _tenants_table(controls, found)
+    if len(found) == controls.limit:
+        note = _(
+            "The %(number)s tenants with the most users in the last month of the period are "
+            "listed; search for others."
+        )
+        table = replace(table, note=note % {"number": count(controls.limit)})
+    return render("tenants.html", controls, arrange(controls, table, default="-active_users"))
 
 
 def tenant() -> Response:
@@ -137,16 +139,20 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
     compares = controls.before is not None
     if compares:
         columns.append(Column("active_users_before", _("Change"), "change"))
-    start = controls.get("start") or 0
-    rows = []
-    found, total = queries.tenant_environments(
+    start = 0 if controls.get("csv") else controls.get("start") or 0
+    find = partial(
+        queries.tenant_environments,
         current_database(),
         tenant_id,
         controls.days,
         contains=controls.get("q"),
-        start=0 if controls.get("csv") else start,
-        limit=ALL if controls.get("csv") else ROWS,
+        limit=None if controls.get("csv") else ROWS,
     )
+    found, total = find(start=start)
+    if not found and start:  # as where the URL is of another tenant
+        start = 0
+        found, total = find()
+    rows = []
     for each in found:
         row: list[Any] = [each.env_id, each.today, each.this_month, each.active]
         if compares:

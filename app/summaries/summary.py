@@ -35,9 +35,10 @@ class Summary:
     @classmethod
     def union(cls, summaries: Iterable[Self]) -> Self:
         """Return the summary of the time that summaries cover together."""
-        parts = list(summaries)
-        views: Counter[int] = Counter()
-        for part in parts:
+        # The smaller ones are added to a copy of the largest, which is made at once.
+        parts = sorted(summaries, key=lambda part: len(part.views), reverse=True)
+        views = Counter(parts[0].views) if parts else Counter()
+        for part in parts[1:]:
             for page, count in part.views.items():
                 views[page] += count
         return cls(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
@@ -77,8 +78,8 @@ class Alone:
         return BitMap64(self.users)
 
 
-def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
-    """Return what was viewed in some days."""
+def total_alone(database: Database, tenant_id: str, days: Days, **shown: Any) -> PageTotals:
+    """Return what was viewed in some days; `shown` as in `page_totals`."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         start, end = known.seconds(database.calendar)
         viewers = _viewers(connection, start, end)
@@ -91,7 +92,7 @@ def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
             views = whole.views - _count_views(connection, others, start, end)
         pages = [
             Page(url, count, whole.visitors.intersection_cardinality(alone.pairs_of(page)))
-            for page, url, count in most_viewed(connection, views)
+            for page, url, count in most_viewed(connection, views, **shown)
         ]
     users = whole.users.intersection_cardinality(alone.users)
     return PageTotals(views.total(), users, pages, alone.left_out)

@@ -96,7 +96,8 @@ where exists (
 SELECT_ENVIRONMENTS = """
 select env_id
 from (
-  select active_users.env_id, cast(coalesce(active_users.put, active_users.computed) as real) as users
+  select active_users.env_id,
+         cast(coalesce(active_users.put, active_users.computed) as real) as users
   from json_each(:days) as wanted
   cross join active_users
     on active_users.monthly = 0
@@ -152,6 +153,8 @@ order by sum(iif(not monthly and period between :first and :last, cast(users as 
 limit :limit offset :start
 """
 
+NO_LIMIT = -1
+
 CELLS = 10_000
 """The most days of a tenant and environment that are looked at for what is offered to choose."""
 
@@ -198,7 +201,7 @@ def tenants(
     *,
     tenant_id: str | None = None,
     contains: str | None = None,
-    limit: int = -1,
+    limit: int | None = None,
 ) -> list[Tenant]:
     """Return tenants, by their ids: all, one, or those with a text in their ids, in any case.
 
@@ -211,7 +214,7 @@ def tenants(
         "month": month_of(days.last),
         "tenant_id": tenant_id,
         "contains": contains and contains.casefold(),
-        "limit": limit,
+        "limit": NO_LIMIT if limit is None else limit,
     }
     with database.reading() as connection:
         connection.create_function("folded", 1, str.casefold, deterministic=True)
@@ -261,7 +264,7 @@ def fading(database: Database, days: Days, limit: int) -> list[Fading]:
 
 
 def _names(
-    connection: sqlite3.Connection, tenants: Collection[int], limit: int = -1
+    connection: sqlite3.Connection, tenants: Collection[int], limit: int = NO_LIMIT
 ) -> list[tuple[int, str]]:
     """Return tenants with their names; the first so many by name if there is a limit."""
     parameters = {"tenants": json.dumps(list(tenants)), "limit": limit}
@@ -289,7 +292,7 @@ def tenant_environments(
     *,
     contains: str | None = None,
     start: int = 0,
-    limit: int = -1,
+    limit: int | None = None,
 ) -> tuple[list[Environment], int]:
     """Return environments of a tenant, the most active first, and how many there are in all.
 
@@ -305,7 +308,7 @@ def tenant_environments(
         "today": today,
         "contains": contains,
         "start": start,
-        "limit": limit,
+        "limit": NO_LIMIT if limit is None else limit,
     }
     with database.reading() as connection:
         rows = connection.execute(SELECT_ENVIRONMENTS_OF_TENANT, parameters | days._asdict())
@@ -324,7 +327,7 @@ def tenant_environments(
 
 
 def environments(
-    database: Database, days: Days, tenant_id: str | None = None, limit: int = -1
+    database: Database, days: Days, tenant_id: str | None = None, limit: int = NO_LIMIT
 ) -> list[int]:
     """Return the environments in which users were active, of a tenant or of all, by their ids.
 
