@@ -193,6 +193,8 @@ create table session (
   expires_at integer not null
 ) strict, without rowid;
 
+create index session_expires_at on session (expires_at);
+
 -- URLs that show the dashboard to whoever has them.
 create table link (
   id         integer primary key,

@@ -9,9 +9,28 @@ from .database import Database
 
 INSERT_AUDIT = "insert into audit (at, action, details) values (?, ?, ?)"
 
-SELECT_AUDIT = "select at, action, details from audit order by id"
+SELECT_AUDIT = """
+select at, action, details
+from audit
+order by id desc
+limit :limit
+"""
 
-SELECT_LATEST = "select action, max(at) from audit group by action order by action"
+# A seek for each action, however often it was done.
+SELECT_LATEST = """
+with recursive done (action) as (
+  select min(action)
+  from audit
+  union all
+  select (select min(action) from audit where audit.action > done.action)
+  from done
+  where done.action is not null
+)
+select action, (select max(at) from audit where audit.action = done.action)
+from done
+where action is not null
+order by action
+"""
 
 
 def note(
@@ -24,10 +43,12 @@ def note(
     connection.execute(INSERT_AUDIT, (at, action, json.dumps(details)))
 
 
-def list_actions(database: Database) -> list[dict[str, Any]]:
-    """Return what was done, oldest first; `at` is in UNIX seconds."""
+def list_actions(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return what was done, oldest first; `at` is in UNIX seconds. With a limit, the latest."""
+    parameters = {"limit": -1 if limit is None else limit}
     with database.reading() as connection:
-        return [
-            {"at": at, "action": action, "details": json.loads(details)}
-            for at, action, details in connection.execute(SELECT_AUDIT)
-        ]
+        rows = connection.execute(SELECT_AUDIT, parameters).fetchall()
+    return [
+        {"at": at, "action": action, "details": json.loads(details)}
+        for at, action, details in reversed(rows)
+    ]

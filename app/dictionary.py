@@ -9,6 +9,9 @@ from dataclasses import dataclass
 NO_TENANT = "00000000-0000-0000-0000-000000000000"
 """The tenant that calls and creations without a tenant count under (contract B.5)."""
 
+NO_ONE = 0
+"""The integer of no name: theirs begin with 1."""
+
 FIND_USERS = "select name, id from user where name in (select value from json_each(?))"
 ADD_USER = "insert into user (name) values (?)"
 FIND_TENANTS = "select name, id from tenant where name in (select value from json_each(?))"

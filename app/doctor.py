@@ -16,6 +16,9 @@ DAY = 86400
 SPARE_BYTES = 100_000_000
 EXPIRES_SOON, UNUSED_LONG = 14 * DAY, 90 * DAY
 
+MOST_KEYS = 1000
+"""The most keys that are looked over: those that hold before others, the newest first."""
+
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 SELECT_NEWEST = """
@@ -131,7 +134,7 @@ def _keys(database: Database, settings: Settings) -> Iterator[Finding]:
     now = database.clock.now()
     valid = [
         key
-        for key in keys.list_keys(database)
+        for key in keys.list_keys(database, MOST_KEYS)
         if not key["revoked_at"] and (key["expires_at"] is None or key["expires_at"] > now)
     ]
     if settings.auth and not valid and not settings.saasus_secret_key:

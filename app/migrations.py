@@ -111,6 +111,9 @@ MIGRATIONS: tuple[str, ...] = (
     ) strict;
     create index active_users_put on active_users (monthly, period, put) where put is not null;
     """,
+    """
+    create index session_expires_at on session (expires_at);
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 

@@ -18,6 +18,7 @@ TABLES = (
     "load",
     "backup",
     "dashboard",
+    "million",
     "fuzz",
 )
 

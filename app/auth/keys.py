@@ -8,6 +8,7 @@ import hmac
 import secrets
 import sqlite3
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from ..database import Database
@@ -24,9 +25,10 @@ values (:name, :prefix, :token_hash, :saas_id, :secret, :scopes, :created_at, :e
 """
 
 LIST_KEYS = """
-select name, prefix, saas_id, scopes, created_at, expires_at, revoked_at, last_used_at
+select id, name, prefix, saas_id, scopes, created_at, expires_at, revoked_at, last_used_at
 from key
-order by id
+order by revoked_at is not null, coalesce(expires_at <= :now, 0), id desc
+limit :limit
 """
 
 SELECT_NAMES = """
@@ -65,7 +67,7 @@ where prefix = :prefix
   and (expires_at is null or expires_at > :now)
 """
 
-COUNT_KEYS = "select count(*) from key"
+HAS_KEYS = "select exists (select 1 from key)"
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,25 @@ def note_use(database: Database, key: Key) -> None:
         uses.note_use(database, NOTE_USE, key.last_used_at, prefix=key.prefix)
 
 
-def list_keys(database: Database) -> list[dict[str, Any]]:
-    """Return all keys, the revoked ones too, oldest first, without anything secret."""
+def list_keys(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return all keys, the revoked ones too, oldest first, without anything secret.
+
+    With a limit, there are so many at most: those that hold are preferred, then the newest.
+    """
+    return list_limited(database, LIST_KEYS, limit)
+
+
+def list_limited(database: Database, sql: str, limit: int | None) -> list[dict[str, Any]]:
+    """Return the rows of a list of keys or links, oldest first, by the names of their columns."""
+    parameters = {"now": database.clock.now(), "limit": -1 if limit is None else limit}
     with database.reading() as connection:
-        cursor = connection.execute(LIST_KEYS)
+        cursor = connection.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    rows.sort(key=itemgetter("id"))
+    for row in rows:
+        del row["id"]
+    return rows
 
 
 def names(connection: sqlite3.Connection) -> list[str]:
@@ -164,7 +179,7 @@ def revoke_key(database: Database, name: str) -> bool:
 def has_keys(database: Database) -> bool:
     """Tell whether a key was ever made."""
     with database.reading() as connection:
-        return bool(connection.execute(COUNT_KEYS).fetchone()[0])
+        return bool(connection.execute(HAS_KEYS).fetchone()[0])
 
 
 def find_bearer_key(database: Database, token: str) -> Key | None:

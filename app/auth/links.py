@@ -9,7 +9,7 @@ from typing import Any
 
 from ..database import Database
 from . import uses
-from .keys import NameTaken
+from .keys import NameTaken, list_limited
 from .tokens import hash_token, make_token
 
 DEFAULT_DAYS = 30
@@ -23,10 +23,12 @@ values (:name, :token_hash, :tenant, :now, :expires_at)
 """
 
 LIST_LINKS = """
-select link.name, tenant.name as tenant_id, created_at, expires_at, revoked_at, last_used_at
+select link.id, link.name, tenant.name as tenant_id,
+       created_at, expires_at, revoked_at, last_used_at
 from link
 left join tenant on tenant.id = link.tenant_id
-order by link.id
+order by revoked_at is not null, expires_at <= :now, link.id desc
+limit :limit
 """
 
 SELECT_NAMES = """
@@ -93,12 +95,12 @@ def create_link(
     return token
 
 
-def list_links(database: Database) -> list[dict[str, Any]]:
-    """Return all links, the revoked ones too, oldest first, without their tokens."""
-    with database.reading() as connection:
-        cursor = connection.execute(LIST_LINKS)
-        columns = [column[0] for column in cursor.description]
-        return [dict(zip(columns, row, strict=True)) for row in cursor]
+def list_links(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return all links, the revoked ones too, oldest first, without their tokens.
+
+    With a limit, there are so many at most: those that hold are preferred, then the newest.
+    """
+    return list_limited(database, LIST_LINKS, limit)
 
 
 def names(connection: sqlite3.Connection) -> list[str]:

@@ -4,6 +4,8 @@ The browser has the token, the server its hash. A session lasts as long as is se
 than its key holds and may read.
 """
 
+import sqlite3
+
 from ..database import Database
 from .keys import Key
 from .tokens import hash_token, make_token
@@ -28,9 +30,18 @@ where session.token_hash = :token_hash
   and (key.expires_at is null or key.expires_at > :now)
 """
 
-DELETE_ENDED = """
+DELETE_SESSION = "delete from session where token_hash = :token_hash"
+
+# A bounded number each time, however many there are: signing in waits for it.
+DELETE_EXPIRED = """
 delete from session
-where expires_at <= :now or token_hash = :token_hash
+where token_hash in (
+  select token_hash
+  from session
+  where expires_at <= :now
+  order by expires_at
+  limit 1000
+)
 """
 
 
@@ -42,7 +53,7 @@ def begin_session(database: Database, key: Key, seconds: int, *, before: str = "
     token = make_token()
     with database.writing() as connection:
         now = database.clock.now()
-        connection.execute(DELETE_ENDED, {"token_hash": hash_token(before), "now": now})
+        _delete(connection, before, now)
         row = {"token_hash": hash_token(token), "now": now, "expires_at": now + seconds}
         connection.execute(INSERT_SESSION, row | {"prefix": key.prefix})
     return token
@@ -63,5 +74,10 @@ def find_key(database: Database, token: str) -> Key | None:
 def end_session(database: Database, token: str) -> None:
     """Sign out the browser that has a token."""
     with database.writing() as connection:
-        now = database.clock.now()
-        connection.execute(DELETE_ENDED, {"token_hash": hash_token(token), "now": now})
+        _delete(connection, token, database.clock.now())
+
+
+def _delete(connection: sqlite3.Connection, token: str, now: int) -> None:
+    """Delete the session of a token, and some of those that have expired."""
+    connection.execute(DELETE_SESSION, {"token_hash": hash_token(token)})
+    connection.execute(DELETE_EXPIRED, {"now": now})

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -60,6 +60,25 @@ time_zone_option = setting_option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."
 )
+
+
+MOST_LISTED = 1000
+"""The most rows that a command lists unless it is told to list all."""
+
+all_option = click.option(
+    "--all", "list_all", is_flag=True, help=f"List all, and not at most {MOST_LISTED}."
+)
+
+
+def limit_of(list_all: bool) -> int | None:
+    """Return how many rows to list at most."""
+    return None if list_all else MOST_LISTED
+
+
+def say_if_limited(rows: Sized, list_all: bool) -> None:
+    """Say on standard error that rows may be missing, if as many are listed as there can be."""
+    if len(rows) == limit_of(list_all):
+        click.echo(f"at most {MOST_LISTED} are listed; --all lists all", err=True)
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,15 @@ import click
 
 from ..auth import keys
 from .command import Group
-from .common import database_option, json_option, open_database, print_json
+from .common import (
+    all_option,
+    database_option,
+    json_option,
+    limit_of,
+    open_database,
+    print_json,
+    say_if_limited,
+)
 from .lasting import expires_option, known_name, last_use, new_name, show_once, state
 
 DEFAULT_SCOPES = ("read", "write", "ingest")
@@ -99,13 +107,15 @@ def rotate_key(name: str, overlap: int, as_json: bool, database: Path | None) ->
 
 
 @group.command("list", examples=["saasus-analysis keys list", "saasus-analysis keys list --json"])
+@all_option
 @json_option
 @database_option
-def list_keys(as_json: bool, database: Path | None) -> None:
+def list_keys(list_all: bool, as_json: bool, database: Path | None) -> None:
     """List the keys, without what is secret."""
     with open_database(database) as opened:
         now = opened.clock.now()
-        listed = keys.list_keys(opened)
+        listed = keys.list_keys(opened, limit_of(list_all))
+    say_if_limited(listed, list_all)
     for key in listed:
         key["kind"] = "signature" if key.pop("saas_id") else "bearer"
     if as_json:

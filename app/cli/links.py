@@ -8,7 +8,16 @@ import click
 from ..auth import keys, links
 from ..target import SHARED_PATH
 from .command import Group
-from .common import database_option, json_option, load, open_database, print_json
+from .common import (
+    all_option,
+    database_option,
+    json_option,
+    limit_of,
+    load,
+    open_database,
+    print_json,
+    say_if_limited,
+)
 from .lasting import expires_option, known_name, last_use, new_name, show_once, state
 
 link_name = known_name(links.names)
@@ -70,13 +79,15 @@ def create_link(
 
 
 @group.command("list", examples=["saasus-analysis links list", "saasus-analysis links list --json"])
+@all_option
 @json_option
 @database_option
-def list_links(as_json: bool, database: Path | None) -> None:
+def list_links(list_all: bool, as_json: bool, database: Path | None) -> None:
     """List the links, without what is secret."""
     with open_database(database) as opened:
         now = opened.clock.now()
-        listed = links.list_links(opened)
+        listed = links.list_links(opened, limit_of(list_all))
+    say_if_limited(listed, list_all)
     if as_json:
         print_json(listed)
         return

@@ -15,11 +15,14 @@ from ..kept import limits
 from ..retention import erasing, pruning
 from .command import Command
 from .common import (
+    all_option,
     database_option,
     json_option,
+    limit_of,
     load,
     open_database,
     print_json,
+    say_if_limited,
     setting_option,
 )
 from .progress import progress_bar
@@ -162,12 +165,14 @@ def _erase(
 
 
 @click.command(cls=Command, examples=["saasus-analysis audit", "saasus-analysis audit --json"])
+@all_option
 @json_option
 @database_option
-def audit(as_json: bool, database: Path | None) -> None:
+def audit(list_all: bool, as_json: bool, database: Path | None) -> None:
     """List when the database was backed up, pruned and erased from."""
     with open_database(database) as opened:
-        listed = actions.list_actions(opened)
+        listed = actions.list_actions(opened, limit_of(list_all))
+    say_if_limited(listed, list_all)
     if as_json:
         print_json(listed)
         return

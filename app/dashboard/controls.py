@@ -14,6 +14,7 @@ from ..fields import Choice, Day, Id, Integer, Text, Uuid
 from ..parser import Parser
 from .queries import first_day
 from .selection import Days, Scope
+from .tables import MOST_LISTED
 
 LANGUAGES = ("en", "ja")
 
@@ -93,6 +94,11 @@ class Controls:
     def dates(self) -> tuple[str, str]:
         """The first and the last day as YYYY-MM-DD."""
         return format_day(self.days.first), format_day(self.days.last)
+
+    @property
+    def limit(self) -> int | None:
+        """The most rows that a list puts in order; CSV has all."""
+        return None if self.get("csv") else MOST_LISTED
 
     def get(self, name: str) -> Any:
         return self.values.get(name)

@@ -19,8 +19,8 @@ from .tables import Column
 from .tenants import INACTIVE_DAYS
 from .urls import this_page
 
-OFFERED = 100
-"""The most tenants that the filter offers to choose from."""
+OFFERED = 20
+"""The most environments, and the most tenants, that the filter offers to choose from."""
 
 
 def context() -> dict[str, Any]:
@@ -101,12 +101,9 @@ def environment(env_id: int) -> str:
 
 
 def offered_environments(controls: Controls) -> list[int]:
-    """Return the environments to choose from, with the one that is chosen."""
+    """Return some environments to choose from: those with the most users in the period."""
     tenant_id = controls.scope.tenant_id
-    found = set(queries.environments(current_database(), controls.days, tenant_id))
-    if controls.scope.env_id is not None:
-        found.add(controls.scope.env_id)
-    return sorted(found)
+    return queries.environments(current_database(), controls.days, tenant_id, OFFERED)
 
 
 def offered_tenants(controls: Controls) -> list[str]:

@@ -9,6 +9,9 @@ from ..auth import links as stored
 from ..database import current_database
 from .access import for_managers
 
+MOST_LISTED = 200
+"""The most links that the page lists: those that hold before others, the newest of each."""
+
 
 @for_managers
 def links() -> Response:
@@ -53,11 +56,12 @@ def _page(*, url: str | None = None, error: str | None = None) -> Response:
     now = database.clock.now()
     listed = [
         link | dict(zip(("state", "since"), validity.state_of(link, now), strict=True))
-        for link in stored.list_links(database)
+        for link in stored.list_links(database, MOST_LISTED)
     ]
     page = render_template(
         "links.html",
         links=listed,
+        most=MOST_LISTED if len(listed) == MOST_LISTED else None,
         url=url,
         error=error,
         form=request.form if error else {"expires": stored.DEFAULT_DAYS},

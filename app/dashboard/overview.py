@@ -60,8 +60,8 @@ def overview() -> Response:
         line = Line("views", _("Page views"), views)
         tables.append(table_over_time(controls, "views", _("Page views"), [line], "bar"))
     cards += [_card(line.title, controls, line.numbers) for line in created]
-    totals = queries.page_totals(database, days, scope.tenant_id)
-    tables.append(pages_table(controls, totals, most=MOST_USED))
+    totals = queries.page_totals(database, days, scope.tenant_id, limit=MOST_USED)
+    tables.append(pages_table(controls, totals))
     if scope.tenant_id is None and before:
         tables.append(fading_table(controls, most=MOST_USED))
     return render("overview.html", controls, *tables, cards=cards)

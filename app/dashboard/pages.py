@@ -1,5 +1,7 @@
 """Page statistics: which pages are used, and what is done on one of them."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +12,7 @@ from ..database import current_database
 from . import queries
 from .cards import Card, card_of
 from .controls import Controls, read_controls
+from .languages import count
 from .rendering import arrange, render
 from .selection import Days
 from .series import Line, is_by_month, table_over_time, total
@@ -19,8 +22,19 @@ from .tables import Change, Column, Table
 def pages() -> Response:
     """Show the pages that were viewed in the period."""
     controls = read_controls()
-    totals = queries.page_totals(current_database(), controls.days, controls.scope.tenant_id)
-    table = arrange(controls, pages_table(controls, totals), default="-total_views")
+    wanted = controls.get("q")
+    totals = queries.page_totals(
+        current_database(),
+        controls.days,
+        controls.scope.tenant_id,
+        contains=wanted,
+        limit=controls.limit,
+    )
+    table = pages_table(controls, totals, _pages_before(controls, totals))
+    if len(totals.pages) == controls.limit:
+        note = _("The %(number)s pages with the most views are listed; search for others.")
+        table = replace(table, note=note % {"number": count(controls.limit)})
+    table = arrange(controls, table, default="-total_views")
     return render("pages.html", controls, table, totals=totals)
 
 
@@ -43,13 +57,10 @@ def page() -> Response:
     return render("page.html", controls, *tables, url=url, cards=_cards(controls, url, views))
 
 
-def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None = None) -> Table:
-    """Return the pages with their views and users, most views first.
-
-    With a limit, there are so many at most, without the period before.
-    """
-    before = _pages_before(controls) if most is None else None
-    wanted = (controls.get("q") or "").casefold() if most is None else ""
+def pages_table(
+    controls: Controls, totals: queries.PageTotals, before: Mapping[str, int] | None = None
+) -> Table:
+    """Return the pages with their views and users, beside their views in the period before."""
     columns = [
         Column("page_url", _("Page"), "text", _page_link(controls)),
         Column("total_views", _("Views"), "count"),
@@ -60,26 +71,22 @@ def pages_table(controls: Controls, totals: queries.PageTotals, most: int | None
         columns.append(Column("total_views_before", _("Change"), "change"))
     rows = []
     for each in totals.pages:
-        if wanted in each.url.casefold():
-            row: list[Any] = [each.url, each.views, each.users, each.views / totals.views]
-            if before is not None:
-                earlier = before.get(each.url)
-                row.append(Change(each.views, earlier.views if earlier else 0))
-            rows.append(row)
-    return Table(
-        "pages",
-        _("Pages"),
-        columns,
-        rows[:most],
-        empty=_("No page was viewed: no event of these days has a referer."),
-    )
+        row: list[Any] = [each.url, each.views, each.users, each.views / totals.views]
+        if before is not None:
+            row.append(Change(each.views, before.get(each.url, 0)))
+        rows.append(row)
+    empty = _("No page was viewed: no event of these days has a referer.")
+    return Table("pages", _("Pages"), columns, rows, empty=empty)
 
 
-def _pages_before(controls: Controls) -> dict[str, queries.Page] | None:
+def _pages_before(controls: Controls, now: queries.PageTotals) -> dict[str, int] | None:
+    """Return the views of pages in the period before, if that is wanted."""
     if controls.before is None:
         return None
-    totals = queries.page_totals(current_database(), controls.before, controls.scope.tenant_id)
-    return {each.url: each for each in totals.pages}
+    urls = [each.url for each in now.pages]
+    tenant_id = controls.scope.tenant_id
+    totals = queries.page_totals(current_database(), controls.before, tenant_id, urls=urls)
+    return {each.url: each.views for each in totals.pages}
 
 
 def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
@@ -94,13 +101,16 @@ def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
 
 
 def _actions_table(controls: Controls, url: str) -> Table:
-    actions = queries.page_actions(current_database(), url, controls.days)
+    actions = queries.page_actions(current_database(), url, controls.days, controls.limit)
+    start = controls.get("start") or 0
     return Table(
         "actions",
         _("Actions"),
         [Column("action", _("Action")), Column("views", _("Times"), "count")],
-        [(each.name, each.views) for each in actions],
+        actions,
+        start=start if start < len(actions) else 0,
         empty=_("No view of this page had ?action= in its address."),
+        note=_("Those with the most views are listed.") if len(actions) == controls.limit else "",
     )
 
 

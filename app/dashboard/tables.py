@@ -10,6 +10,9 @@ from ..days import format_day, format_month
 ROWS = 50
 """The most rows that a page shows at once."""
 
+MOST_LISTED = 1000
+"""The most rows that are put in order, of which a page shows a part; CSV has all."""
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
 
@@ -75,8 +78,12 @@ class Table:
     """The name of the column that it is sorted by, after a minus if the largest comes first."""
     start: int = 0
     """The row that a page shows first."""
+    total: int | None = None
+    """How many rows there are, where `rows` are only those that a page shows."""
     empty: str = ""
     """What is said where there are no rows."""
+    note: str = ""
+    """What is said below it, as of what it leaves out."""
 
     @property
     def is_flat(self) -> bool:
@@ -85,7 +92,15 @@ class Table:
 
     @property
     def shown(self) -> Sequence[Sequence[Any]]:
-        return self.rows if self.chart else self.rows[self.start : self.start + ROWS]
+        """The rows that a page shows."""
+        if self.chart or self.total is not None:
+            return self.rows
+        return self.rows[self.start : self.start + ROWS]
+
+    @property
+    def length(self) -> int:
+        """How many rows there are."""
+        return len(self.rows) if self.total is None else self.total
 
     @property
     def start_before(self) -> int:

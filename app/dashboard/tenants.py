@@ -1,5 +1,8 @@
 """Tenants: who uses the SaaS, who is fading, and the environments of one tenant."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Response, redirect
@@ -12,10 +15,11 @@ from ..dictionary import NO_TENANT
 from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls
+from .languages import count
 from .rendering import arrange, render
 from .selection import Days, Scope
 from .series import Line, is_by_month, table_over_time, total
-from .tables import Column, Table, change_of
+from .tables import ROWS, Column, Table, change_of
 
 INACTIVE_DAYS = 14
 """After how many days without anything a tenant counts as inactive."""
@@ -26,8 +30,21 @@ def tenants() -> BaseResponse:
     controls = read_controls()
     if controls.bound:
         return redirect(controls.link(".tenant"))
-    table = arrange(controls, tenants_table(controls), default="-active_users")
-    return render("tenants.html", controls, table, inactive_days=INACTIVE_DAYS)
+    found = queries.tenants(
+        current_database(),
+        controls.days,
+        tenant_id=controls.scope.tenant_id,
+        contains=controls.get("q"),
+        limit=controls.limit,
+    )
+    table = _tenants_table(controls, found)
+    if len(found) == controls.limit:
+        note = _(
+            "The %(number)s tenants with the most users in the last month of the period are "
+            "listed; search for others."
+        )
+        table = replace(table, note=note % {"number": count(controls.limit)})
+    return render("tenants.html", controls, arrange(controls, table, default="-active_users"))
 
 
 def tenant() -> Response:
@@ -67,9 +84,8 @@ def tenant() -> Response:
     return render("tenant.html", controls, *tables, tenant_id=tenant_id, cards=cards)
 
 
-def tenants_table(controls: Controls) -> Table:
-    """Return all tenants, or that one that the page is about."""
-    days, compares = controls.days, controls.before is not None
+def _tenants_table(controls: Controls, found: Sequence[queries.Tenant]) -> Table:
+    compares = controls.before is not None
     columns = [
         Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
         Column("active_today", _("Active today"), "count"),
@@ -80,23 +96,21 @@ def tenants_table(controls: Controls) -> Table:
     ]
     if compares:
         columns.insert(4, Column("active_users_before", _("Change"), "change"))
-    wanted, only = (controls.get("q") or "").casefold(), controls.scope.tenant_id
     rows = []
-    for each in queries.tenants(current_database(), days):
+    for each in found:
         if each.tenant_id == NO_TENANT and each.last_day is None:
             continue  # there were creations without a tenant, and nothing else
-        if wanted in each.tenant_id.casefold() and only in (None, each.tenant_id):
-            row: list[Any] = [
-                each.tenant_id,
-                each.today,
-                each.this_month,
-                each.active,
-                each.calls,
-                each.last_day,
-            ]
-            if compares:
-                row.insert(4, change_of(each.active, each.active_before))
-            rows.append(row)
+        row: list[Any] = [
+            each.tenant_id,
+            each.today,
+            each.this_month,
+            each.active,
+            each.calls,
+            each.last_day,
+        ]
+        if compares:
+            row.insert(4, change_of(each.active, each.active_before))
+        rows.append(row)
     empty = _("No tenant is known.")
     return Table("tenants", _("Tenants"), columns, rows, empty=empty)
 
@@ -125,13 +139,34 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
     compares = controls.before is not None
     if compares:
         columns.append(Column("active_users_before", _("Change"), "change"))
+    start = 0 if controls.get("csv") else controls.get("start") or 0
+    find = partial(
+        queries.tenant_environments,
+        current_database(),
+        tenant_id,
+        controls.days,
+        contains=controls.get("q"),
+        limit=None if controls.get("csv") else ROWS,
+    )
+    found, total = find(start=start)
+    if not found and start:  # as where the URL is of another tenant
+        start = 0
+        found, total = find()
     rows = []
-    for each in queries.tenant_environments(current_database(), tenant_id, controls.days):
+    for each in found:
         row: list[Any] = [each.env_id, each.today, each.this_month, each.active]
         if compares:
             row.append(change_of(each.active, each.active_before))
         rows.append(row)
-    return Table("environments", _("Environments"), columns, rows, empty=_("None is known."))
+    return Table(
+        "environments",
+        _("Environments"),
+        columns,
+        rows,
+        start=start,
+        total=total,
+        empty=_("None is known."),
+    )
 
 
 def _tenant_link(controls: Controls) -> Any:

@@ -19,6 +19,9 @@ from .tables import Column, Table
 MOST_FOUND = 50
 """The most users that a search shows."""
 
+MEMBERSHIPS = 50
+"""The most tenants and environments of a user that a page shows."""
+
 ENTRIES = 200
 """The most entries of a history that a page shows at once."""
 
@@ -58,6 +61,7 @@ def user() -> Response:
     columns = [Column("timestamp", _("Time"), "moment"), Column("referer", _("Page"))]
     rows = [(entry.timestamp, entry.referer) for entry in entries]
     table = Table("histories", _("History"), columns, rows)
+    memberships = queries.user_tenants(database, user_id, MEMBERSHIPS + 1)
     days = groupby(entries, key=lambda entry: database.calendar.day_of(entry.timestamp))
     return render(
         "user.html",
@@ -66,7 +70,8 @@ def user() -> Response:
         user_id=user_id,
         days=[(day, list(of_day)) for day, of_day in days],
         older=older and f"{older.timestamp}-{older.seq}",
-        memberships=queries.user_tenants(database, user_id),
+        memberships=memberships[:MEMBERSHIPS],
+        are_more=len(memberships) > MEMBERSHIPS,
         extent=queries.user_extent(database, user_id),
     )
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from heapq import nlargest
 from itertools import groupby
 from operator import itemgetter
@@ -48,6 +49,7 @@ SELECT_CALLS_BY_TENANT = """
 select tenant_id, sum(count >> 32), sum(count & 0xffffffff)
 from call_count
 where type = 'userinfo' and day between :first and :last
+  and (:tenants is null or tenant_id in (select value from json_each(:tenants)))
 group by tenant_id
 order by tenant_id
 """
@@ -58,6 +60,15 @@ from page
 where id in (select value from json_each(:pages))
 order by url
 limit :limit
+"""
+
+
+SELECT_PAGES = "select id from page where instr(folded(url), :contains)"
+
+SELECT_PAGES_OF_URLS = """
+select id
+from page
+where url in (select value from json_each(:urls))
 """
 
 
@@ -117,19 +128,32 @@ def count_calls(
     return counts
 
 
-def count_calls_by_tenant(connection: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
-    """Return how many calls of GetUserInfo there were by tenant, from one day to another."""
-    rows = connection.execute(SELECT_CALLS_BY_TENANT, {"first": first, "last": last})
+def count_calls_by_tenant(
+    connection: sqlite3.Connection, first: int, last: int, tenants: Iterable[int] | None = None
+) -> dict[int, int]:
+    """Return how many calls of GetUserInfo there were by tenant, from one day to another.
+
+    If tenants are given, of those alone.
+    """
+    wanted = None if tenants is None else json.dumps(list(tenants))
+    parameters = {"first": first, "last": last, "tenants": wanted}
+    rows = connection.execute(SELECT_CALLS_BY_TENANT, parameters)
     return {tenant: (high << 32) + low for tenant, high, low in rows}
 
 
 def get_page_statistics(
-    database: Database, *, start_timestamp: int, end_timestamp: int, limit: int | None = None
+    database: Database,
+    *,
+    start_timestamp: int,
+    end_timestamp: int,
+    limit: int | None = None,
+    **filters: Any,
 ) -> dict[str, Any]:
     """Return views and distinct users by page from one second to another (contract B.6).
 
     Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly. With a limit,
-    only the most viewed pages are shown; the totals still cover all.
+    only the most viewed pages are shown, and with filters (see `most_viewed`) those that pass them;
+    the totals still cover all.
     """
     # Bitmaps are loaded when the first question needs them.
     from ..summaries.reading import summarize
@@ -138,7 +162,7 @@ def get_page_statistics(
     seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:
         summary = summarize(connection, start_timestamp, end_timestamp)
-        pages = most_viewed(connection, summary.views, limit)
+        pages = most_viewed(connection, summary.views, limit, **filters)
     return {
         "start_date": start_timestamp,
         "end_date": end_timestamp,
@@ -152,19 +176,34 @@ def get_page_statistics(
 
 
 def most_viewed(
-    connection: sqlite3.Connection, views: Counter[int], limit: int | None = None
+    connection: sqlite3.Connection,
+    views: Counter[int],
+    limit: int | None = None,
+    *,
+    contains: str | None = None,
+    urls: Iterable[str] | None = None,
 ) -> list[tuple[int, str, int]]:
-    """Return page, URL and views: most views first, pages of equally many by URL."""
+    """Return page, URL and views: most views first, pages of equally many by URL.
+
+    With a text, it is in the URLs of the pages, in any case; with URLs, the pages are those alone.
+    """
+    if contains is not None:
+        connection.create_function("folded", 1, str.casefold, deterministic=True)
+        found = connection.execute(SELECT_PAGES, {"contains": contains.casefold()})
+        views = Counter({page: views[page] for (page,) in found if page in views})
+    if urls is not None:
+        found = connection.execute(SELECT_PAGES_OF_URLS, {"urls": json.dumps(list(urls))})
+        views = Counter({page: views[page] for (page,) in found if page in views})
     if limit is None or limit >= len(views):
-        urls = _urls(connection, list(views))
+        shown = _urls(connection, list(views))
     else:
         least = nlargest(limit, views.values())[-1]
         above = [page for page, count in views.items() if count > least]
         # The URLs decide among the pages at the limit.
         at_limit = [page for page, count in views.items() if count == least]
-        urls = _urls(connection, above) + _urls(connection, at_limit, limit - len(above))
-    found = [(page, url, views[page]) for page, url in urls]
-    return sorted(found, key=lambda page: (-page[2], page[1]))
+        shown = _urls(connection, above) + _urls(connection, at_limit, limit - len(above))
+    told = [(page, url, views[page]) for page, url in shown]
+    return sorted(told, key=lambda page: (-page[2], page[1]))
 
 
 def _urls(

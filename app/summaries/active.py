@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -40,35 +41,42 @@ from active_users
 where monthly = :monthly and period = :period
 """
 
-# A text of JSON is read in less time than its rows one by one, and without environments to group
-# by nothing is sorted.
+# A text of JSON is read in less time than its rows one by one.
 SELECT_USERS = """
-select environment.env_id, (
-  select json_group_array(user_id)
-  from active_user
-  where monthly = :monthly and period = :period and env_id = environment.env_id
-)
-from (
-  select distinct env_id
-  from active_users
-  where monthly = :monthly and period = :period and computed > 0
-) as environment
-order by environment.env_id
+select json_group_array(user_id)
+from active_user
+where monthly = :monthly and period = :period
+  and (:env_id is null or env_id = :env_id)
 """
 
 SELECT_MEMBERS = """
-select environment.env_id, (
-  select json_group_array(tenant_id << 32 | user_id)
-  from active_user
-  where monthly = :monthly and period = :period and env_id = environment.env_id
-)
-from (
-  select distinct env_id
-  from active_users
-  where monthly = :monthly and period = :period and computed > 0
-) as environment
-order by environment.env_id
+select json_group_array(tenant_id << 32 | user_id)
+from active_user
+where monthly = :monthly and period = :period
+  and (:env_id is null or env_id = :env_id)
 """
+
+SELECT_USERS_BY_ENVIRONMENT = """
+select env_id, json_group_array(user_id)
+from active_user
+where monthly = :monthly and period = :period
+group by env_id
+order by env_id
+"""
+
+SELECT_MEMBERS_BY_ENVIRONMENT = """
+select env_id, json_group_array(tenant_id << 32 | user_id)
+from active_user
+where monthly = :monthly and period = :period
+group by env_id
+order by env_id
+"""
+
+FEW = 16
+"""Of so many environments, those of all together are united when they are asked for."""
+
+ALL = 2**64 - 1
+"""Stands for all environments together where there are more; it is above every environment."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class ActiveKind(Generic[Bitmap]):
     data: str
     monthly: bool
     select: str
+    select_by_environment: str
     bitmap: type[Bitmap]
 
     def periods(
@@ -98,12 +107,11 @@ class ActiveKind(Generic[Bitmap]):
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
         """Return the content of the summary of a period, from its rows."""
         parameters = {"monthly": self.monthly, "period": period}
-        return _pack(
-            {
-                env_id: self.bitmap(json.loads(active)).serialize()
-                for env_id, active in connection.execute(self.select, parameters)
-            }
-        )
+        rows = connection.execute(self.select_by_environment, parameters)
+        bitmaps = {env_id: self.bitmap(json.loads(active)) for env_id, active in rows}
+        if len(bitmaps) > FEW:
+            bitmaps[ALL] = self.bitmap.union(*bitmaps.values())
+        return _pack({env_id: bitmap.serialize() for env_id, bitmap in bitmaps.items()})
 
     def decode(self, content: bytes) -> dict[int, Bitmap]:
         """Return what a content tells, by environment."""
@@ -111,7 +119,10 @@ class ActiveKind(Generic[Bitmap]):
 
     def of(self, content: bytes, env_id: int | None) -> Bitmap:
         """Return what a content tells of an environment, or of all together."""
-        parts = [part for env, part in _unpack(content) if env_id in (None, env)]
+        part = _find(content, ALL if env_id is None else env_id)
+        if part is not None:
+            return self.bitmap.deserialize(part)
+        parts = [part for _, part in _unpack(content)] if env_id is None else []
         # The smaller ones are added to the largest in place: half the time of a union.
         bitmaps = map(self.bitmap.deserialize, sorted(parts, key=len, reverse=True))
         whole = next(bitmaps, self.bitmap())
@@ -119,12 +130,22 @@ class ActiveKind(Generic[Bitmap]):
             whole |= bitmap
         return whole
 
+    def read(self, connection: sqlite3.Connection, period: int, env_id: int | None) -> Bitmap:
+        """Return who was active in a period, in an environment or in all, from the rows."""
+        parameters = {"monthly": self.monthly, "period": period, "env_id": env_id}
+        (active,) = connection.execute(self.select, parameters).fetchone()
+        return self.bitmap(json.loads(active))
 
-USERS = {monthly: ActiveKind("users", monthly, SELECT_USERS, BitMap) for monthly in (False, True)}
+
+USERS = {
+    monthly: ActiveKind("users", monthly, SELECT_USERS, SELECT_USERS_BY_ENVIRONMENT, BitMap)
+    for monthly in (False, True)
+}
 """The integers of users, by whether they were active in a month."""
 
 MEMBERS = {
-    monthly: ActiveKind("members", monthly, SELECT_MEMBERS, BitMap64) for monthly in (False, True)
+    monthly: ActiveKind("members", monthly, SELECT_MEMBERS, SELECT_MEMBERS_BY_ENVIRONMENT, BitMap64)
+    for monthly in (False, True)
 }
 """Tenant * 2^32 + user, by whether they were active in a month."""
 
@@ -143,3 +164,19 @@ def _unpack(content: bytes) -> Iterator[tuple[int, bytes]]:
     for env_id, length in zip(numbers[:count], numbers[count:], strict=True):
         yield env_id, content[begin : begin + length]
         begin += length
+
+
+def _find(content: bytes, env_id: int) -> bytes | None:
+    """Return the part of an environment, without a look at all others; None if there is none."""
+    (count,) = struct.unpack_from("<I", content)
+
+    def env_at(index: int) -> int:
+        (found,) = struct.unpack_from("<Q", content, 4 + 8 * index)
+        return int(found)
+
+    index = bisect_left(range(count), env_id, key=env_at)
+    if index == count or env_at(index) != env_id:
+        return None
+    lengths = struct.unpack_from(f"<{index + 1}I", content, 4 + 8 * count)
+    end = 4 + 12 * count + sum(lengths)
+    return content[end - lengths[-1] : end]

@@ -131,12 +131,12 @@ def _read_active(
 ) -> dict[int, Bitmap]:
     seal(database, [kind], first, last)
     with database.reading() as connection:
-        active = {
-            period: found
-            for period, content in read(connection, database.calendar, kind, first, last)
-            if (found := kind.of(content, env_id))
-        }
-    return dict(sorted(active.items()))
+        stored = read_stored(connection, kind, first, last)
+        active = {period: kind.of(content, env_id) for period, content in stored}
+        for period in kind.periods(connection, database.calendar, first, last):
+            if period not in active:
+                active[period] = kind.read(connection, period, env_id)
+    return {period: found for period, found in sorted(active.items()) if found}
 
 
 def _unsealed(

@@ -35,9 +35,10 @@ class Summary:
     @classmethod
     def union(cls, summaries: Iterable[Self]) -> Self:
         """Return the summary of the time that summaries cover together."""
-        parts = list(summaries)
-        views: Counter[int] = Counter()
-        for part in parts:
+        # The smaller ones are added to a copy of the largest, which is made at once.
+        parts = sorted(summaries, key=lambda part: len(part.views), reverse=True)
+        views = Counter(parts[0].views) if parts else Counter()
+        for part in parts[1:]:
             for page, count in part.views.items():
                 views[page] += count
         return cls(
@@ -94,7 +95,7 @@ def decode(row: Row) -> Summary | None:
 
 def decode_total(row: Row) -> int | None:
     """Return how many views the summary of a row tells of, or None like `decode`."""
-    return unpack_views(row[2]).total() if _is_whole(row) else None
+    return sum(_unpack_views(row[2])[1]) if _is_whole(row) else None
 
 
 def decode_users(row: Row) -> BitMap | None:
@@ -110,10 +111,14 @@ def pack_views(views: Mapping[int, int]) -> bytes:
 
 def unpack_views(packed: bytes) -> Counter[int]:
     """Return the views that `pack_views` was given."""
+    return Counter(dict(zip(*_unpack_views(packed), strict=True)))
+
+
+def _unpack_views(packed: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
     unpacked = decompress(packed)
     count = len(unpacked) // struct.calcsize("<IQ")
-    numbers = struct.unpack(f"<{count}I{count}Q", unpacked)
-    return Counter(dict(zip(numbers[:count], numbers[count:], strict=True)))
+    integers = struct.unpack_from(f"<{count}I", unpacked)
+    return integers, struct.unpack_from(f"<{count}Q", unpacked, 4 * count)
 
 
 def _is_whole(row: Row) -> bool:

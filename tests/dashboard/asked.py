@@ -326,7 +326,12 @@ class Asked(Pruned):
             for period, name, env in self.cells(monthly)
             if name == tenant and period in periods
         }
-        assert queries.tenant_environments(self.database, tenant, days) == [
+
+        def size(env: int) -> tuple[int, int]:
+            numbers = self.numbers(False, Scope(tenant, env))
+            return -sum(number for day, number in numbers.items() if is_in(day, days)), env
+
+        expected = [
             Environment(
                 env,
                 self.numbers(False, Scope(tenant, env)).get(self.today, 0),
@@ -334,8 +339,12 @@ class Asked(Pruned):
                 self.in_days(days, Scope(tenant, env)),
                 self.in_days(days.before(), Scope(tenant, env)),
             )
-            for env in sorted(found)
+            for env in sorted(found, key=size)
         ]
+        told = queries.tenant_environments(self.database, tenant, days)
+        assert told == (expected, len(expected))
+        told = queries.tenant_environments(self.database, tenant, days, start=1, limit=1)
+        assert told[0] == expected[1:2]
         sizes: Counter[str] = Counter()
         active = {}
         for cell, number in self.cells(False).items():

@@ -107,7 +107,7 @@ NOTHING = {
     "page_users": 0,
     "page_actions": [],
     "tenants": [],
-    "tenant_environments": [],
+    "tenant_environments": ([], 0),
     "environments": [],
     "tenant_ids": [],
     "fading": [],
@@ -148,7 +148,7 @@ class TestNothing:
             expected["active_by_month"] = {} if tenant == "unheard" else {month_of(TODAY): 1}
         if tenant != "unheard":
             environment = queries.Environment(3, 0, 1, 0, 0)
-            expected["tenant_environments"] = [environment]
+            expected["tenant_environments"] = [environment], 1
         assert told == expected
 
     def test_another_user_tenant_or_page_has_nothing(self, database: Database) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
 from ...database import Database
 from ...days import month_of
-from ...dictionary import NO_TENANT, find_tenant
+from ...dictionary import NO_ONE, NO_TENANT, find_tenant
 from ...kept import read_kept
 from ...metrics.queries import most_viewed
 from ...summaries.periods import active_members, callers_without_environment
@@ -28,7 +29,7 @@ from ...user_analysis.queries import BLOCK
 from ..selection import Days
 from .totals import Page, PageTotals
 from .views import count_page_by_day
-from .who import NO_ONE, users_of
+from .who import users_of
 
 HOURS = BLOCK // HOUR
 """The hours of a block of histories."""
@@ -77,8 +78,8 @@ class Alone:
         return BitMap64(self.users)
 
 
-def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
-    """Return what was viewed in some days."""
+def total_alone(database: Database, tenant_id: str, days: Days, **shown: Any) -> PageTotals:
+    """Return what was viewed in some days; `shown` as in `page_totals`."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         start, end = known.seconds(database.calendar)
         viewers = _viewers(connection, start, end)
@@ -91,7 +92,7 @@ def total_alone(database: Database, tenant_id: str, days: Days) -> PageTotals:
             views = whole.views - _count_views(connection, others, start, end)
         pages = [
             Page(url, count, whole.visitors.intersection_cardinality(alone.pairs_of(page)))
-            for page, url, count in most_viewed(connection, views)
+            for page, url, count in most_viewed(connection, views, **shown)
         ]
     users = whole.users.intersection_cardinality(alone.users)
     return PageTotals(views.total(), users, pages, alone.left_out)

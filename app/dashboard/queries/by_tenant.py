@@ -45,7 +45,7 @@ def count_in_period(
     with database.reading() as connection:
         rows = connection.execute(SELECT_PUT, parameters)
         put = {tenant: (high << 32) + low for tenant, high, low in rows}
-        parameters["tenants"] = json.dumps(list(put))
+        parameters["tenants"] = json.dumps([tenant for tenant in put if tenant in numbers])
         for tenant, number in connection.execute(COUNT_NOT_PUT, parameters):
             put[tenant] += number
     return numbers | put

@@ -1,10 +1,12 @@
 """Since when there are data."""
 
 import sqlite3
+from collections.abc import Callable
 
 from ...database import Database
 from ...days import first_day_of
 from ...kept import read_kept
+from ...user_analysis.queries import BLOCK
 
 SELECT_DAY = """
 select min(day)
@@ -23,11 +25,9 @@ from (
 
 SELECT_MONTH = "select min(period) from active_users where monthly = 1"
 
-SELECT_TIMESTAMP = """
-select min(timestamp)
-from behavior
-where block = (select min(block) from behavior)
-"""
+SELECT_BLOCK = "select min(block) from behavior"
+
+SELECT_TIMESTAMP = "select min(timestamp) from behavior where block = :block"
 
 
 def has_data(database: Database) -> bool:
@@ -41,11 +41,23 @@ def first_day(database: Database) -> int | None:
     with database.reading() as connection:
         (day,) = connection.execute(SELECT_DAY).fetchone()
         (month,) = connection.execute(SELECT_MONTH).fetchone()
-        (timestamp,) = connection.execute(SELECT_TIMESTAMP).fetchone()
+        timestamp = _first_entry(connection, day_of)
         pruned = _first_pruned(connection)
     days = [day, None if month is None else first_day_of(month)]
     days += [None if at is None else day_of(at) for at in (timestamp, pruned)]
     return min((day for day in days if day is not None), default=None)
+
+
+def _first_entry(connection: sqlite3.Connection, day_of: Callable[[int], int]) -> int | None:
+    """Return a timestamp of the day of the first entry; None if there are none."""
+    (block,) = connection.execute(SELECT_BLOCK).fetchone()
+    if block is None:
+        return None
+    begin = int(block) * BLOCK
+    if day_of(begin) == day_of(begin + BLOCK - 1):
+        return begin  # and its rows need not be read
+    (timestamp,) = connection.execute(SELECT_TIMESTAMP, {"block": block}).fetchone()
+    return int(timestamp)
 
 
 def _first_pruned(connection: sqlite3.Connection) -> int | None:

@@ -3,61 +3,126 @@
 import json
 import sqlite3
 from collections.abc import Collection
-from heapq import nsmallest
+from heapq import nlargest
+from operator import itemgetter
 from typing import NamedTuple
 
 from ...database import Database
 from ...days import month_of
+from ...dictionary import NO_ONE, find_tenant
 from ...metrics.queries import count_calls_by_tenant
 from ..selection import Days, Scope
-from .active import active_by_day, active_by_month, active_in
+from .active import active_in
 
-SELECT_TENANTS = "select id, name from tenant order by name"
-
-# Latest first: where each tenant did something lately, the rest is not read.
-SELECT_CALLERS = """
-select day, json_group_array(tenant_id)
-from call_count
-where type = 'userinfo'
-group by day
-order by day desc
+SELECT_TENANTS = """
+select id, name
+from tenant
+where (:tenant_id is null or name = :tenant_id)
+  and (:contains is null or instr(folded(name), :contains))
+order by (
+    select total(coalesce(put, computed))
+    from active_users
+    where monthly = 1 and period = :month and tenant_id = tenant.id
+  ) desc,
+  name
+limit :limit
 """
 
-SELECT_ACTIVE = """
-select period, json_group_array(tenant_id)
-from active_users
-where monthly = 0 and coalesce(put, computed) > 0
-group by period
-order by period desc
+# In two halves: their sum may be more than an integer of SQLite holds.
+SELECT_FEWER_CALLS = """
+select tenant_id, high, low, high_before, low_before
+from (
+  select tenant_id,
+         sum(iif(day >= :first, count >> 32, 0)) as high,
+         sum(iif(day >= :first, count & 0xffffffff, 0)) as low,
+         sum(iif(day < :first, count >> 32, 0)) as high_before,
+         sum(iif(day < :first, count & 0xffffffff, 0)) as low_before
+  from call_count
+  where type = 'userinfo' and day between :first_before and :last
+  group by tenant_id
+)
+where (high_before - high) * 4294967296.0 + (low_before - low) > 0
 """
 
+SELECT_NAMES = """
+select id, name
+from tenant
+where id in (select value from json_each(:tenants))
+order by name
+limit :limit
+"""
+
+# A seek for each day, latest first: its rows are not read.
+SELECT_DAYS = """
+with recursive found (day) as (
+  select max(latest)
+  from (
+    select max(day) as latest from call_count where type = 'userinfo'
+    union all
+    select max(period) from active_users where monthly = 0
+  )
+  union all
+  select (
+    select max(latest)
+    from (
+      select max(day) as latest from call_count where type = 'userinfo' and day < found.day
+      union all
+      select max(period) from active_users where monthly = 0 and period < found.day
+    )
+  )
+  from found
+  where found.day is not null
+)
+select day from found where day is not null
+"""
+
+SELECT_SEEN = """
+select wanted.value
+from json_each(:tenants) as wanted
+where exists (
+    select 1
+    from call_count
+    where type = 'userinfo' and day = :day and tenant_id = wanted.value
+  )
+  or exists (
+    select 1
+    from active_users
+    where monthly = 0 and period = :day and tenant_id = wanted.value
+      and coalesce(put, computed) > 0
+  )
+"""
+
+# Latest days first, so that of very many cells the latest are looked at.
 SELECT_ENVIRONMENTS = """
-select distinct env_id
-from active_users
-where monthly = 0
-  and period between :first and :last
-  and coalesce(put, computed) > 0
-  and (:tenant_id is null or tenant_id = (select id from tenant where name = :tenant_id))
-order by env_id
-"""
-
-# A seek for each period: those of other tenants are not read.
-SELECT_ENVIRONMENTS_OF_TENANT = """
-select distinct active_users.env_id
-from json_each(:periods) as wanted
-cross join active_users
-  on active_users.monthly = json_extract(wanted.value, '$[0]')
-  and active_users.period = json_extract(wanted.value, '$[1]')
-  and active_users.tenant_id = (select id from tenant where name = :tenant_id)
-order by active_users.env_id
+select env_id
+from (
+  select active_users.env_id,
+         cast(coalesce(active_users.put, active_users.computed) as real) as users
+  from json_each(:days) as wanted
+  cross join active_users
+    on active_users.monthly = 0
+    and active_users.period = wanted.value
+    and active_users.tenant_id
+      between coalesce(:tenant, 0) and coalesce(:tenant, 9223372036854775807)
+  limit :cells
+)
+group by env_id
+having sum(users) > 0
+order by sum(users) desc, env_id
+limit :limit
 """
 
 SELECT_LARGEST = """
 select tenant.name
 from (
-  select tenant_id, sum(cast(coalesce(put, computed) as real)) as users
-  from active_users
-  where monthly = 0 and period between :first and :last
+  select tenant_id, sum(users) as users
+  from (
+    select active_users.tenant_id,
+           cast(coalesce(active_users.put, active_users.computed) as real) as users
+    from json_each(:days) as wanted
+    cross join active_users on active_users.monthly = 0 and active_users.period = wanted.value
+    limit :cells
+  )
   group by tenant_id
 )
 join tenant on tenant.id = tenant_id
@@ -65,6 +130,33 @@ where users > 0
 order by users desc, tenant.name
 limit :limit
 """
+
+# A seek for each period: those of other tenants are not read.
+SELECT_ENVIRONMENTS_OF_TENANT = """
+select env_id,
+       max(iif(not monthly and period = :today, users, 0)),
+       max(iif(monthly, users, 0)),
+       count(*) over ()
+from (
+  select active_users.env_id, active_users.monthly, active_users.period,
+         coalesce(active_users.put, active_users.computed) as users
+  from json_each(:periods) as wanted
+  cross join active_users
+    on active_users.monthly = json_extract(wanted.value, '$[0]')
+    and active_users.period = json_extract(wanted.value, '$[1]')
+    and active_users.tenant_id = (select id from tenant where name = :tenant_id)
+  where :contains is null or instr(active_users.env_id, :contains)
+)
+group by env_id
+order by sum(iif(not monthly and period between :first and :last, cast(users as real), 0)) desc,
+         env_id
+limit :limit offset :start
+"""
+
+NO_LIMIT = -1
+
+CELLS = 10_000
+"""The most days of a tenant and environment that are looked at for what is offered to choose."""
 
 
 class Tenant(NamedTuple):
@@ -103,15 +195,33 @@ class Environment(NamedTuple):
     active_before: int | None
 
 
-def tenants(database: Database, days: Days) -> list[Tenant]:
-    """Return all tenants, by their ids."""
+def tenants(
+    database: Database,
+    days: Days,
+    *,
+    tenant_id: str | None = None,
+    contains: str | None = None,
+    limit: int | None = None,
+) -> list[Tenant]:
+    """Return tenants, by their ids: all, one, or those with a text in their ids, in any case.
+
+    With a limit, they are those with the most users in the month of the last day.
+    """
     # Bitmaps are loaded when the first question needs them.
     from .by_tenant import count_in_days, count_in_period
 
+    parameters = {
+        "month": month_of(days.last),
+        "tenant_id": tenant_id,
+        "contains": contains and contains.casefold(),
+        "limit": NO_LIMIT if limit is None else limit,
+    }
     with database.reading() as connection:
-        names = dict(connection.execute(SELECT_TENANTS))
-        calls = count_calls_by_tenant(connection, *days)
-        calls_before = count_calls_by_tenant(connection, *days.before())
+        connection.create_function("folded", 1, str.casefold, deterministic=True)
+        rows = connection.execute(SELECT_TENANTS, parameters).fetchall()
+        names = dict(sorted(rows, key=itemgetter(1)))
+        calls = count_calls_by_tenant(connection, *days, names)
+        calls_before = count_calls_by_tenant(connection, *days.before(), names)
         last_days = _last_days(connection, names)
     today = database.calendar.day_of(database.clock.now())
     on_day = count_in_period(database, names, monthly=False, period=today)
@@ -136,65 +246,110 @@ def tenants(database: Database, days: Days) -> list[Tenant]:
 def fading(database: Database, days: Days, limit: int) -> list[Fading]:
     """Return the tenants that lost calls against as many days before, the greatest loss first."""
     with database.reading() as connection:
-        names = dict(connection.execute(SELECT_TENANTS))
-        calls = count_calls_by_tenant(connection, *days)
-        before = count_calls_by_tenant(connection, *days.before())
-    found = [Fading(names[tenant], calls.get(tenant, 0), before[tenant]) for tenant in before]
-    lost = [each for each in found if each.calls < each.calls_before]
-    return nsmallest(limit, lost, key=lambda each: (each.calls - each.calls_before, each.tenant_id))
+        parameters = days._asdict() | {"first_before": days.before().first}
+        calls = {
+            tenant: ((high << 32) + low, (high_before << 32) + low_before)
+            for tenant, high, low, high_before, low_before in connection.execute(
+                SELECT_FEWER_CALLS, parameters
+            )
+        }
+        lost = {tenant: before - now for tenant, (now, before) in calls.items()}
+        least = min(nlargest(limit, lost.values()), default=0)
+        above = [tenant for tenant, number in lost.items() if number > least]
+        # The names decide among the tenants at the limit.
+        at_limit = [tenant for tenant, number in lost.items() if number == least]
+        names = _names(connection, above) + _names(connection, at_limit, limit - len(above))
+    found = [Fading(name, *calls[tenant]) for tenant, name in names]
+    return sorted(found, key=lambda each: (each.calls - each.calls_before, each.tenant_id))
+
+
+def _names(
+    connection: sqlite3.Connection, tenants: Collection[int], limit: int = NO_LIMIT
+) -> list[tuple[int, str]]:
+    """Return tenants with their names; the first so many by name if there is a limit."""
+    parameters = {"tenants": json.dumps(list(tenants)), "limit": limit}
+    return connection.execute(SELECT_NAMES, parameters).fetchall()
 
 
 def _last_days(connection: sqlite3.Connection, tenants: Collection[int]) -> dict[int, int]:
     """Return the last day on which each tenant had calls or active users; none for none."""
     last_days: dict[int, int] = {}
-    for select in (SELECT_CALLERS, SELECT_ACTIVE):
-        missing = set(tenants)
-        for day, on_day in connection.execute(select):
-            found = missing.intersection(json.loads(on_day))
-            missing -= found
-            for tenant in found:
-                last_days[tenant] = max(day, last_days.get(tenant, day))
-            if not missing:
-                break
+    missing = set(tenants)
+    for (day,) in connection.execute(SELECT_DAYS):
+        parameters = {"day": day, "tenants": json.dumps(list(missing))}
+        seen = {tenant for (tenant,) in connection.execute(SELECT_SEEN, parameters)}
+        last_days |= dict.fromkeys(seen, day)
+        missing -= seen
+        if not missing:
+            break
     return last_days
 
 
-def tenant_environments(database: Database, tenant_id: str, days: Days) -> list[Environment]:
-    """Return the environments of a tenant, by their ids."""
+def tenant_environments(
+    database: Database,
+    tenant_id: str,
+    days: Days,
+    *,
+    contains: str | None = None,
+    start: int = 0,
+    limit: int | None = None,
+) -> tuple[list[Environment], int]:
+    """Return environments of a tenant, the most active first, and how many there are in all.
+
+    With a limit, there are so many at most, from a start on; with a text, its digits are in their
+    ids.
+    """
     today = database.calendar.day_of(database.clock.now())
-    month = month_of(today)
-    looked_at = {*range(days.before().first, days.last + 1), today}
-    periods = [[False, day] for day in looked_at] + [[True, month]]
+    looked_at = sorted({*range(days.before().first, days.last + 1), today})
+    periods = [[False, day] for day in looked_at] + [[True, month_of(today)]]
+    parameters = {
+        "tenant_id": tenant_id,
+        "periods": json.dumps(periods),
+        "today": today,
+        "contains": contains,
+        "start": start,
+        "limit": NO_LIMIT if limit is None else limit,
+    }
     with database.reading() as connection:
-        rows = connection.execute(
-            SELECT_ENVIRONMENTS_OF_TENANT,
-            {"tenant_id": tenant_id, "periods": json.dumps(periods)},
-        ).fetchall()
-    found = []
-    for (env_id,) in rows:
-        scope = Scope(tenant_id, env_id)
-        found.append(
-            Environment(
-                env_id,
-                active_by_day(database, Days(today, today), scope).get(today, 0),
-                active_by_month(database, month, month, scope).get(month, 0),
-                active_in(database, days, scope),
-                active_in(database, days.before(), scope),
-            )
+        rows = connection.execute(SELECT_ENVIRONMENTS_OF_TENANT, parameters | days._asdict())
+        found = rows.fetchall()
+    shown = [
+        Environment(
+            env_id,
+            on_day,
+            in_month,
+            active_in(database, days, Scope(tenant_id, env_id)),
+            active_in(database, days.before(), Scope(tenant_id, env_id)),
         )
-    return found
+        for env_id, on_day, in_month, _ in found
+    ]
+    return shown, found[0][-1] if found else 0
 
 
-def environments(database: Database, days: Days, tenant_id: str | None = None) -> list[int]:
-    """Return the environments in which users were active, of a tenant or of all."""
-    parameters = {"first": days.first, "last": days.last, "tenant_id": tenant_id}
+def environments(
+    database: Database, days: Days, tenant_id: str | None = None, limit: int = NO_LIMIT
+) -> list[int]:
+    """Return the environments in which users were active, of a tenant or of all, by their ids.
+
+    With a limit, they are those with the most users a day, of the latest CELLS numbers.
+    """
     with database.reading() as connection:
+        tenant = None if tenant_id is None else find_tenant(connection, tenant_id) or NO_ONE
+        parameters = _cells(days) | {"tenant": tenant, "limit": limit}
         rows = connection.execute(SELECT_ENVIRONMENTS, parameters).fetchall()
-    return [env_id for (env_id,) in rows]
+    return sorted(env_id for (env_id,) in rows)
 
 
 def tenant_ids(database: Database, days: Days, limit: int) -> list[str]:
-    """Return the tenants in which users were active, those with the most users a day first."""
+    """Return the tenants in which users were active, those with the most users a day first.
+
+    Of very many numbers, the latest CELLS are looked at.
+    """
     with database.reading() as connection:
-        rows = connection.execute(SELECT_LARGEST, days._asdict() | {"limit": limit}).fetchall()
+        rows = connection.execute(SELECT_LARGEST, _cells(days) | {"limit": limit}).fetchall()
     return [name for (name,) in rows]
+
+
+def _cells(days: Days) -> dict[str, object]:
+    latest_first = range(days.last, days.first - 1, -1)
+    return {"days": json.dumps(list(latest_first)), "cells": CELLS}

@@ -10,8 +10,8 @@ from ...kept import read_kept
 from ...user_analysis.queries import BLOCK
 from ..selection import Days
 
-PIECE = 192
-"""The blocks that are looked through at once for a page of entries: 32 days."""
+PIECE = 6
+"""The blocks that are looked through first for a page of entries, and then twice as many: a day."""
 
 # SQLite's lower() is that of ASCII.
 FIND_USERS = """
@@ -25,17 +25,28 @@ order by name = :text desc,
 limit :limit
 """
 
+FIRST_USERS = """
+select name
+from user
+order by name
+limit :limit
+"""
+
 # A seek for each month, tenant and environment.
 SELECT_TENANTS = """
-select tenant.name, active_users.env_id, max(active_users.period) as last_month
-from active_users
-cross join active_user using (monthly, period, tenant_id, env_id)
-cross join tenant on tenant.id = active_users.tenant_id
-where active_users.monthly = 1
-  and active_users.computed > 0
-  and active_user.user_id = :user
-group by active_users.tenant_id, active_users.env_id
-order by last_month desc, tenant.name, active_users.env_id
+select tenant.name, env_id, last_month
+from (
+  select active_users.tenant_id, active_users.env_id, max(active_users.period) as last_month
+  from active_users
+  cross join active_user using (monthly, period, tenant_id, env_id)
+  where active_users.monthly = 1
+    and active_users.computed > 0
+    and active_user.user_id = :user
+  group by active_users.tenant_id, active_users.env_id
+)
+cross join tenant on tenant.id = tenant_id
+order by last_month desc, tenant.name, env_id
+limit :limit
 """
 
 # Two seeks; both in one select would read the whole table.
@@ -54,7 +65,7 @@ order by behavior.timestamp desc, behavior.seq desc
 limit :limit
 """
 
-# A seek for each block that there is.
+# A seek for each block that there is; of the user's, only the first and the last are read.
 SELECT_EXTENT = """
 with recursive stored (number) as (
   select min(block)
@@ -63,11 +74,26 @@ with recursive stored (number) as (
   select (select min(block) from behavior where block > number)
   from stored
   where number is not null
+),
+of_user (first, last) as (
+  select min(number), max(number)
+  from stored
+  where exists (
+    select 1
+    from behavior
+    where block = number and user_id = :user and timestamp >= :since
+  )
 )
-select min(behavior.timestamp), max(behavior.timestamp)
-from stored
-cross join behavior on behavior.block = stored.number and behavior.user_id = :user
-where behavior.timestamp >= :since
+select (
+    select min(timestamp)
+    from behavior
+    where block = first and user_id = :user and timestamp >= :since
+  ), (
+    select max(timestamp)
+    from behavior
+    where block = last and user_id = :user
+  )
+from of_user
 """
 
 
@@ -99,8 +125,9 @@ def find_users(database: Database, text: str, limit: int) -> list[str]:
 
     The very one comes first, then those that begin with the text.
     """
+    find = FIND_USERS if text else FIRST_USERS
     with database.reading() as connection:
-        rows = connection.execute(FIND_USERS, {"text": text, "limit": limit}).fetchall()
+        rows = connection.execute(find, {"text": text, "limit": limit}).fetchall()
     return [name for (name,) in rows]
 
 
@@ -110,11 +137,11 @@ def user_exists(database: Database, user_id: str) -> bool:
         return find_user(connection, user_id) is not None
 
 
-def user_tenants(database: Database, user_id: str) -> list[Membership]:
-    """Return where a user was active, latest first."""
+def user_tenants(database: Database, user_id: str, limit: int = -1) -> list[Membership]:
+    """Return where a user was active, latest first; so many at most if there is a limit."""
     with database.reading() as connection:
-        user = find_user(connection, user_id)
-        return [Membership(*row) for row in connection.execute(SELECT_TENANTS, {"user": user})]
+        parameters = {"user": find_user(connection, user_id), "limit": limit}
+        return [Membership(*row) for row in connection.execute(SELECT_TENANTS, parameters)]
 
 
 def user_entries(
@@ -147,11 +174,13 @@ def user_entries(
         }
         blocks = range(max(start // BLOCK, first), min(before.timestamp // BLOCK, last) + 1)
         found: list[tuple[int, int, str, str]] = []
+        piece = PIECE
         while blocks and len(found) <= limit:
-            parameters["blocks"] = json.dumps(list(blocks[-PIECE:]))
+            parameters["blocks"] = json.dumps(list(blocks[-piece:]))
             parameters["limit"] = min(limit - len(found) + 1, MAX_INTEGER)
             found += connection.execute(SELECT_ENTRIES, parameters)
-            blocks = blocks[:-PIECE]
+            blocks = blocks[:-piece]
+            piece *= 2
     older = Cursor(*found[limit - 1][:2]) if len(found) > limit else None
     return [Entry(timestamp, *urls) for timestamp, _, *urls in found[:limit]], older
 

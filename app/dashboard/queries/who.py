@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pyroaring import BitMap, BitMap64
 
 from ...database import Database
-from ...dictionary import find_tenant
+from ...dictionary import NO_ONE, find_tenant
 from ...kept import read_kept
 from ...summaries.periods import active_members, active_users
 from ...summaries.summary import users_in
@@ -19,16 +19,15 @@ from ..selection import Scope
 PAYS = 10
 """So many rows of a tenant are read in the time that each tenant takes in a summary of all."""
 
-NO_ONE = 0
-"""The integer of no tenant: theirs begin with 1."""
-
+# The largest integer of a tenant stands for their number, which would take reading them all.
 COUNT_ROWS = """
-select coalesce(sum(active_users.computed), 0), (select count(*) from tenant)
+select coalesce(sum(active_users.computed), 0), (select max(id) from tenant)
 from json_each(:periods) as wanted
 cross join active_users
   on active_users.monthly = :monthly
   and active_users.period = wanted.value
   and active_users.tenant_id = :tenant
+  and active_users.env_id between coalesce(:env_id, 0) and coalesce(:env_id, 9223372036854775807)
 """
 
 # A seek for each period, and a text of JSON for its rows.
