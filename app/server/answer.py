@@ -32,7 +32,7 @@ WAITING = "saasus_analysis.waiting"
 SMALL_BODY = 2**16
 """Bytes of a body that are taken without asking the application first."""
 
-CHUNK_FRAMES = 2**16
+CHUNK_FRAMES = 2**14
 """Bytes of chunk sizes and the like that a body may have beside a quarter of its own length."""
 
 MESSAGES = {

@@ -9,11 +9,11 @@ from .answer import Answer, Refusal, Request
 if TYPE_CHECKING:
     from .server import Server
 
-RECEIVED = 2**16
-"""Bytes that are read from a socket at once."""
+RECEIVED_OF_BODY = 2**16
+"""Bytes that are read at once of a body whose length is known."""
 
-RECEIVED_IN_CHUNKS = 2**12
-"""Bytes that are read at once of a body in chunks: each chunk costs time, however small it is."""
+RECEIVED = 2**12
+"""Bytes that are read at once of all else: of a body in chunks, each chunk costs time."""
 
 SENT = 2**18
 """Bytes that are given to a socket at once."""
@@ -58,8 +58,8 @@ class Connection:
         """Whether all is answered, and what the client still sends is thrown away."""
         self.noted = 0
         """Bytes that the event loop has counted as held."""
-        self.marked = 0
-        """Bytes of the body at the last look for slow ones."""
+        self.marked: int | None = None
+        """Bytes of the body when it was last looked for slow ones; None: not since it began."""
         self._received = b""
         self._output: deque[memoryview] = deque()
 
@@ -70,15 +70,20 @@ class Connection:
         return body + len(self._received) + self.unsent
 
     @property
+    def is_in_chunks(self) -> bool:
+        """Whether it is sending a body in chunks, of which each costs time."""
+        return self.request is not None and self.request.chunked
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is coming in, being answered or going out."""
         return not (self.request or self.answer or self.unsent or self._received)
 
     def receive(self, now: float) -> bool:
         """Read once from the socket; return whether anything came."""
-        in_chunks = self.request is not None and self.request.chunked
+        is_simple = self.is_leaving or (self.request is not None and self.request.content_length)
         try:
-            data = self.socket.recv(RECEIVED_IN_CHUNKS if in_chunks else RECEIVED)
+            data = self.socket.recv(RECEIVED_OF_BODY if is_simple else RECEIVED)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -91,6 +96,13 @@ class Connection:
         self._received += data
         return bool(data)
 
+    def count_waiting(self, most: int) -> int:
+        """Return how many bytes wait in the socket, up to so many."""
+        try:
+            return len(self.socket.recv(most, socket.MSG_PEEK))
+        except OSError:
+            return 0
+
     def find_answer(self, now: float) -> bool:
         """Read a request from what came; return whether there is one to answer.
 
@@ -100,7 +112,7 @@ class Connection:
         while self._received:
             if self.request is None:
                 self.request = Request(self.adj)
-                self.since = now
+                self.since, self.marked = now, None
             used = self.request.received(self._received)
             self._received = self._received[used:]
             if self.request.completed and self.request.empty:

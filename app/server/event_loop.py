@@ -39,7 +39,12 @@ STALLED_SECONDS = 5
 """How long a connection is waited for at the end where nothing moves."""
 
 SLOW_BYTES = 2**14
-"""Bytes of a large body that must come in a second while others wait for its memory."""
+"""Bytes of a body that must come in a second while others wait for its memory, or for the end."""
+
+SLOW = "is too slow to send a request"
+
+CHUNKS_SECONDS = 0.02
+"""How long a turn takes for bodies in chunks: they can cost more time than all else that comes."""
 
 ACCEPTED = 64
 """Connections that are taken up before others are looked at again."""
@@ -68,6 +73,7 @@ class EventLoop:
         self._accept_again = 0.0
         self._told_of_accept = False
         self._handed_back: deque[Connection] = deque()
+        self._turn = 0
         self._held = 0
         self._large: dict[Connection, None] = {}
         self._paused: set[Connection] = set()
@@ -94,13 +100,18 @@ class EventLoop:
 
     def poll(self, timeout: float) -> None:
         """Wait until something happens, at most so many seconds, and have it handled."""
+        in_chunks = []
         for key, events in self._selector.select(0 if self.ready or self._handed_back else timeout):
-            if isinstance(key.data, Connection):
-                if key.data in self.connections:  # else it was closed by what was handled before it
-                    self._guarded(self._handle, key.data, events)
-            else:
+            if not isinstance(key.data, Connection):
                 handle: Callable[[], None] = key.data
                 handle()
+            elif key.data not in self.connections:
+                continue  # closed by what was handled before it
+            elif key.data.is_in_chunks:
+                in_chunks.append((key.data, events))
+            else:
+                self._guarded(self._handle, key.data, events)
+        self._handle_chunks(in_chunks)
         while self._handed_back:
             self.take_back(self._handed_back.popleft())
         self._resume()
@@ -143,6 +154,17 @@ class EventLoop:
         self._selector.close()
         for end in (self._waker, self._woken, *self._listeners):
             end.close()
+
+    def _handle_chunks(self, waiting: list[tuple[Connection, int]]) -> None:
+        """Handle some of the connections that send chunks, others at the next turn."""
+        until = time.monotonic() + CHUNKS_SECONDS
+        for _ in range(len(waiting)):
+            self._turn += 1
+            connection, events = waiting[self._turn % len(waiting)]
+            if connection in self.connections:
+                self._guarded(self._handle, connection, events)
+            if time.monotonic() > until:
+                break
 
     def _guarded(
         self, handle: Callable[..., None], connection: Connection, *arguments: object
@@ -291,26 +313,25 @@ class EventLoop:
         """Return why a connection is to be closed, empty if that is usual; None if it is not."""
         if connection.is_answering:
             return None  # its time is that of the application
-        still = now - connection.moved
-        if connection.is_leaving and not connection.unsent:
-            return "" if now - connection.since > LEAVE_SECONDS else None
+        request, still = connection.request, now - connection.moved
+        taken = now - connection.since
+        is_hurried = self._stopped is not None and now - self._stopped > STALLED_SECONDS
         if connection.unsent:
-            if still > self._settings.send_seconds or (self._stopped and still > STALLED_SECONDS):
-                return "reads nothing of its answer"
-        elif connection.request is None:
-            return "" if now - connection.since > IDLE_SECONDS else None
-        elif connection in self._paused:
+            is_slow = still > (STALLED_SECONDS if is_hurried else self._settings.send_seconds)
+            return "reads nothing of its answer" if is_slow else None
+        if connection.is_leaving:
+            return "" if taken > LEAVE_SECONDS else None
+        if request is None:
+            return "" if taken > IDLE_SECONDS else None
+        if connection in self._paused:
             connection.since += LOOK_SECONDS  # it waits for us
-        elif now - connection.since > self._settings.receive_seconds:
-            return "is too slow to send a request"
-        elif self._stopped and still > STALLED_SECONDS:
-            return "is too slow to send a request at the end"
-        elif self._paused and connection in self._large:
-            came = connection.request.body_length - connection.marked
-            connection.marked = connection.request.body_length
-            if came < SLOW_BYTES and now - connection.since > 2 * LOOK_SECONDS:
-                return "is too slow to send a large body while others wait"
-        return None
+            came = connection.count_waiting(SLOW_BYTES)
+        else:
+            came = request.body_length - (connection.marked or 0)
+        is_new, connection.marked = connection.marked is None, request.body_length
+        is_pressed = is_hurried or (self._paused and connection in self._large)
+        is_slow = is_pressed and came < SLOW_BYTES and not is_new
+        return SLOW if is_slow or taken > self._settings.receive_seconds else None
 
     # Taking up connections -----------------------------------------------------------------
 
