@@ -35,7 +35,13 @@ def opened(path: Path) -> Iterator[Callable[..., Database]]:
 
     def open_(time_zone: str | None = None, busy_seconds: int = 5) -> Database:
         made.append(
-            Database(path, time_zone=time_zone, busy_seconds=busy_seconds, clock=SetClock())
+            Database(
+                path,
+                time_zone=time_zone,
+                busy_seconds=busy_seconds,
+                clock=SetClock(),
+                migrate=True,
+            )
         )
         return made[-1]
 

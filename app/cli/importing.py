@@ -67,7 +67,7 @@ def import_files(kind: str, files: tuple[Any, ...], as_json: bool, database: Pat
     """
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
     refusals: list[dict[str, Any]] = []
-    with open_database(database) as opened:
+    with open_database(database, create=True) as opened:
         for stream in files:
             for refusal in _import(opened, kind, stream, totals):
                 if len(refusals) == SHOWN_REFUSALS:

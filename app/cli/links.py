@@ -56,7 +56,8 @@ def create_link(
         except links.UnknownTenant:
             raise click.ClickException(f"nothing is stored of a tenant {tenant_id!r}") from None
     url = f"{base.rstrip('/')}{SHARED_PATH}/{token}"
-    show_once(json.dumps({"url": url, "expires_at": expires_at}) if as_json else url)
+    shown = json.dumps({"url": url, "expires_at": expires_at}) if as_json else url
+    show_once(f"the link {name}", shown)
 
 
 @group.command("list", examples=["saasus-analysis links list", "saasus-analysis links list --json"])

@@ -13,6 +13,7 @@ import click
 
 from .. import create_app, dashboard, logs
 from ..auth import keys
+from ..backup import refuse_older
 from ..config import Settings
 from ..database import Database
 from ..days import Calendar, Clock, format_day
@@ -155,6 +156,9 @@ def demo(
         if database is None:
             folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
             database = Path(folder, "demo.db")
+            database.touch()  # so that nobody is told of a file that is gone at the end
+        elif database.exists():
+            refuse_older(database)
         server, settings, opened = stack.enter_context(
             _server(host=host, port=port, database=database, auth=False, synchronous="off")
         )
