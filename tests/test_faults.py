@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -75,12 +76,19 @@ class Watched:
 
     def works(self) -> None:
         assert [status for status, _, _ in self.write()] == [200] * 3
-        assert self.ask("GET", "/readyz")[0] == 200
+        assert self.readiness(200)[0] == 200
         assert self.ask("GET", BASE + STATISTICS)[0] == 200
+
+    def readiness(self, status: int) -> tuple[int, str | None, bytes]:
+        """Return the answer of `/readyz` once it has a status, which it finds within a second."""
+        until = time.monotonic() + 10
+        while (answer := self.ask("GET", "/readyz"))[0] != status and time.monotonic() < until:
+            time.sleep(0.05)
+        return answer
 
     def refuses(self, message: str) -> None:
         """Check that writes are refused, with a reason, and that readiness tells so."""
-        for answer in (*self.write(), self.ask("GET", "/readyz")):
+        for answer in (*self.write(), self.readiness(503)):
             refused(answer, message)
         assert self.ask("GET", "/healthz")[0] == 200
 
@@ -203,7 +211,7 @@ def test_a_file_that_is_made_read_only_is_written_to_until_the_end_and_not_start
 
 
 def test_a_server_on_a_locked_database_does_not_start_and_says_why(path: Path) -> None:
-    assert run("keys", "list", "--database", path).returncode == 0
+    Database(path).close()
     with locked_by_another_process(path):
         done = run("serve", "--port", "0", "--database", path)
     assert done.returncode == 75
@@ -224,7 +232,7 @@ def put_no_database(path: Path) -> None:
 
 
 def put_newer_version(path: Path) -> None:
-    assert run("keys", "list", "--database", path.with_name("newer.db")).returncode == 0
+    Database(path.with_name("newer.db")).close()
     with closing(sqlite3.connect(path.with_name("newer.db"))) as connection:
         connection.execute(NEWER)
     move_away(path)
