@@ -318,6 +318,14 @@ def test_an_output_that_is_full_is_told(talking: Path, line: str) -> None:
     in_a_line(ended, 1, "No space left on device")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("line", ["keys create new > /dev/full", "keys rotate web >&-"])
+def test_a_key_that_cannot_be_shown_is_told(folder: Path, line: str) -> None:
+    ended = done(f"saasus-analysis {line}", folder)
+    in_a_line(ended, 1, "was made, but cannot be shown: ")
+    in_a_line(ended, 1, "revoke it and make another")
+
+
 @pytest.mark.parametrize("line", SHOWING)
 def test_no_standard_output_is_no_reason_for_a_stack_trace(talking: Path, line: str) -> None:
     ended = done(f"saasus-analysis {line} >&-", talking)
