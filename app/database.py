@@ -132,7 +132,9 @@ class Database:
             if not holds_database(self.path) and not self._create:
                 raise StartError(f"there is no database in {self.path} yet: it is empty")
             if not os.access(self.path, os.W_OK):  # SQLite would open it, and fail at a write
-                raise StartError(f"the database {self.path} cannot be used: no right to write to it")
+                raise StartError(
+                    f"the database {self.path} cannot be used: no right to write to it"
+                )
             _make_private(self.path)
             self._writer = self._connect()
             with ExitStack() as on_failure:

@@ -1,4 +1,4 @@
-"""Looking over a setup: settings, file, disk, clock, time zone and keys, with what to do."""
+"""Looking over a setup: settings, file, disk, servers, clock, time zone, keys; what to do."""
 
 import os
 import shutil

@@ -128,3 +128,16 @@ def test_it_does_not_wait_for_a_write_that_takes_long(
         app.extensions["readiness"]._ended -= 1
         told = ready(client)
     assert told == (503, "the database is busy with another process; nothing was stored")
+
+
+def test_it_does_not_wait_for_a_try_that_hangs(app: Flask) -> None:
+    found = app.extensions["readiness"]
+    assert ready(app.test_client()) == (200, "")
+    with found._trying:  # as if the disk did not answer any more
+        found._ended -= 1
+        assert ready(app.test_client()) == (200, "")
+        found._began = found._ended + 1
+        assert ready(app.test_client()) == (200, "")
+        found._ended -= 10
+        found._began -= 10
+        assert ready(app.test_client()) == (503, readiness.NO_ANSWER)

@@ -288,7 +288,8 @@ def test_names_that_are_no_text_are_names(folder: Path) -> None:
         "restore $'\\xff.db' --database $'\\xfd.db'",
     ):
         ended = done(f"saasus-analysis {line}", folder)
-        assert (ended.returncode, ended.stderr) == (0, "")
+        made = f"made a new database at {folder}/\\udcfd.db\n" if "restore" in line else ""
+        assert (ended.returncode, ended.stderr) == (0, made)
     names = {os.fsencode(file.name) for file in folder.iterdir()}
     assert {b"\xff.db", b"\xfe", b"\xfd.db"} <= names
 
@@ -364,13 +365,14 @@ def test_a_file_that_is_being_written_when_a_signal_comes_is_removed(
 
 
 @SIGNALS
-def test_an_import_that_a_signal_ends_says_nothing(
+def test_an_import_that_a_signal_ends_says_nothing_of_it(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
     with running("saasus-analysis import events - --database new.db", folder) as process:
         until(process, "new.db-wal", folder)
         process.send_signal(number)
-        assert process.communicate(timeout=30) == ("", "")
+        told = process.communicate(timeout=30)
+        assert told == ("", f"made a new database at {folder}/new.db\n")
         assert process.returncode == code
 
 
