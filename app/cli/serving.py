@@ -219,10 +219,11 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     # A thread that has a small answer to make waits this long for one that makes a large one, each
     # time that it comes back from a file or a socket.
     sys.setswitchinterval(SWITCH_SECONDS)
+    # Before the database is opened, which may have to say something.
+    logs.configure(load(**options))
     app = create_app(given(**options))
     with closing(app.extensions["database"]) as database:
         settings = app.extensions["settings"]
-        logs.configure(settings)
         yield (
             Server(app, settings, loopback_for=None if settings.auth else "without keys"),
             settings,
