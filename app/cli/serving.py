@@ -157,7 +157,7 @@ def demo(
             folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
             database = Path(folder, "demo.db")
             database.touch()  # so that nobody is told of a file that is gone at the end
-        elif database.exists():
+        elif database.exists() and database.stat().st_size:
             refuse_older(database)
         server, settings, opened = stack.enter_context(
             _server(host=host, port=port, database=database, auth=False, synchronous="off")
