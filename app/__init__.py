@@ -36,7 +36,9 @@ def create_app(
     flask_config = {name: given.pop(name) for name in given.keys() & Flask.default_config.keys()}
     values = load_settings({name.lower(): value for name, value in given.items()}, os.environ)
     guard = require_key if values.auth else require_loopback
-    app = make_app(values, Database.open(values, clock), guard)
+    database = Database.open(values, clock, create=True, migrate=True)
+    database.enter_server()
+    app = make_app(values, database, guard)
     if values.dashboard:
         dashboard.init_app(app)
     app.config.update(flask_config)

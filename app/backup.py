@@ -17,7 +17,8 @@ from pathlib import Path
 
 from . import audit
 from .errors import StartError
-from .migrations import APPLICATION_ID, NEWEST
+from .header import NotADatabase, holds_database
+from .migrations import NEWEST, older, read_version
 from .transactions import transaction
 
 STEP = 1024
@@ -69,20 +70,26 @@ def existing(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
     """
     if not path.is_file():
         raise StartError(f"there is no database {path}")
+    if not holds_database(path):
+        raise StartError(f"there is no database in {path} yet: it is empty")
     with closing(_connect(path, _mode(path))) as connection:
         try:
-            (marked,) = connection.execute("pragma application_id").fetchone()
-            (schema,) = connection.execute("pragma user_version").fetchone()
+            schema = read_version(connection)
         except UNREADABLE as error:
             raise StartError(f"the database {path} cannot be read: {error}") from error
-        if marked != APPLICATION_ID:
-            raise StartError(f"{path} is not a database of this program")
         if schema > NEWEST:
             raise StartError(
                 f"{path} was made by a newer version of this program "
                 f"(schema {schema}, known here up to {NEWEST})"
             )
         yield connection, schema
+
+
+def refuse_older(path: Path) -> None:
+    """Raise StartError unless a file is a database of this version."""
+    with existing(path) as (_, schema):
+        if schema < NEWEST:
+            raise StartError(older(path, schema))
 
 
 def back_up(database: Path, target: Path, progress: Progress) -> Made:
@@ -119,7 +126,11 @@ def back_up_dated(
     others = sorted(file for file in others if file.is_file() and file != target)
     deleted = others[: max(0, len(others) + 1 - keep)]
     for file in deleted:
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            message = f"{made.path} was made, but {file} cannot be deleted: {error.strerror}"
+            raise StartError(message) from error
     return made, deleted
 
 
@@ -128,10 +139,13 @@ def note_backup(database: Path, made: Made, now: int) -> None:
 
     Leaves it where the database cannot be written to: the copy is as good without it.
     """
-    with suppress(StartError, sqlite3.Error), existing(database) as (connection, schema):
-        if schema == NEWEST:
-            with transaction(connection):
-                audit.note(connection, now, "backup", {"bytes": made.bytes})
+    with (
+        suppress(StartError, sqlite3.Error),
+        existing(database) as (connection, _),
+        transaction(connection),
+    ):
+        if read_version(connection) == NEWEST:
+            audit.note(connection, now, "backup", {"bytes": made.bytes})
 
 
 def copies_beside(database: Path) -> list[Path]:
@@ -165,6 +179,8 @@ def restore(
         _refuse_existing(database)
     if not database.is_file():
         raise StartError(f"{database} is not a file")
+    with suppress(NotADatabase):  # one that is damaged is replaced
+        holds_database(database)
     kept = database.with_name(database.name + BEFORE_RESTORE)
     if kept.exists() and not kept.samefile(database):
         raise StartError(f"{kept} is there from an earlier restore; move it away first")

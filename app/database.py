@@ -21,8 +21,10 @@ from flask import current_app, g
 from .config import Settings
 from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
+from .header import holds_database
 from .histogram import Histogram
-from .migrations import prepare
+from .migrations import newest_version, prepare, read_version
+from .servers import count_others, enter
 from .transactions import passing_errors, transaction
 
 logger = logging.getLogger("saasus_analysis.database")
@@ -46,18 +48,22 @@ EMPTY_WAL = "pragma wal_checkpoint(truncate)"
 
 ERASE = ("pragma foreign_keys = off", "pragma secure_delete = on")
 
-# Change nothing together, but go to the disk like any other write.
+# Change nothing. The first write, of an ordinary size, needs pages and is undone; the second goes
+# to the disk like any other.
 TRY_WRITE = (
-    "insert into setting (name, value) values ('try_write', '')",
-    "delete from setting where name = 'try_write'",
+    "savepoint room",
+    "insert into setting (name, value) values ('try_write', hex(zeroblob(131072)))",
+    "rollback to room",
+    "update setting set value = value where name = 'time_zone'",
 )
 
 
 class Database:
     """One database file, with the calendar that is fixed in it and the clock of its application.
 
-    Makes the file with mode 0600 if it is missing and migrates it if it is older. Raises StartError
-    if the file is not ours, is newer than this program, or was made for another time zone.
+    Makes the file with mode 0600 if it is missing, and migrates it if it is older, where that is
+    wanted. Raises StartError if the file is missing or older otherwise, is not ours, is newer than
+    this program, or was made for another time zone; a file that is not ours is not touched.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class Database:
         synchronous: str = "full",
         busy_seconds: int = 5,
         clock: Clock | None = None,
+        create: bool = True,
+        migrate: bool = False,
     ) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
             raise StartError(f"SQLite 3.37 or newer is needed, this is {sqlite3.sqlite_version}")
@@ -77,6 +85,11 @@ class Database:
         self.clock = clock or Clock()
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
+        self._create = create
+        self._migrate = migrate
+        self._is_server = False
+        self._server_lock: int | None = None
+        self._logged_version = 0
         self._idle: deque[sqlite3.Connection] = deque()
         self._lent = 0
         self._lending = Lock()
@@ -91,9 +104,12 @@ class Database:
             "collapse_ids": SWITCHED[collapse_ids],
         }
         self._open()
+        self._create = False  # a file that goes missing later may come back
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+    def open(
+        cls, settings: Settings, clock: Clock | None = None, *, create: bool, migrate: bool
+    ) -> Self:
         """Open the database that the settings name."""
         return cls(
             settings.database,
@@ -103,18 +119,37 @@ class Database:
             synchronous=settings.synchronous,
             busy_seconds=settings.busy_seconds,
             clock=clock,
+            create=create,
+            migrate=migrate,
         )
 
     def _open(self) -> None:
-        self.is_new = not self.path.exists()
-        """Whether the file was made by this start, and with it what is fixed in it."""
         try:
+            self.is_new = self._create and _make_file(self.path)
+            """Whether the file was made now, and with it what is fixed in it."""
+            if not self.path.exists():
+                raise StartError(
+                    f"there is no database {self.path}; `saasus-analysis serve` makes one, and "
+                    "--database or ANALYSIS_DATABASE names another"
+                )
+            if not holds_database(self.path) and not self._create:
+                raise StartError(f"there is no database in {self.path} yet: it is empty")
+            if not os.access(self.path, os.W_OK):  # SQLite would open it, and fail at a write
+                raise StartError(
+                    f"the database {self.path} cannot be used: no right to write to it"
+                )
             _make_private(self.path)
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
                 _make_room_to_sort(self._writer, self.path.absolute().parent)
-                fixed = prepare(self._writer, self.path, self._wanted)
+                fixed = prepare(
+                    self._writer,
+                    self.path,
+                    self._wanted,
+                    create=self._create,
+                    migrate=self._migrate,
+                )
                 try:
                     self.calendar = Calendar(fixed["time_zone"])
                 except ValueError as error:
@@ -122,7 +157,22 @@ class Database:
                 on_failure.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"the database {self.path} cannot be used: {error}") from error
+        self._version = newest_version()
         self._files: list[tuple[int, int] | None] = self._find_files()
+        if self.is_new:
+            logger.warning("made a new database at %s", self.path.absolute())
+
+    def enter_server(self) -> None:
+        """Count as a server that has the file open; say in the log if there is another one."""
+        self._is_server = True
+        with suppress(OSError):
+            self._server_lock = enter(self.path)
+        if self._server_lock is not None and count_others(self._server_lock):
+            logger.warning(
+                "another server has %s open: both work, and each waits for the other's writes; "
+                "end one of them unless this is meant",
+                self.path.absolute(),
+            )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -132,6 +182,7 @@ class Database:
         """
         with self._idle_connection() as connection:
             connection.execute("begin")
+            self._refuse_other_version(connection)
             yield connection
 
     def read_json(self, sql: str, parameters: Mapping[str, object]) -> str:
@@ -140,7 +191,7 @@ class Database:
         Rows cost most where threads read at once: each is a time that another one may take over.
         Raises ServiceUnavailable where asking again later can help.
         """
-        with self._idle_connection() as connection:
+        with self.reading() as connection:
             text: str = connection.execute(sql, parameters).fetchone()[0]
         return text
 
@@ -168,17 +219,20 @@ class Database:
                     self._lent -= 1
 
     @contextmanager
-    def writing(self, patience: int | None = None) -> Iterator[sqlite3.Connection]:
+    def writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
         """Give the connection that writes; commit at the end, undo everything on an exception.
 
         Waits for other threads, and `busy_seconds` for other processes; with a patience, so many
-        seconds for each. Raises ServiceUnavailable where asking again later can help.
+        seconds for both. Raises ServiceUnavailable where asking again later can help.
         """
         began = time.perf_counter()
         with self._lock(-1 if patience is None else patience), passing_errors():
             self._open_again()
+            if patience is not None:
+                patience = max(0, patience - (time.perf_counter() - began))
             with self._patient(patience), transaction(self._writer):
                 self.write_waits.observe(time.perf_counter() - began)
+                self._refuse_other_version(self._writer)
                 yield self._writer
             self._save_what_was_committed()
 
@@ -195,19 +249,20 @@ class Database:
                 for statement in ERASE:
                     connection.execute(statement)
                 with transaction(connection):
+                    self._refuse_other_version(connection)
                     yield connection
             self._save_what_was_committed()
 
     def empty_wal(self) -> bool:
         """Take the -wal into the file and empty it; tell False where others read it at present."""
-        with self._lock(-1), passing_errors():
+        with self._lock(-1), passing_errors("the -wal was not emptied"):
             self._open_again()
             (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
         return not busy
 
-    def try_write(self) -> None:
+    def try_write(self, patience: float | None = None) -> None:
         """Write as others do, changing nothing. Raises ServiceUnavailable if it does not work."""
-        with self.writing() as connection:
+        with self.writing(patience) as connection:
             for statement in TRY_WRITE:
                 connection.execute(statement)
 
@@ -216,8 +271,29 @@ class Database:
         with self._write_lock:
             self._close_all()
 
+    def _refuse_other_version(self, connection: sqlite3.Connection) -> None:
+        """Raise ServiceUnavailable if a program of another version has migrated the database.
+
+        To be called in a transaction, which sees the schema that it then finds or fills.
+        """
+        version = read_version(connection)
+        if version == self._version:
+            return
+        if version != self._logged_version:
+            self._logged_version = version
+            logger.error(
+                "%s was brought to schema %d by another version of this program, and this one "
+                "knows %d: nothing is read or stored until that version is started in its place",
+                self.path,
+                version,
+                self._version,
+            )
+        raise ServiceUnavailable(
+            "the database was migrated by another version of this program; nothing was stored"
+        )
+
     @contextmanager
-    def _lock(self, seconds: int) -> Iterator[None]:
+    def _lock(self, seconds: float) -> Iterator[None]:
         """Hold the write lock, after waiting so long for other threads; with -1, however long."""
         if not self._write_lock.acquire(timeout=seconds):
             raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
@@ -262,6 +338,8 @@ class Database:
                     "the database file cannot be used; nothing was stored"
                 ) from error
             logger.warning("%s was opened again, since its files were changed", self.path)
+            if self._is_server:
+                self.enter_server()
 
     def _save_what_was_committed(self) -> None:
         """See to it that a commit is in the files at the path, also if they changed meanwhile."""
@@ -275,7 +353,7 @@ class Database:
         raise ServiceUnavailable("the database file was changed by others; this may not be stored")
 
     @contextmanager
-    def _patient(self, seconds: int | None) -> Iterator[None]:
+    def _patient(self, seconds: float | None) -> Iterator[None]:
         """Wait so long for other processes, and not `busy_seconds`."""
         if seconds is None:
             yield
@@ -290,6 +368,9 @@ class Database:
         while self._idle:
             self._idle.pop().close()
         self._writer.close()
+        if self._server_lock is not None:
+            os.close(self._server_lock)
+            self._server_lock = None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -334,15 +415,34 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _set_busy_timeout(connection: sqlite3.Connection, seconds: int) -> None:
-    connection.execute(f"pragma busy_timeout = {seconds * 1000:d}")
+def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"pragma busy_timeout = {round(seconds * 1000):d}")
+
+
+def _make_file(path: Path) -> bool:
+    """Make an empty file for its owner alone; return False if there is something already."""
+    if path.exists():
+        return False
+    # Not exclusively: of a link that leads nowhere, what it names is made.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return True
 
 
 def _make_private(path: Path) -> None:
-    """Make the file if it is missing; leave it readable by its owner alone.
+    """Take from a file the rights that others have: it holds signing secrets and what people did.
 
-    It holds signing secrets and what people did.
+    The file of another owner keeps its group, by whose rights it may be ours to use.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
+    mode = path.stat().st_mode & 0o777
+    too_much = mode & rights_of_others(path)
+    if not too_much:
+        return
+    try:
+        path.chmod(mode & ~too_much)
+    except PermissionError:
+        logger.warning("everybody may use %s (mode %o), which belongs to another user", path, mode)
+
+
+def rights_of_others(path: Path) -> int:
+    """Return the bits of a file's mode that let others in."""
+    return 0o077 if path.stat().st_uid == os.geteuid() else 0o007

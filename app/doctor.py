@@ -1,4 +1,4 @@
-"""Looking over a setup: settings, file, disk, clock, time zone and keys, with what to do."""
+"""Looking over a setup: settings, file, disk, servers, clock, time zone, keys; what to do."""
 
 import os
 import shutil
@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .auth import keys
+from .backup import existing
 from .config import Settings, service_variables
-from .database import Database
+from .database import Database, rights_of_others
 from .errors import StartError
+from .migrations import NEWEST
+from .servers import count_servers
 
 DAY = 86400
 SPARE_BYTES = 100_000_000
@@ -57,7 +60,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _file(settings.database)
     yield from _disk(settings.database)
     try:
-        database = Database.open(settings)
+        with existing(settings.database) as (_, schema):
+            pass
+        if schema < NEWEST:
+            message = f"{settings.database} has schema {schema}, and this version {NEWEST}"
+            advice = "saasus-analysis migrate; the next start of serve does the same"
+            yield Finding("database", WARNING, message, advice)
+            return
+        yield from _servers(settings.database)
+        database = Database.open(settings, create=False, migrate=False)
     except StartError as error:
         yield Finding("database", PROBLEM, str(error), "mend this before a start")
         return
@@ -94,15 +105,28 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 def _file(path: Path) -> Iterator[Finding]:
     mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        yield Finding(
-            "file", PROBLEM, f"others can read {path} (mode {mode:o})", f"chmod 600 {path}"
-        )
+    if too_much := mode & rights_of_others(path):
+        right = f"chmod {mode & ~too_much:o} {path}"
+        yield Finding("file", PROBLEM, f"others can read {path} (mode {mode:o})", right)
     elif not os.access(path, os.W_OK):
         yield Finding("file", PROBLEM, f"{path} cannot be written to", "chown it to the service")
     else:
-        yield Finding("file", OK, f"{path} is readable by its owner alone")
+        whose = "its group" if mode & 0o070 else "its owner"
+        yield Finding("file", OK, f"{path} is readable by {whose} alone")
     yield from _folder(path.absolute().parent)
+
+
+def _servers(path: Path) -> Iterator[Finding]:
+    count = count_servers(path)
+    if count > 1:
+        yield Finding(
+            "servers",
+            WARNING,
+            f"{count} servers have {path} open, and wait for each other's writes",
+            "end all but one, unless this is meant",
+        )
+    else:
+        yield Finding("servers", OK, "one has it open" if count else "none has it open")
 
 
 def _disk(path: Path) -> Iterator[Finding]:

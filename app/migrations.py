@@ -8,9 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .errors import StartError
-
-APPLICATION_ID = 0x5AA5A11A
-"""Marks a SQLite file as ours (`pragma application_id`)."""
+from .header import APPLICATION_ID
 
 READ_PRAGMA = {
     "application_id": "pragma application_id",
@@ -117,8 +115,13 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 
-NEWEST = len(MIGRATIONS) + 1
-"""The version of the schema that this program makes."""
+
+def newest_version() -> int:
+    """Return the version of the schema that this program makes."""
+    return len(MIGRATIONS) + 1
+
+
+NEWEST = newest_version()
 
 FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
 """The settings that are fixed when the database is made, with what they are if not given."""
@@ -132,15 +135,25 @@ REMEDIES = {
 
 
 def prepare(
-    connection: sqlite3.Connection, path: Path, wanted: Mapping[str, str | None]
+    connection: sqlite3.Connection,
+    path: Path,
+    wanted: Mapping[str, str | None],
+    *,
+    create: bool = True,
+    migrate: bool = False,
 ) -> dict[str, str]:
-    """Make or migrate the schema, and return the settings that are fixed in the database."""
-    _use_wal(connection)
+    """Return the settings that are fixed in a database.
+
+    Makes the schema if there is none, or migrates it, where that is wanted. Raises StartError, and
+    leaves the database as it is, if its schema is not that of this program then.
+    """
     connection.execute("begin immediate")
     try:
-        version = _pragma(connection, "user_version")
-        newest = len(MIGRATIONS) + 1
+        version = read_version(connection)
+        newest = newest_version()
         if version == 0 and not connection.execute("select 1 from sqlite_schema").fetchone():
+            if not create:
+                raise StartError(f"there is no database in {path} yet: it is empty")
             _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
             fixed = [(name, wanted[name] or default) for name, default in FIXED.items()]
             connection.executemany("insert into setting (name, value) values (?, ?)", fixed)
@@ -151,12 +164,15 @@ def prepare(
                 f"{path} was made by a newer version of this program "
                 f"(schema {version}, known here up to {newest}); nothing was changed"
             )
+        elif version < newest and not migrate:
+            raise StartError(older(path, version))
         elif version < newest:
             _back_up(path, version)
             for step in MIGRATIONS[version - 1 :]:
                 _run_script(connection, step)
-        connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        connection.execute(f"pragma user_version = {newest}")
+        if version != newest:
+            connection.execute(f"pragma application_id = {APPLICATION_ID}")
+            connection.execute(f"pragma user_version = {newest}")
         stored = dict(connection.execute("select name, value from setting"))
         for name, value in wanted.items():
             if value not in (None, stored[name]):
@@ -168,7 +184,29 @@ def prepare(
     finally:
         if connection.in_transaction:
             connection.rollback()
+    # Last, so that what is refused is not changed.
+    _use_wal(connection)
+    read_version(connection)  # makes the files that are open from now on
     return stored
+
+
+def older(path: Path, version: int) -> str:
+    """Return what is said of a database of an older version where it is not to be migrated."""
+    return (
+        f"{path} was made by an older version of this program (schema {version}, needed is "
+        f"{newest_version()}); `saasus-analysis migrate` brings it up to date, with a copy of it "
+        "beside, and so does the next start of `serve`"
+    )
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """Return the version of the schema of a database, as a transaction sees it."""
+    return _pragma(connection, "user_version")
+
+
+def copy_before(path: Path, version: int) -> Path:
+    """Return where a migration leaves a copy of a database as it was with a version."""
+    return path.with_name(f"{path.name}.schema-{version}.backup")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -204,8 +242,14 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
 
 
 def _back_up(path: Path, version: int) -> None:
-    """Copy the database as it is before a migration to `NAME.schema-VERSION.backup`."""
-    target = path.with_name(f"{path.name}.schema-{version}.backup")
-    os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+    """Copy the database as it is before a migration; the copy gets its name when it is whole."""
+    target = copy_before(path, version)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

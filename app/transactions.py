@@ -6,12 +6,15 @@ from contextlib import contextmanager
 
 from .errors import ServiceUnavailable
 
+DISK_FULL = "the disk that holds the database is full"
+DISK_ERROR = "the disk that holds the database reports an error"
+
 _PASSING = {
     sqlite3.SQLITE_BUSY: "the database is busy with another process",
     sqlite3.SQLITE_LOCKED: "the database is locked",
-    sqlite3.SQLITE_FULL: "the disk that holds the database is full",
+    sqlite3.SQLITE_FULL: DISK_FULL,
     sqlite3.SQLITE_READONLY: "the database cannot be written to",
-    sqlite3.SQLITE_IOERR: "the disk that holds the database reports an error",
+    sqlite3.SQLITE_IOERR: DISK_ERROR,
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
     sqlite3.SQLITE_CORRUPT: "the database file is damaged",
     sqlite3.SQLITE_NOTADB: "the database file is damaged",
@@ -31,12 +34,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def passing_errors() -> Iterator[None]:
-    """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs."""
+def passing_errors(outcome: str = "nothing was stored") -> Iterator[None]:
+    """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs.
+
+    The message ends with the outcome: what holds then.
+    """
     try:
         yield
     except sqlite3.DatabaseError as error:
         reason = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if reason is None:
             raise
-        raise ServiceUnavailable(f"{reason}; nothing was stored") from error
+        raise ServiceUnavailable(f"{reason}; {outcome}") from error

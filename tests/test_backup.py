@@ -219,13 +219,13 @@ class TestBackup:
             (["a.db-wal"], "a.db-wal is for the database itself"),
             (["folder"], "is a folder; --keep N makes dated backups in it"),
             (["notes.txt"], "file is not a database"),
-            (["theirs.db"], "theirs.db is not a database of this program"),
+            (["theirs.db"], "theirs.db is a database of another program"),
             (["used.db"], "used.db is in use as a database"),
             (["none/b.db"], "cannot be copied to"),
             (["/dev/null"], "/dev/null is not a file"),
             (["notes.txt", "--keep", "2"], "notes.txt cannot be a folder for backups"),
             (["b.db", "--database", "none.db"], "there is no database none.db"),
-            (["b.db", "--database", "notes.txt"], "notes.txt cannot be read"),
+            (["b.db", "--database", "notes.txt"], "notes.txt cannot be used"),
             (["b.db", "--database", "folder"], "there is no database folder"),
         ],
     )
@@ -486,10 +486,14 @@ class TestRestore:
             server.process.kill()
             server.process.wait()
         with path.open("r+b") as file:
+            header = file.read(100)
+            file.seek(0)
             file.write(b"\xff" * 100)
         assert run("restore", copy, "--force", "--database", path).returncode == 0
         kept = tmp_path / "served.db.before-restore.backup"
         assert "served.db-wal" not in names(tmp_path)
+        with kept.open("r+b") as file:
+            file.write(header)
         assert "in-the-wal" in tenants(kept)
         assert "in-the-wal" not in tenants(path)
         assert is_right(path)
@@ -554,10 +558,10 @@ class TestRestore:
         [
             ("none.db", "new.db", "there is no database"),
             (".", "new.db", "there is no database"),
-            ("notes.txt", "new.db", "notes.txt cannot be read: file is not a database"),
+            ("notes.txt", "new.db", "notes.txt cannot be used: file is not a database"),
             ("newer.db", "new.db", "newer.db was made by a newer version of this program"),
-            ("theirs.db", "new.db", "theirs.db is not a database of this program"),
-            ("theirs.db", "a.db", "theirs.db is not a database of this program"),
+            ("theirs.db", "new.db", "theirs.db is a database of another program"),
+            ("theirs.db", "a.db", "theirs.db is a database of another program"),
             ("a.db", "a.db", "a.db is the database itself"),
             ("b.db", "none/new.db", "cannot be copied to"),
             ("b.db", ".", "is not a file"),

@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from app.auth import keys, links, sessions
 from app.database import Database
 from app.errors import ServiceUnavailable, StartError
-from app.migrations import APPLICATION_ID, MIGRATIONS
+from app.header import APPLICATION_ID
+from app.migrations import MIGRATIONS
 
 from .conftest import ROOT, SetClock
 
@@ -35,7 +36,13 @@ def opened(path: Path) -> Iterator[Callable[..., Database]]:
 
     def open_(time_zone: str | None = None, busy_seconds: int = 5) -> Database:
         made.append(
-            Database(path, time_zone=time_zone, busy_seconds=busy_seconds, clock=SetClock())
+            Database(
+                path,
+                time_zone=time_zone,
+                busy_seconds=busy_seconds,
+                clock=SetClock(),
+                migrate=True,
+            )
         )
         return made[-1]
 
@@ -363,23 +370,26 @@ class TestOverHttp:
             assert client.get("/healthz").status_code == 200
             reading = "/v1/analysis/active-users?type=daily&date_from=2025-01-01"
             assert client.get(reading).status_code == 200
-        assert client.get("/readyz").status_code == 200
         assert client.post("/v1/analysis/ingest/events", json=event).status_code == 200
 
 
 def test_processes_that_start_at_once_share_one_new_database(path: Path) -> None:
-    command = [sys.executable, "-m", "app", "keys", "create"]
+    command = [sys.executable, "-m", "app", "import", "events", "-", "--database", str(path)]
     processes = [
         subprocess.Popen(
-            [*command, f"key-{n}", "--database", path],
+            command,
             cwd=ROOT,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for n in range(6)
+        for _ in range(6)
     ]
-    errors = [process.communicate()[1] for process in processes]
+    for number, process in enumerate(processes):
+        assert process.stdin is not None
+        process.stdin.write(f'{{"type": "create_tenant", "tenant_id": "t{number}"}}')
+    errors = "".join(process.communicate()[1] for process in processes)
     assert [process.returncode for process in processes] == [0] * 6, errors
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("select count(*) from key").fetchone() == (6,)
+    assert errors == f"made a new database at {path}\n"
+    assert fetched(path, COUNT) == [(6,)]

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,9 +22,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.cli import main
 from app.database import Database
 from app.errors import ServiceUnavailable
 from app.migrations import MIGRATIONS
+from app.retention import pruning
+from app.summaries import sealing
+from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .calls import BASE
 from .conftest import ROOT, RunningServer, run, serving
@@ -75,12 +80,19 @@ class Watched:
 
     def works(self) -> None:
         assert [status for status, _, _ in self.write()] == [200] * 3
-        assert self.ask("GET", "/readyz")[0] == 200
+        assert self.readiness(200)[0] == 200
         assert self.ask("GET", BASE + STATISTICS)[0] == 200
+
+    def readiness(self, status: int) -> tuple[int, str | None, bytes]:
+        """Return the answer of `/readyz` once it has a status, which it finds within a second."""
+        until = time.monotonic() + 10
+        while (answer := self.ask("GET", "/readyz"))[0] != status and time.monotonic() < until:
+            time.sleep(0.05)
+        return answer
 
     def refuses(self, message: str) -> None:
         """Check that writes are refused, with a reason, and that readiness tells so."""
-        for answer in (*self.write(), self.ask("GET", "/readyz")):
+        for answer in (*self.write(), self.readiness(503)):
             refused(answer, message)
         assert self.ask("GET", "/healthz")[0] == 200
 
@@ -155,18 +167,111 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@contextmanager
+def fill(disk: Path) -> Iterator[None]:
+    """Leave no room on a small disk."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(4096))
+    yield
+    ballast.unlink()
+
+
 def test_a_full_disk_is_a_503_until_there_is_space(small_disk: Path) -> None:
-    with watched(small_disk / "a.db") as server:
-        ballast = small_disk / "ballast"
-        with (
-            ballast.open("wb", buffering=0) as file,
-            pytest.raises(OSError, match="No space left"),
-        ):
-            while True:
-                file.write(bytes(4096))
+    with watched(small_disk / "a.db") as server, fill(small_disk):
         server.refuses("the disk that holds the database is full")
         assert server.ask("GET", BASE + STATISTICS)[0] == 200
-        ballast.unlink()
+
+
+def leave_room_in_the_wal(database: Database) -> None:
+    """Let the -wal be large and taken in, so that small writes need nothing of the disk."""
+    with database.writing() as connection:
+        connection.execute("insert into user (name) values (hex(zeroblob(150000)))")
+    with database.reading() as connection:
+        connection.rollback()
+        connection.execute("pragma wal_checkpoint")
+
+
+def test_an_erasure_on_a_full_disk_tells_what_holds_and_ends_when_there_is_room(
+    small_disk: Path,
+) -> None:
+    path, ann = small_disk / "a.db", "ann-who-is-to-be-forgotten"
+    erasing: tuple[str | Path, ...] = ("erase-user", ann, "--yes", "--database", path)
+    nothing = f"Error: nothing is stored of a user '{ann}'"
+
+    def is_in_files() -> bool:
+        return any(ann.encode() in file.read_bytes() for file in small_disk.iterdir())
+
+    with closing(Database(path)) as database:
+        leave_room_in_the_wal(database)
+        with fill(small_disk):
+            with database.writing() as connection:
+                # New pages, for which there is room in the -wal, and none in the file.
+                connection.execute("insert into tenant (name) values (hex(zeroblob(50000)))")
+                connection.execute("insert into user (name) values (?)", (ann,))
+            done = run(*erasing)
+            assert (done.returncode, done.stdout[:16]) == (75, "erased: users 1,")
+            assert done.stderr == (
+                f"Error: the user '{ann}' is erased for all who ask, but what was stored is in the "
+                "files until they are overwritten: the disk that holds the database is full; the "
+                "-wal was not emptied; run it again to end\n"
+            )
+            done = run(*erasing)
+            assert (done.returncode, is_in_files()) == (75, True)
+            assert done.stderr.startswith(f"{nothing}, but what was erased before is in the files")
+        done = run(*erasing)
+        assert (done.returncode, done.stderr, is_in_files()) == (1, f"{nothing}\n", False)
+
+
+@contextmanager
+def locked_from(
+    monkeypatch: pytest.MonkeyPatch, path: Path, module: Any, name: str
+) -> Iterator[None]:
+    """Let another connection hold a database from a call of a function of a module on."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        called = getattr(module, name)
+
+        def lock(*arguments: Any) -> Any:
+            other.execute("begin immediate")
+            return called(*arguments)
+
+        monkeypatch.setattr(module, name, lock)
+        yield
+
+
+def test_a_prune_that_cannot_go_on_tells_what_it_deleted(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Database(path)) as database, database.writing() as connection:
+        connection.execute("insert into tenant (id, name) values (1, 't')")
+        connection.execute("insert into call_count values ('create_tenant', 1, 1, 1)")
+    with locked_from(monkeypatch, path, pruning, "find_unused"), pytest.raises(SystemExit) as ended:
+        main(["prune", "--keep-counts", "9", "--database", str(path)])
+    assert (ended.value.code, capfd.readouterr().err.splitlines()[-1]) == (
+        75,
+        "Error: the database is busy with another process; nothing was stored "
+        "(until there: counts 1 deleted); run it again to end",
+    )
+
+
+def test_a_rebuild_that_cannot_make_all_summaries_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sealing, "PAYS", 1)
+    with closing(Database(path)) as database:
+        entry = {"timestamp": DAY, "referer": "/"}
+        update_user_behavior_histories_by_day(
+            database, timestamp=DAY, user_id="u", histories=[entry]
+        )
+    with locked_from(monkeypatch, path, sealing, "_seal"), pytest.raises(SystemExit) as ended:
+        main(["summaries", "rebuild", "--database", str(path)])
+    assert ended.value.code == 75
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "Error: not all summaries were made, since the database is busy with another process: "
+        "answers are right without them, and a question makes those that it needs; run it again to "
+        "make all"
+    )
 
 
 def test_a_disk_that_refuses_writes_is_a_503_until_it_takes_them(path: Path) -> None:
@@ -203,7 +308,7 @@ def test_a_file_that_is_made_read_only_is_written_to_until_the_end_and_not_start
 
 
 def test_a_server_on_a_locked_database_does_not_start_and_says_why(path: Path) -> None:
-    assert run("keys", "list", "--database", path).returncode == 0
+    Database(path).close()
     with locked_by_another_process(path):
         done = run("serve", "--port", "0", "--database", path)
     assert done.returncode == 75
@@ -224,7 +329,7 @@ def put_no_database(path: Path) -> None:
 
 
 def put_newer_version(path: Path) -> None:
-    assert run("keys", "list", "--database", path.with_name("newer.db")).returncode == 0
+    Database(path.with_name("newer.db")).close()
     with closing(sqlite3.connect(path.with_name("newer.db"))) as connection:
         connection.execute(NEWER)
     move_away(path)

@@ -135,7 +135,8 @@ def test_a_line_of_the_log_is_an_object_with_the_trace_id(tmp_path: Path) -> Non
         with pytest.raises(HTTPError) as refused:
             urlopen(Request(url, headers=headers))
         refused.value.close()
-    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    made, line = [json.loads(line) for line in log.read_text().splitlines()]
+    assert made["message"] == f"made a new database at {tmp_path}/a.db"
     assert line["trace"] == "my-trace"
     assert (line["level"], line["logger"]) == ("info", "saasus_analysis.access")
     assert (line["method"], line["status"], line["key"]) == ("GET", 400, "first")

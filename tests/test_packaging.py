@@ -101,6 +101,9 @@ def test_the_installed_command_serves(consumer: Path) -> None:
     assert version.startswith("saasus-analysis, version 0.")
     assert "serve" in execute(scripts / "python", "-m", NAME, "--help", folder=consumer)
     at = ("--database", str(consumer / "a.db"))
+    events = consumer / "events.ndjson"
+    events.touch()
+    execute(command, "import", "events", events, *at, folder=consumer)
     token = execute(command, "keys", "create", "k", *at, folder=consumer).strip()
     process = subprocess.Popen(
         [command, "serve", "--port", "0", *at],

@@ -16,6 +16,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from app.database import Database
+
 from .auth.signer import authorization
 from .conftest import ROOT, RunningServer, run, serving
 
@@ -85,6 +87,7 @@ def test_the_log_has_a_line_a_request_and_nothing_secret(tmp_path: Path) -> None
 
 def test_the_log_has_nothing_else_under_load(tmp_path: Path) -> None:
     log = tmp_path / "log"
+    Database(tmp_path / "a.db").close()
     with log.open("w") as file, serving("--database", tmp_path / "a.db", stderr=file) as server:
         threads = [threading.Thread(target=get, args=(server, "/healthz")) for _ in range(40)]
         for thread in threads:
@@ -183,6 +186,7 @@ def test_what_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
 
 def test_without_keys_it_listens_on_loopback_only(tmp_path: Path) -> None:
     at = ("--database", tmp_path / "a.db")
+    Database(tmp_path / "a.db").close()
     for host in ("0.0.0.0", "::"):
         refused = run("serve", "--no-auth", "--host", host, "--port", "0", *at)
         assert refused.returncode == 1
@@ -207,6 +211,7 @@ def test_what_keeps_it_from_starting_is_one_line(
     tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     at = ("--port", "0", "--database", tmp_path / "a.db")
+    Database(tmp_path / "a.db").close()
     refused = run("serve", *at, *arguments)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Error: {message}")

@@ -28,6 +28,7 @@ COMMANDS = {
     "import": ("importing:import_files", "Store the records of files."),
     "keys": ("keys:group", "Make, list, rotate and revoke keys."),
     "links": ("links:group", "Make, list and revoke links to the dashboard."),
+    "migrate": ("migrating:migrate", "Bring an older database up to date."),
     "prune": ("retention:prune", "Delete what is older than settings keep."),
     "restore": ("backup:restore", "Put a backup in the place of the database."),
     "serve": ("serving:serve", "Serve the API until SIGTERM or SIGINT."),

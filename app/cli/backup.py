@@ -79,6 +79,8 @@ def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> 
     target = load(database=database).database
     with _copying() as progress:
         made, kept = put_back(source, target, force, progress)
+    if kept is None:
+        click.echo(f"made a new database at {made.path}", err=True)
     if as_json:
         told = {"source": str(source), "database": str(made.path), "bytes": made.bytes}
         print_json(told | {"schema": made.schema, "kept": str(kept) if kept else None})

@@ -110,10 +110,12 @@ def load(**options: object) -> Settings:
 
 
 @contextmanager
-def open_database(path: Path | None, **options: object) -> Iterator[Database]:
-    """Give the database of an option or the environment."""
+def open_database(
+    path: Path | None, *, create: bool = False, migrate: bool = False, **options: object
+) -> Iterator[Database]:
+    """Give the database of an option or the environment, which must be there unless it is made."""
     settings = load(database=path, **options)
-    with closing(Database.open(settings)) as database:
+    with closing(Database.open(settings, create=create, migrate=migrate)) as database:
         yield database
 
 

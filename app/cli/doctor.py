@@ -22,9 +22,8 @@ from .common import database_option, json_option, load, print_json
 def doctor(as_json: bool, database: Path | None) -> None:
     """Look a setup over, and say what to do about what is not well.
 
-    Looks at the settings, the file, the disk, the clock, the time zone and the keys, and exits with
-    1 if something keeps the service from working or leaves data open. It opens the database as a
-    start does, which brings an older one up to date.
+    Looks at the settings, the file, the disk, the servers, the clock, the time zone and the keys,
+    and exits with 1 if something keeps the service from working or leaves data open.
     """
     findings = list(examine(load(database=database)))
     if as_json:

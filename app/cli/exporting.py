@@ -9,7 +9,7 @@ from ..days import parse_day
 from ..exports import writing
 from ..exports.tables import TABLES
 from .command import Command
-from .common import FILE, database_option, load, open_database, output
+from .common import FILE, database_option, open_database, output
 from .progress import progress_bar
 
 
@@ -63,9 +63,6 @@ def export(
         raise click.UsageError(f"csv holds one table: name one of {', '.join(TABLES)}")
     if first is not None and last is not None and first > last:
         raise click.UsageError("--from must not be after --to")
-    source = load(database=database).database
-    if not source.exists():
-        raise click.ClickException(f"there is no database {source}")
     names = [table] if table else list(TABLES)
     with (
         open_database(database) as opened,

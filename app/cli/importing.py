@@ -81,7 +81,7 @@ def import_files(
     """
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
     refusals: list[dict[str, Any]] = []
-    with open_database(database, time_zone=time_zone) as opened:
+    with open_database(database, create=True, time_zone=time_zone) as opened:
         if opened.is_new:
             click.echo(made_now(opened), err=True)
         for stream in files:

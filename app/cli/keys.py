@@ -71,7 +71,7 @@ def create_key(
             made = create(opened, name=name, scopes=scopes, expires_at=expires_at)
         except keys.NameTaken:
             raise click.ClickException(f"there is a key named {name}; revoke it first") from None
-    _show(made, as_json)
+    _show(name, made, as_json)
 
 
 @group.command(
@@ -103,7 +103,7 @@ def rotate_key(name: str, overlap: int, as_json: bool, database: Path | None) ->
             ) from None
     if made is None:
         raise click.ClickException(f"there is no key named {name} that is valid")
-    _show(made, as_json)
+    _show(name, made, as_json)
 
 
 @group.command("list", examples=["saasus-analysis keys list", "saasus-analysis keys list --json"])
@@ -139,10 +139,11 @@ def revoke_key(name: str, database: Path | None) -> None:
     click.echo(f"revoked {name}")
 
 
-def _show(made: str | dict[str, str], as_json: bool) -> None:
+def _show(name: str, made: str | dict[str, str], as_json: bool) -> None:
+    what = f"the key {name}"
     if as_json:
-        show_once(json.dumps({"token": made} if isinstance(made, str) else made))
+        show_once(what, json.dumps({"token": made} if isinstance(made, str) else made))
     elif isinstance(made, str):
-        show_once(made)
+        show_once(what, made)
     else:
-        show_once("\n".join(f"{name}={value}" for name, value in made.items()))
+        show_once(what, "\n".join(f"{name}={value}" for name, value in made.items()))

@@ -1,6 +1,8 @@
 """What the commands for keys and links share: names, when something ends, and how that is shown."""
 
+import errno
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from ..auth import validity
 from ..days import Clock
 from ..errors import StartError
 from .common import load
+from .ending import drop_output
 
 Names = Callable[[sqlite3.Connection], list[str]]
 """Returns the names that can be completed."""
@@ -69,9 +72,20 @@ def expires_option(**options: Any) -> Callable[..., Any]:
     )
 
 
-def show_once(lines: str) -> None:
-    """Print what cannot be shown again, and say so where only people look."""
-    click.echo(lines)
+def show_once(what: str, lines: str) -> None:
+    """Print what cannot be shown again, and say so where only people look.
+
+    If it cannot be printed, what was made is of no use to anybody, and it is said what to do.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
+        click.echo(lines)
+    except OSError as error:
+        drop_output()
+        raise click.ClickException(
+            f"{what} was made, but cannot be shown: {error.strerror}; revoke it and make another"
+        ) from None
     click.echo("This is shown once; keep it safe.", err=True)
 
 

@@ -75,7 +75,8 @@ def create_link(
     if not base.endswith(prefix):
         base += prefix
     url = f"{base}{SHARED_PATH}/{token}"
-    show_once(json.dumps({"url": url, "expires_at": expires_at}) if as_json else url)
+    shown = json.dumps({"url": url, "expires_at": expires_at}) if as_json else url
+    show_once(f"the link {name}", shown)
 
 
 @group.command("list", examples=["saasus-analysis links list", "saasus-analysis links list --json"])

@@ -1,16 +1,20 @@
 """`prune`, `erase-user`, `erase-tenant` and `audit`."""
 
+import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from .. import audit as actions
 from ..backup import copies_beside
+from ..database import Database
 from ..days import format_day
 from ..dictionary import NO_TENANT
+from ..errors import ServiceUnavailable
 from ..kept import limits
 from ..retention import erasing, pruning
 from .command import Command
@@ -25,6 +29,7 @@ from .common import (
     say_if_limited,
     setting_option,
 )
+from .ending import BUSY
 from .progress import progress_bar
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Tell what would go; change nothing.")
@@ -69,17 +74,22 @@ def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | Non
             deleted = pruning.count_old(opened, since)
         else:
             deleted = Counter(dict.fromkeys(since, 0))
-            for data, count in progress_bar(pruning.prune(opened, since), unit="step"):
-                deleted[data] += count
+            try:
+                for data, count in progress_bar(pruning.prune(opened, since), unit="step"):
+                    deleted[data] += count
+            except ServiceUnavailable as error:
+                told = ", ".join(f"{data} {count}" for data, count in deleted.items())
+                message = f"{error.description} (until there: {told} deleted); run it again to end"
+                raise ServiceUnavailable(message) from error.__cause__
         days_of = opened.calendar.day_of
-        told = [
+        pruned = [
             {"data": data, "since": format_day(days_of(since[data])), "deleted": deleted[data]}
             for data in since
         ]
     if as_json:
-        print_json({"dry_run": dry_run, "pruned": told})
+        print_json({"dry_run": dry_run, "pruned": pruned})
         return
-    for one in told:
+    for one in pruned:
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
 
@@ -137,14 +147,38 @@ def _erase(
         click.confirm(f"Erase the {kind} {id_!r} for ever?", abort=True, err=True)
     with open_database(database) as opened:
         erased = ERASE[kind](opened, id_, dry_run=dry_run)
-        if erased is None:
-            raise click.ClickException(f"nothing is stored of a {kind} {id_!r}")
-        emptied = dry_run or opened.empty_wal()
+        # Also where nothing is stored any more: an erasure before may not have come to its end.
+        pending = None if dry_run else _overwrite(opened)
         copies = copies_beside(opened.path)
+    if erased is None:
+        message = f"nothing is stored of a {kind} {id_!r}"
+        if pending:
+            _exit_pending(f"{message}, but what was erased before", pending)
+        raise click.ClickException(message)
     if as_json:
-        told = asdict(erased) | {"dry_run": dry_run, "emptied_wal": emptied}
+        told = asdict(erased) | {"dry_run": dry_run, "emptied_wal": not pending}
         print_json(told | {"not_covered": [str(path) for path in copies]})
-        return
+    else:
+        _tell(erased, copies, dry_run)
+    if pending:
+        _exit_pending(f"the {kind} {id_!r} is erased for all who ask, but what was stored", pending)
+
+
+def _overwrite(database: Database) -> str | None:
+    """Let what was erased be overwritten in the file at once; return what keeps it from that."""
+    try:
+        return None if database.empty_wal() else "others read the database"
+    except ServiceUnavailable as error:
+        return str(error.description)
+
+
+def _exit_pending(what: str, reason: str) -> NoReturn:
+    message = f"{what} is in the files until they are overwritten: {reason}; run it again to end"
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(BUSY)
+
+
+def _tell(erased: erasing.Erased, copies: list[Path], dry_run: bool) -> None:
     verb = "would be erased" if dry_run else "erased"
     click.echo(
         f"{verb}: users {erased.users}, history entries {erased.histories}, calls {erased.calls}"
@@ -157,8 +191,6 @@ def _erase(
         click.echo(
             f"days whose calls cannot be told by user, and stay counted: {erased.unknown_days}"
         )
-    if not emptied:
-        click.echo("others read the database: what was erased is in its -wal until that is reused")
     click.echo("not covered: backups, replicas and exports that were made before")
     for path in copies:
         click.echo(f"  {path}")

@@ -14,6 +14,7 @@ import click
 
 from .. import create_app, dashboard, logs
 from ..auth import keys
+from ..backup import refuse_older
 from ..config import Settings
 from ..database import Database
 from ..days import Calendar, Clock, format_day
@@ -182,6 +183,9 @@ def demo(
                 message = f"{error.strerror}: name a file with --database, or set TMPDIR"
                 raise click.ClickException(message) from error
             database = Path(folder, "demo.db")
+            database.touch()  # so that nobody is told of a file that is gone at the end
+        elif database.exists() and database.stat().st_size:
+            refuse_older(database)
         server, settings, opened = stack.enter_context(
             _server(
                 host=host,
@@ -253,11 +257,12 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     # time that it comes back from a file or a socket.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = load(**options)
+    # Before the database is opened, which may have to say something.
+    logs.configure(settings)
     listeners = listen(settings.host, settings.port, None if settings.auth else "without keys")
     with ExitStack() as stack:
         for listener in listeners:
             stack.enter_context(closing(listener))
         app = create_app(given(**options))
         database = stack.enter_context(closing(app.extensions["database"]))
-        logs.configure(settings)
         yield Server(app, listeners, settings), settings, database

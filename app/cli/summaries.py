@@ -93,7 +93,8 @@ def rebuild_summaries(
     The pages, too, by other settings if some are given. A server may run meanwhile.
     """
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
-    with closing(Database.open(replace(wanted, keep_query=None, collapse_ids=None))) as opened:
+    wanted_database = replace(wanted, keep_query=None, collapse_ids=None)
+    with closing(Database.open(wanted_database, create=False, migrate=False)) as opened:
         sealing.rebuild(opened, _rule(opened, wanted), _bar("pages sealed", "span"))
         periods.seal_all(opened, _bar("periods sealed", "period"))
 

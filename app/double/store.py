@@ -63,10 +63,8 @@ class MemoryDatabase(Database):
         with self.turn, passing_errors():
             yield self._connection
 
-    _idle_connection = reading
-
     @contextmanager
-    def writing(self, patience: int | None = None) -> Iterator[sqlite3.Connection]:
+    def writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
         with self.turn, passing_errors(), transaction(self._connection):
             yield self._connection
 

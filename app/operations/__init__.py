@@ -4,10 +4,12 @@ from flask import Flask
 
 from ..api import Api
 from ..description import BASE_PATH
+from .readiness import Readiness
 from .routes import blueprint, health
 
 
 def init_app(app: Flask, api: Api) -> None:
     """Register the operation of the tag `error`, and the health checks."""
     api.register_blueprint(blueprint, url_prefix=BASE_PATH)
+    app.extensions["readiness"] = Readiness()
     app.register_blueprint(health)

@@ -3,12 +3,13 @@
 from typing import NoReturn
 
 import flask
-from flask import Response
+from flask import Response, current_app
 
 from ..api import Blueprint, make_answer
 from ..auth import public
 from ..database import current_database
 from ..errors import AlwaysFails
+from .readiness import Readiness
 
 blueprint = Blueprint("error", __name__, description="Errors to test clients with")
 health = flask.Blueprint("health", __name__)
@@ -40,5 +41,6 @@ def robots() -> Response:
 @public
 def readyz() -> Response:
     """Tell that a write to the database would work; 503 if not."""
-    current_database().try_write()
+    readiness: Readiness = current_app.extensions["readiness"]
+    readiness.check(current_database())
     return make_answer({"status": "ok"})

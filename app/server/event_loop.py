@@ -329,7 +329,7 @@ class EventLoop:
         else:
             came = request.body_length - (connection.marked or 0)
         is_new, connection.marked = connection.marked is None, request.body_length
-        is_pressed = is_hurried or (self._paused and connection in self._large)
+        is_pressed = is_hurried or (bool(self._paused) and connection in self._large)
         is_slow = is_pressed and came < SLOW_BYTES and not is_new
         return SLOW if is_slow or taken > self._settings.receive_seconds else None
 

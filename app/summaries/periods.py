@@ -17,7 +17,7 @@ from .actions import ACTIONS
 from .active import MEMBERS, USERS, ActiveKind, Bitmap
 from .callers import CALLERS
 from .kinds import KINDS, Kind, checksum, range_of, read, read_stored
-from .sealing import PATIENCE, Progress, turn
+from .sealing import PATIENCE, Progress, left_to_questions, turn
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
@@ -97,7 +97,7 @@ def seal(
     patience: int | None = PATIENCE,
 ) -> None:
     """Seal the periods of a range that are over, where it pays; see `sealing.seal`."""
-    with turn(database) as mine:
+    with turn(database, patience) as mine:
         if mine:
             for kind, period in progress(_unsealed(database, kinds, first, last)):
                 _seal(database, kind, period, patience)
@@ -106,7 +106,8 @@ def seal(
 def seal_all(database: Database, progress: Progress) -> None:
     """Seal all that is over, where it pays."""
     # The numbers of months are among those of days.
-    seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
+    with left_to_questions():
+        seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
 
 
 def check(

@@ -94,7 +94,7 @@ def seal(
     Leaves it where another thread is at it, or the database cannot be written to within so many
     seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
     """
-    with turn(database) as mine:
+    with turn(database, patience) as mine:
         if mine:
             closed = _closed(database)
             for level, span in progress(_unsealed(database, start, end, closed)):
@@ -102,10 +102,11 @@ def seal(
 
 
 @contextmanager
-def turn(database: Database) -> Iterator[bool]:
+def turn(database: Database, patience: int | None) -> Iterator[bool]:
     """Tell whether this thread may seal; no other one does meanwhile.
 
-    Sealing ends where the database cannot be written to: an answer needs no summaries.
+    Sealing ends where the database cannot be written to: an answer needs no summaries. Without
+    a patience, summaries are all that is wanted, and ServiceUnavailable is raised.
     """
     if not database.sealing.acquire(blocking=False):
         yield False
@@ -113,9 +114,24 @@ def turn(database: Database) -> Iterator[bool]:
     try:
         yield True
     except ServiceUnavailable as error:
+        if patience is None:
+            raise
         logger.info("summaries are not stored: %s", error.description)
     finally:
         database.sealing.release()
+
+
+@contextmanager
+def left_to_questions() -> Iterator[None]:
+    """Say in a ServiceUnavailable what holds when not all summaries could be made."""
+    try:
+        yield
+    except ServiceUnavailable as error:
+        reason, _, _ = str(error.description).partition(";")
+        raise ServiceUnavailable(
+            f"not all summaries were made, since {reason}: answers are right without them, and a "
+            "question makes those that it needs; run it again to make all"
+        ) from error.__cause__
 
 
 def store_hours(connection: sqlite3.Connection, first: int, last: int) -> None:
@@ -142,7 +158,8 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
             change_page_rule(connection, rule, kept)
         first, last = extent(connection)
     if first is not None:
-        seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
+        with left_to_questions():
+            seal(database, first * HOUR, last * HOUR - 1, progress, patience=None)
 
 
 def check(connection: sqlite3.Connection, progress: Progress) -> Iterator[tuple[int, int, str]]:

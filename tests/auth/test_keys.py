@@ -169,6 +169,7 @@ class TestWithoutKeys:
 
 def test_the_command_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
     at = ("--database", tmp_path / "a.db")
+    Database(tmp_path / "a.db").close()
     made = run("keys", "create", "reporting", "--scope", "read", "--expires", "30", *at)
     token = made.stdout.strip()
     assert token.startswith("saa_")
@@ -202,6 +203,7 @@ def test_the_command_refuses_what_it_cannot_do(
     tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     at = ("--database", tmp_path / "a.db")
+    Database(tmp_path / "a.db").close()
     run("keys", "create", "taken", *at)
     before = run("keys", "list", *at).stdout
     refused = run("keys", *arguments, *at)

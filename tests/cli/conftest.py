@@ -22,10 +22,10 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "events.ndjson.gz").write_bytes(gzip.compress(FILES["january.ndjson"].encode()))
     at = ("--database", folder / "analysis.db")
     for words in (
+        ("import", "events", folder / "january.ndjson"),
         ("keys", "create", "web"),
         ("keys", "create", "old", "--scope", "ingest"),
         ("links", "create", "wall"),
-        ("import", "events", folder / "january.ndjson"),
         ("import", "events", folder / "u-1.json"),
         ("backup", folder / "analysis-backup.db"),
         ("export", "--output", folder / "everything.ndjson"),

@@ -45,5 +45,6 @@ def test_bash_completes(folder: Path, words: list[str], expected: list[str]) -> 
 
 def test_names_of_keys_are_those_of_the_database_that_is_named(folder: Path) -> None:
     at = "--database other.db"
+    assert done(f"saasus-analysis import events january.ndjson {at}", folder).returncode == 0
     assert done(f"saasus-analysis keys create app {at}", folder).returncode == 0
     assert completed(folder, "saasus-analysis", "keys", "revoke", *at.split(), "") == ["app"]

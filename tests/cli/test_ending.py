@@ -42,6 +42,7 @@ ON_A_DATABASE = [
     "links create new",
     "links list",
     "links revoke wall",
+    "migrate",
     "prune --keep-counts 1",
     "restore analysis-backup.db --force",
     "serve --port 0",
@@ -243,7 +244,7 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("backup .", 1, "is a folder; --keep N makes dated backups in it"),
         ("export --output no/file", 1, "no/file cannot be written: No such file"),
         ("demo --events 1 --write no/file", 1, "no/file cannot be written: No such file"),
-        ("keys list --database no/a.db", 1, "the database no/a.db cannot be used"),
+        ("keys list --database no/a.db", 1, "there is no database no/a.db"),
         ("keys create web", 1, "there is a key named web"),
         ("keys revoke none", 1, "there is no key named none"),
         ("keys rotate none", 1, "there is no key named none"),
@@ -330,7 +331,7 @@ def test_a_port_that_is_taken_is_named(folder: Path, tmp_path: Path) -> None:
     [
         ("keys list --database closed/a.db", 1, "the database closed/a.db cannot be used"),
         ("keys list --database closed.db", 1, "the database closed.db cannot be used"),
-        ("check --database closed.db", 1, "the database closed.db cannot be opened"),
+        ("check --database closed.db", 1, "the database closed.db cannot be used"),
         ("check --database closed/a.db", 1, "closed/a.db"),
         ("backup closed/copy.db", 1, "Permission denied"),
         ("backup closed --keep 1", 1, "Permission denied"),
@@ -366,7 +367,8 @@ def test_names_that_are_no_text_are_names(folder: Path) -> None:
         "restore $'\\xff.db' --database $'\\xfd.db'",
     ):
         ended = done(f"saasus-analysis {line}", folder)
-        assert (ended.returncode, ended.stderr) == (0, "")
+        made = f"made a new database at {folder}/\\udcfd.db\n" if "restore" in line else ""
+        assert (ended.returncode, ended.stderr) == (0, made)
     names = {os.fsencode(file.name) for file in folder.iterdir()}
     assert {b"\xff.db", b"\xfe", b"\xfd.db"} <= names
 
@@ -394,6 +396,14 @@ def test_a_reader_that_goes_away_is_not_told(talking: Path, line: str) -> None:
 def test_an_output_that_is_full_is_told(talking: Path, line: str) -> None:
     ended = done(f"saasus-analysis {line} > /dev/full", talking)
     in_a_line(ended, 1, "No space left on device")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("line", ["keys create new > /dev/full", "keys rotate web >&-"])
+def test_a_key_that_cannot_be_shown_is_told(folder: Path, line: str) -> None:
+    ended = done(f"saasus-analysis {line}", folder)
+    in_a_line(ended, 1, "was made, but cannot be shown: ")
+    in_a_line(ended, 1, "revoke it and make another")
 
 
 @pytest.mark.parametrize("line", SHOWING)
@@ -434,13 +444,14 @@ def test_a_file_that_is_being_written_when_a_signal_comes_is_removed(
 
 
 @SIGNALS
-def test_an_import_that_a_signal_ends_says_nothing(
+def test_an_import_that_a_signal_ends_says_nothing_of_it(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
     with running("saasus-analysis import events - --database new.db", folder) as process:
         until(process, "new.db-wal", folder)
         process.send_signal(number)
-        assert process.communicate(timeout=30) == ("", "")
+        told = process.communicate(timeout=30)
+        assert told == ("", f"made a new database at {folder}/new.db\n")
         assert process.returncode == code
 
 

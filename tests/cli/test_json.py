@@ -34,6 +34,7 @@ PRINTED = [
     ("keys rotate web", BEARER),
     ("links create new", {"url", "expires_at"}),
     ("links list", [LINK]),
+    ("migrate", {"database", "schema_before", "schema", "copy"}),
     ("prune --keep-counts 1", {"dry_run", "pruned"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
     ("summaries check", {"database", "wrong", "wrong_periods"}),

@@ -112,6 +112,7 @@ def test_a_time_that_cannot_be_is_refused(given: dict[str, object]) -> None:
 
 
 def test_without_a_setting_nothing_is_pruned(tmp_path: Path) -> None:
+    Database(tmp_path / "a.db").close()
     ended = run("prune", "--database", tmp_path / "a.db")
     assert ended.returncode == 2
     assert "nothing says how long data are kept" in ended.stderr

@@ -1,0 +1,37 @@
+"""`migrate`."""
+
+from pathlib import Path
+
+import click
+
+from ..backup import existing
+from ..migrations import NEWEST, copy_before
+from .command import Command
+from .common import database_option, json_option, load, open_database, print_json
+
+
+@click.command(
+    cls=Command,
+    examples=["saasus-analysis migrate", "saasus-analysis migrate --database analysis.db --json"],
+)
+@json_option
+@database_option
+def migrate(as_json: bool, database: Path | None) -> None:
+    """Bring an older database up to date.
+
+    A copy of it is made beside it before. End the servers of the older version: they refuse to read
+    and to write from then on. `serve` does the same at its start.
+    """
+    path = load(database=database).database
+    with existing(path) as (_, before):
+        pass
+    with open_database(database, migrate=True):
+        pass
+    copy = None if before == NEWEST else copy_before(path, before)
+    if as_json:
+        told = {"database": str(path), "schema_before": before, "schema": NEWEST}
+        print_json(told | {"copy": str(copy) if copy else None})
+    elif copy:
+        click.echo(f"{path}: schema {before} became {NEWEST}; as it was, it is {copy}")
+    else:
+        click.echo(f"{path} is up to date, schema {NEWEST}")
