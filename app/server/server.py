@@ -78,7 +78,8 @@ class Server:
         now = time.monotonic()
         if now - self._turned >= TURN_SECONDS:
             self._turned = now
-            self._is_stopping |= self._is_over()
+            if self._is_over():  # a signal may come meanwhile: what it sets must stay
+                self._is_stopping = True
         if self._is_stopping and not self._loop.is_stopped:
             self._loop.stop()
             self._on_stop()
