@@ -17,7 +17,7 @@ SELECT_LATEST = "select action, max(at) from audit group by action order by acti
 def note(
     connection: sqlite3.Connection, at: int, action: str, details: Mapping[str, object]
 ) -> None:
-    """Note an action: `backup`, `prune`, `erase-user` or `erase-tenant`, with what it changed.
+    """Note an action, one of those in `schema.sql`, with what it changed.
 
     The details are numbers, and never what was in the data.
     """

@@ -67,12 +67,18 @@ class Database:
         collapse_ids: bool | None = None,
         synchronous: str = "full",
         busy_seconds: int = 5,
+        accept_ahead: int | None = 1,
+        accept_from: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
             raise StartError(f"SQLite 3.37 or newer is needed, this is {sqlite3.sqlite_version}")
         self.path = path
         self.clock = clock or Clock()
+        self.accept_ahead = accept_ahead
+        """How many days ahead of the clock what is fed may be; None: any."""
+        self.accept_from = accept_from
+        """The first day of which anything is taken in; None: any."""
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
         self._idle: deque[sqlite3.Connection] = deque()
@@ -100,6 +106,8 @@ class Database:
             collapse_ids=settings.collapse_ids,
             synchronous=settings.synchronous,
             busy_seconds=settings.busy_seconds,
+            accept_ahead=settings.accept_ahead,
+            accept_from=settings.accept_from,
             clock=clock,
         )
 

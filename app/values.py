@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .days import Calendar
+from .days import Calendar, parse_day
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -57,6 +57,11 @@ def number(least: int, most: int) -> Callable[[object], int]:
 def days(value: object) -> int | None:
     """Return a number of days that is a hundred years at most."""
     return None if value is None else number(1, 36_500)(value)
+
+
+def optional_day(value: object) -> int | None:
+    """Return the number of a day that is written as YYYY-MM-DD."""
+    return None if value is None else parse_day(str(value))
 
 
 def one_of(*choices: str) -> Callable[[object], str]:

@@ -1,6 +1,7 @@
 """`prune`, `erase-user`, `erase-tenant` and `audit`."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,13 @@ import click
 
 from .. import audit as actions
 from ..backup import copies_beside
+from ..config import Settings
+from ..database import Database
 from ..days import format_day
 from ..dictionary import NO_TENANT
 from ..kept import limits
-from ..retention import erasing, pruning
+from ..retention import cutoffs, erasing, pruning
+from ..retention.schedule import Late, find_late, newest_day
 from .command import Command
 from .common import (
     database_option,
@@ -32,7 +36,8 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is 
     cls=Command,
     examples=[
         "saasus-analysis prune --keep-histories 90 --dry-run",
-        "saasus-analysis prune --keep-histories 90 --keep-event-ids 30",
+        "saasus-analysis prune --keep-histories 90 --keep-event-ids 30 --yes",
+        "saasus-analysis prune --reset-cutoffs",
     ],
 )
 @dry_run_option
@@ -49,24 +54,46 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is 
 @setting_option(
     "--keep-event-ids", "keep_event_ids", "How long ids of events are kept.", metavar="DAYS"
 )
+@click.option(
+    "--reset-cutoffs",
+    is_flag=True,
+    help="Delete nothing; set cutoffs that a wrong clock left in the future back to where the "
+    "data end.",
+)
+@yes_option
 @json_option
 @database_option
-def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | None) -> None:
+def prune(
+    dry_run: bool,
+    reset_cutoffs: bool,
+    yes: bool,
+    as_json: bool,
+    database: Path | None,
+    **days: int | None,
+) -> None:
     """Delete what is older than settings keep.
 
-    A time is in days before today; what none is given for is kept for ever. A server may write
-    meanwhile.
+    A time is in days before today; what none is given for is kept for ever. Asks whether it is
+    meant where that is more than `serve` would delete in a day, or where the clock is far ahead of
+    what is stored. A server may write meanwhile.
     """
     settings = load(database=database, **days)
     with open_database(database) as opened:
+        if reset_cutoffs:
+            _reset_cutoffs(opened, dry_run, yes, as_json)
+            return
         since = limits(settings, opened)
         if not since:
             raise click.UsageError("nothing says how long data are kept, such as --keep-histories")
         if dry_run:
             deleted = pruning.count_old(opened, since)
         else:
+            late = find_late(opened, settings)
+            if not yes:
+                _confirm_pruning(opened, settings, late)
             deleted = Counter(dict.fromkeys(since, 0))
-            for data, count in progress_bar(pruning.prune(opened, since), unit="step"):
+            to_delete = {data: since[data] for data in late}
+            for data, count in progress_bar(pruning.prune(opened, to_delete), unit="step"):
                 deleted[data] += count
         days_of = opened.calendar.day_of
         told = [
@@ -79,6 +106,40 @@ def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | Non
     for one in told:
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
+
+
+def _confirm_pruning(database: Database, settings: Settings, late: Mapping[str, Late]) -> None:
+    """Ask whether much is to be deleted, or by a clock that nothing bears out."""
+    today, newest = database.calendar.day_of(database.clock.now()), newest_day(database)
+    is_far_ahead = newest is None or newest < today - settings.prune_days
+    most = max((each.days for each in late.values()), default=0)
+    if not late or not (is_far_ahead or most > settings.prune_days):
+        return
+    for data, (oldest, kept) in late.items():
+        click.echo(f"{data} from {format_day(oldest)} to {format_day(kept - 1)}", err=True)
+    if is_far_ahead:
+        last = "nothing" if newest is None else f"nothing after {format_day(newest)}"
+        click.echo(f"The clock says {format_day(today)}, and {last} is stored.", err=True)
+    click.confirm("Delete these for ever?", abort=True, err=True)
+
+
+def _reset_cutoffs(database: Database, dry_run: bool, yes: bool, as_json: bool) -> None:
+    now = database.clock.now()
+    reset = cutoffs.reset_cutoffs(database, dry_run=True)
+    if reset and not (dry_run or yes):
+        click.echo(f"The clock says {_utc(now)}.", err=True)
+        click.confirm("Is that right, and the cutoffs are not?", abort=True, err=True)
+    if not dry_run:
+        reset = cutoffs.reset_cutoffs(database)
+    if as_json:
+        print_json({"dry_run": dry_run, "cutoffs": reset})
+        return
+    verb = "would be" if dry_run else "are"
+    for data, since in reset.items():
+        kept = f"kept from {_utc(since)} on" if since else "taken in of any time"
+        click.echo(f"{data} {verb} {kept}")
+    if not reset:
+        click.echo("no cutoff is in the future")
 
 
 @click.command(
@@ -172,6 +233,9 @@ def audit(as_json: bool, database: Path | None) -> None:
         print_json(listed)
         return
     for action in listed:
-        at = datetime.fromtimestamp(action["at"], UTC)
         details = ", ".join(f"{name} {number}" for name, number in action["details"].items())
-        click.echo(f"{at:%Y-%m-%dT%H:%M:%SZ}  {action['action']}  {details}")
+        click.echo(f"{_utc(action['at'])}  {action['action']}  {details}")
+
+
+def _utc(timestamp: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%dT%H:%M:%SZ}"

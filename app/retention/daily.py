@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 from ..config import Settings
 from ..database import Database
+from ..days import format_day
 from ..errors import ServiceUnavailable
 from ..kept import limits
 
@@ -36,15 +37,22 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
     # Bitmaps are loaded here: a start does not wait for them.
     from .pruning import prune
+    from .schedule import Schedule
 
+    schedule: Schedule | None = None
+    is_told = False
     while not over.is_set():
         deleted: Counter[str] = Counter()
         try:
-            with closing(prune(database, limits(settings, database))) as steps:
+            schedule = schedule or Schedule(database, settings)
+            if schedule.begins_day():
+                is_told = False
+            with closing(prune(database, schedule.cutoffs())) as steps:
                 for data, count in steps:
                     deleted[data] += count
                     if over.is_set():
                         break
+            is_told = is_told or _tell_what_is_held_back(database, settings)
         except ServiceUnavailable as error:
             logger.warning("pruning goes on later: %s", error.description)
         except Exception:
@@ -53,3 +61,18 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
             told = ", ".join(f"{data} {count}" for data, count in deleted.items())
             logger.info("pruned: %s", told)
         over.wait(LOOK_SECONDS)
+
+
+def _tell_what_is_held_back(database: Database, settings: Settings) -> bool:
+    """Log which data are there still that are older than is kept; return whether any are."""
+    from .schedule import find_held_back
+
+    held = find_held_back(database, settings)
+    for data, (oldest, kept) in held.items():
+        logger.warning(
+            "pruning holds back %s from %s to %s; `saasus-analysis doctor` tells more",
+            data,
+            format_day(oldest),
+            format_day(kept - 1),
+        )
+    return bool(held)
