@@ -31,12 +31,13 @@ def create_app(
     from .auth import require_key, require_loopback
     from .config import load_settings
     from .database import Database
+    from .retention import routes as retention
 
     given = {**(config or {}), **settings}
     flask_config = {name: given.pop(name) for name in given.keys() & Flask.default_config.keys()}
     values = load_settings({name.lower(): value for name, value in given.items()}, os.environ)
     guard = require_key if values.auth else require_loopback
-    app = make_app(values, Database.open(values, clock), guard)
+    app = make_app(values, Database.open(values, clock), guard, [retention])
     if values.dashboard:
         dashboard.init_app(app)
     app.config.update(flask_config)

@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from ..config import Settings, load_settings, variable
 from ..database import Database
+from ..days import parse_day
 from .ending import drop_output
 
 # Whether a path can be used is told by what uses it.
@@ -45,6 +46,14 @@ port_option = setting_option("--port", "port", "The port; 0 takes a free one.", 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."
 )
+
+
+def parse_date(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Return the day of an option that is a date."""
+    try:
+        return None if text is None else parse_day(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def print_json(value: object) -> None:

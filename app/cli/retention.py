@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from ..database import Database
 from ..days import format_day
 from ..dictionary import NO_TENANT
 from ..kept import limits
-from ..retention import cutoffs, erasing, pruning
+from ..retention import cutoffs, deleting, erasing, pruning
 from ..retention.schedule import Late, find_late, newest_day
 from .command import Command
 from .common import (
@@ -23,6 +24,7 @@ from .common import (
     json_option,
     load,
     open_database,
+    parse_date,
     print_json,
     setting_option,
 )
@@ -220,6 +222,66 @@ def _erase(
     click.echo("not covered: backups, replicas and exports that were made before")
     for path in copies:
         click.echo(f"  {path}")
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "saasus-analysis delete --from 2030-01-01 --dry-run",
+        "saasus-analysis delete --user u-1 --from 2026-05-01 --to 2026-05-07 --yes",
+        "saasus-analysis delete --page /invoices/secret --yes",
+        "saasus-analysis delete --tenant acme --to 2019-12-31 --yes --json",
+    ],
+)
+@click.option("--user", "user_id", metavar="ID", help="What one user did.")
+@click.option("--tenant", "tenant_id", metavar="ID", help="What is counted for a tenant.")
+@click.option("--page", "page_url", metavar="URL", help="Views of a page.")
+@click.option("--from", "date_from", metavar="YYYY-MM-DD", callback=parse_date, help="First day.")
+@click.option(
+    "--to", "date_to", metavar="YYYY-MM-DD", callback=parse_date, help="Last day, inclusive."
+)
+@dry_run_option
+@yes_option
+@json_option
+@database_option
+def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **selected: Any) -> None:
+    """Delete what is of a user, a page, a tenant, some days, or several of these.
+
+    What is deleted is what all that is given says of it, with its part of all counts. Tells what
+    stays since the data do not tell it apart. Days are those of the database's time zone. A server
+    may write meanwhile. Backups, replicas and exports are not covered.
+    """
+    if not any(value is not None for value in selected.values()):
+        raise click.UsageError("one of --user, --tenant, --page, --from and --to must be given")
+    first, last = selected["date_from"], selected["date_to"]
+    if first is not None and last is not None and first > last:
+        raise click.UsageError("--from must not be after --to")
+    if selected["tenant_id"] is not None and selected["page_url"] is not None:
+        raise click.UsageError("--page must not be beside --tenant: histories tell no tenant")
+    with open_database(database) as opened:
+        if not (dry_run or yes):
+            would = deleting.delete(opened, **selected, dry_run=True)
+            click.echo(f"would be deleted: {_told(would)}", err=True)
+            click.confirm("Delete these for ever?", abort=True, err=True)
+        deleted = deleting.delete(opened, **selected, dry_run=dry_run)
+        emptied = dry_run or opened.empty_wal()
+    if as_json:
+        print_json(asdict(deleted) | {"dry_run": dry_run, "emptied_wal": emptied})
+        return
+    click.echo(f"{'would be deleted' if dry_run else 'deleted'}: {_told(deleted)}")
+    for text in deleted.stays:
+        click.echo(f"stays: {text}")
+
+
+def _told(deleted: deleting.Deleted) -> str:
+    counts = (
+        ("history entries", deleted.histories),
+        ("calls", deleted.calls),
+        ("active users", deleted.active_users),
+        ("numbers", deleted.numbers),
+        ("event ids", deleted.event_ids),
+    )
+    return ", ".join(f"{name} {count}" for name, count in counts)
 
 
 @click.command(cls=Command, examples=["saasus-analysis audit", "saasus-analysis audit --json"])

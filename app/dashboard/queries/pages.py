@@ -5,14 +5,13 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from ...database import Database
+from ...dictionary import find_page
 from ...metrics.queries import get_page_statistics
 from ..selection import Days
 from .totals import Page, PageTotals
 
 NOT_FOUND = 0
 """The integer of no page: theirs begin with 1."""
-
-FIND_PAGE = "select id from page where url = ?"
 
 SELECT_REFERERS = """
 select referer.id, referer.url
@@ -89,8 +88,7 @@ def page_users(database: Database, url: str, days: Days, tenant_id: str | None =
 
 def _find_page(database: Database, url: str) -> int:
     with database.reading() as connection:
-        found: tuple[int] | None = connection.execute(FIND_PAGE, (url,)).fetchone()
-    return found[0] if found else NOT_FOUND
+        return find_page(connection, url) or NOT_FOUND
 
 
 def actions_of(referer: str) -> set[str]:
