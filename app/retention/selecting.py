@@ -197,6 +197,7 @@ class Touched:
     """Names that what was deleted referred to."""
 
     referers: set[int] = field(default_factory=set)
+    pages: set[int] = field(default_factory=set)
     users: set[int] = field(default_factory=set)
     tenants: set[int] = field(default_factory=set)
 
@@ -211,7 +212,7 @@ def delete_selection(
     if selection.tenant is None:
         _delete_entries(connection, calendar, parameters, done)
     start, end = selection.seconds(calendar)
-    viewed, seen_pages, seen_users = _delete_from_pruned(connection, selection, start, end)
+    seen_pages, seen_users = _delete_from_pruned(connection, selection, start, end, done.names)
     if selection.page is None:
         if selection.users is None:
             _delete_numbers(connection, selection, parameters, done)
@@ -223,7 +224,7 @@ def delete_selection(
         done.event_ids = connection.execute(DELETE_EVENT_IDS, parameters).rowcount
     names = done.names
     users = (names.users | set(selection.users or ())) - seen_users
-    pages = viewed | select_ids(connection, SELECT_PAGES, referers=_json(names.referers))
+    pages = names.pages | select_ids(connection, SELECT_PAGES, referers=_json(names.referers))
     delete_unused(connection, Names(names.referers, pages - seen_pages, users, names.tenants))
     return done
 
@@ -324,16 +325,15 @@ def _delete_numbers(
 
 
 def _delete_from_pruned(
-    connection: sqlite3.Connection, selection: Selection, start: int, end: int
-) -> tuple[set[int], set[int], set[int]]:
+    connection: sqlite3.Connection, selection: Selection, start: int, end: int, touched: Touched
+) -> tuple[set[int], set[int]]:
     """Take a selection out of the summaries of pruned time: of hours whose first second is in it.
 
     Histories tell no tenant: nothing is taken out for one. Longer spans are made anew from those of
-    hours when a question needs them. Returns the pages of the summaries that it was in, and the
-    pages and users that are in any afterwards.
+    hours when a question needs them. Adds the names of the summaries that it was in to those that
+    are touched; returns the pages and users that are in any afterwards.
     """
     users = None if selection.users is None else BitMap(selection.users)
-    viewed: set[int] = set()
     seen_pages: set[int] = set()
     seen_users: set[int] = set()
     rest: list[Row] = []
@@ -350,7 +350,8 @@ def _delete_from_pruned(
             seen_pages.update(summary.views)
             seen_users.update(summary.users)
             continue
-        viewed.update(summary.views)
+        touched.pages.update(summary.views)
+        touched.users.update(summary.users)
         left = summary.without(users, selection.page)
         if level == 0:
             seen_pages.update(left.views)
@@ -361,7 +362,7 @@ def _delete_from_pruned(
             gone.append((level, span))
     connection.executemany(INSERT_SUMMARY, rest)
     connection.executemany(DELETE_SUMMARY, gone)
-    return viewed, seen_pages, seen_users
+    return seen_pages, seen_users
 
 
 def _json(values: Iterable[object]) -> str:
