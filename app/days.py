@@ -140,6 +140,11 @@ def first_day_of(month: int) -> int:
     return date(month // 12, month % 12 + 1, 1).toordinal() - _EPOCH
 
 
+def last_day_of(month: int) -> int:
+    """Return the last day of a month."""
+    return LAST_DAY if month == month_of(LAST_DAY) else first_day_of(month + 1) - 1
+
+
 @dataclass(frozen=True)
 class Period:
     """A kind of period that users are active in, with how its dates are read."""

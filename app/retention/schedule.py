@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..config import Settings
 from ..database import Database
-from ..days import Calendar, first_day_of
+from ..days import Calendar, last_day_of
 from ..kept import limits, read_kept
 from ..summaries.spans import HOUR
 
@@ -162,7 +162,7 @@ def _oldest_day(connection: sqlite3.Connection, calendar: Calendar, data: str) -
         return None if hour is None else calendar.day_of(hour * HOUR)
     day, month = connection.execute(SELECT_OLDEST[data]).fetchone()
     # A month is over with its last day.
-    days = [day, None if month is None else first_day_of(month + 1) - 1]
+    days = [day, None if month is None else last_day_of(month)]
     if data == "histories":
         (at,) = connection.execute(SELECT_OLDEST_ENTRY).fetchone()
         # What is left of an hour in which a day began is pruned already.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pyroaring import BitMap
 
-from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, month_of
+from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
 from ..kept import read_kept
 from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
@@ -298,7 +298,7 @@ def _delete_active(
         if first_day_of(month) < pruned_until and (kept.histories or kept.counts):
             done.unknown_months += len(members)
             continue
-        days = range(first_day_of(month), first_day_of(month + 1))
+        days = range(first_day_of(month), last_day_of(month) + 1)
         of_month = {"month": month, "members": _json(members), "days": _json(days)}
         for tenant, env_id in connection.execute(DELETE_ACTIVE_IN_MONTH, of_month):
             deleted[True, month, tenant, env_id] += 1

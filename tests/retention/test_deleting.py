@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from app import create_app
 from app.auth import keys
 from app.check import CHECKS, find_wrong
+from app.config import Settings
 from app.database import Database
-from app.days import parse_day
+from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
 from app.dictionary import NO_TENANT
 from app.ingest.events import CREATIONS
 from app.metrics.queries import get_page_statistics
 from app.retention.deleting import delete
+from app.retention.schedule import find_held_back
 from app.summaries import sealing
 
 from ..calls import BASE
@@ -339,6 +341,32 @@ def test_a_deleted_event_of_days_alone_may_be_fed_again(opened: Database) -> Non
     assert (told.event_ids, told.histories) == (2, 2)
     feed(opened, view("ann", id="1"), view("bob", id="2"))
     assert answers(opened) == before
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati", "America/Adak"])
+def test_events_at_the_ends_of_time_go(tmp_path: Path, zone: str) -> None:
+    path = tmp_path / "a.db"
+    with closing(Database(path, time_zone=zone, clock=SetClock(), accept_ahead=None)) as database:
+        feed(database, view("ann"))
+        before = answers(database)
+        times = (0, 1, MAX_TIMESTAMP - DAY, MAX_TIMESTAMP)
+        feed(database, *(view("ann", at, f"/{at}", id=str(at)) for at in times))
+        assert find_held_back(database, Settings(keep_histories=1)).keys() == {"histories"}
+        assert delete(database, date_to=FIRST_DAY).histories == 0
+        assert delete(database, user_id="ann", date_from=LAST_DAY).histories >= 1
+        assert delete(database, date_from=NOW // DAY + 30).numbers == 0
+        assert delete(database, date_to=300).event_ids == 2
+        assert answers(database) == before
+        assert_right(database)
+
+
+def test_a_database_of_the_last_month_alone_is_late_with_nothing(opened: Database) -> None:
+    opened.accept_ahead = None
+    feed(opened, view("ann", MAX_TIMESTAMP))
+    settings = Settings(keep_histories=1, keep_counts=1, keep_event_ids=1)
+    assert find_held_back(opened, settings) == {}
+    assert delete(opened, date_from=LAST_DAY).active_users == 2
+    assert_right(opened)
 
 
 BAD = [
