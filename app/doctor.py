@@ -116,12 +116,15 @@ def _time(database: Database, settings: Settings) -> Iterator[Finding]:
     yield Finding("time zone", OK, f"days are those of {zone}{fixed}")
     with database.reading() as connection:
         (newest,) = connection.execute(SELECT_NEWEST).fetchone()
-    if newest is not None and newest > database.clock.now() + DAY:
+    now, day_of = database.clock.now(), database.calendar.day_of
+    if newest is not None and newest > now + DAY:
         yield Finding(
             "clock",
             WARNING,
             "there are histories of more than a day to come",
-            "set the clock of this machine, or of what feeds it: signatures need it to the minute",
+            "set the clock of this machine, or of what feeds it: signatures need it to the minute; "
+            f"if it is right, saasus-analysis delete --from {format_day(day_of(now + 2 * DAY))} "
+            "deletes what is wrong",
         )
     else:
         yield Finding("clock", OK, "no history is of a time to come")

@@ -80,7 +80,8 @@ class World:
 
     def put_number(self, back: int, monthly: bool, tenant: str, number: int) -> None:
         day = (NOON - timedelta(days=back)).isoformat()
-        body = {"type": "monthly" if monthly else "daily", "date": day[: 7 if monthly else 10]}
+        body: dict[str, Any] = {"type": "monthly" if monthly else "daily"}
+        body["date"] = day[: 7 if monthly else 10]
         body |= {"tenant_id": tenant, "env_id": 1, "active_users": number}
         assert self.client.put(BASE + "/active-users", json=body).status_code == 200
         self.model.put_active_users(body)
