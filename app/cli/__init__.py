@@ -18,7 +18,7 @@ COMMANDS = {
     "check": ("backup:check", "Check the database and everything that is derived in it."),
     "delete": (
         "retention:delete",
-        "Delete what is of a user, a page, a tenant, some days, or several of these.",
+        "Delete what is of a user, a page, a tenant or some days.",
     ),
     "demo": ("serving:demo", "Serve a made-up SaaS, or write its events out."),
     "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),

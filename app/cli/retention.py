@@ -245,7 +245,7 @@ def _erase(
 @json_option
 @database_option
 def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **selected: Any) -> None:
-    """Delete what is of a user, a page, a tenant, some days, or several of these.
+    """Delete what is of a user, a page, a tenant or some days.
 
     What is deleted is what all that is given says of it, with its part of all counts. Tells what
     stays since the data do not tell it apart. Days are those of the database's time zone. A server
