@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .database import Database
-from .days import FIRST_DAY, MAX_TIMESTAMP, Calendar, month_of
+from .days import FIRST_DAY, MAX_TIMESTAMP, Calendar, month_of, parse_day
 
 DAY = 86400
 
@@ -27,7 +27,7 @@ def accepted_times(database: Database) -> Times:
     """Return the timestamps that a database takes in by its clock and its settings."""
     first, last = 0, MAX_TIMESTAMP
     if database.accept_from is not None:
-        first = max(database.calendar.day_start(database.accept_from), 0)
+        first = max(database.calendar.day_start(parse_day(str(database.accept_from))), 0)
     if database.accept_ahead is not None:
         last = min(database.clock.now() + database.accept_ahead * DAY, last)
     return Times(first, last)

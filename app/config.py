@@ -7,6 +7,7 @@ variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -182,9 +183,9 @@ class Settings:
         "How far ahead of this server's clock events and histories may be that are fed; later ones "
         "are refused.",
     )
-    accept_from: int | None = _setting(
+    accept_from: date | None = _setting(
         None,
-        values.optional_day,
+        values.optional_date,
         "YYYY-MM-DD",
         "The first day of which anything is taken in; what is earlier is refused. Without it: any.",
     )

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -68,7 +69,7 @@ class Database:
         synchronous: str = "full",
         busy_seconds: int = 5,
         accept_ahead: int | None = 1,
-        accept_from: int | None = None,
+        accept_from: date | None = None,
         clock: Clock | None = None,
     ) -> None:
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:

@@ -3,9 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
-from .days import Calendar, parse_day
+from .days import Calendar, date_of, parse_day
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -59,9 +60,9 @@ def days(value: object) -> int | None:
     return None if value is None else number(1, 36_500)(value)
 
 
-def optional_day(value: object) -> int | None:
-    """Return the number of a day that is written as YYYY-MM-DD."""
-    return None if value is None else parse_day(str(value))
+def optional_date(value: object) -> date | None:
+    """Return a date that is written as YYYY-MM-DD."""
+    return None if value is None else date_of(parse_day(str(value)))
 
 
 def one_of(*choices: str) -> Callable[[object], str]:

@@ -39,7 +39,10 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
     database = MemoryDatabase(empty, front.CurrentClock())
     settings = replace(settings, metrics="off", rate_limit=None, failed_keys=None)
     app = make_app(settings, database, front.make_guard(settings))
-    accepted = {"accept_ahead": settings.accept_ahead, "accept_from": settings.accept_from}
+    accepted: dict[str, Any] = {
+        "accept_ahead": settings.accept_ahead,
+        "accept_from": settings.accept_from,
+    }
     front.init_app(app, Namespaces(image, settings.double_namespaces, **accepted))
     routes.init_app(app, fixed)
     return app

@@ -2,6 +2,7 @@
 
 import re
 from threading import Lock
+from typing import Any
 
 from ..auth.signature import SCHEME, Credentials
 from ..errors import InvalidRequest, NotFound
@@ -21,7 +22,7 @@ _KEY = re.compile(f"ns-({NAME})")
 class Namespace:
     """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
 
-    def __init__(self, seed: Image, waiting: set[Faults], **accepted: int | None) -> None:
+    def __init__(self, seed: Image, waiting: set[Faults], **accepted: Any) -> None:
         self.seed = seed
         self.database = MemoryDatabase(seed, SettableClock(), **accepted)
         self.turn = self.database.turn
@@ -63,7 +64,7 @@ class Namespace:
 class Namespaces:
     """The namespaces of a process, each made when it is first named."""
 
-    def __init__(self, seed: Image, limit: int, **accepted: int | None) -> None:
+    def __init__(self, seed: Image, limit: int, **accepted: Any) -> None:
         self.limit = limit
         self._accepted = accepted
         self._seed = seed

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
@@ -44,7 +45,7 @@ class MemoryDatabase(Database):
         clock: SettableClock,
         *,
         accept_ahead: int | None = None,
-        accept_from: int | None = None,
+        accept_from: date | None = None,
     ) -> None:
         self.path = Path(":memory:")
         self.clock: SettableClock = clock

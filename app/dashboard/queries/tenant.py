@@ -18,7 +18,7 @@ SELECT_TENANTS = "select id, name from tenant order by name"
 SELECT_CALLERS = """
 select day, json_group_array(tenant_id)
 from call_count
-where type = 'userinfo' and day <= :today
+where type = 'userinfo' and day <= :tomorrow
 group by day
 order by day desc
 """
@@ -26,7 +26,7 @@ order by day desc
 SELECT_ACTIVE = """
 select period, json_group_array(tenant_id)
 from active_users
-where monthly = 0 and period <= :today and coalesce(put, computed) > 0
+where monthly = 0 and period <= :tomorrow and coalesce(put, computed) > 0
 group by period
 order by period desc
 """
@@ -82,7 +82,7 @@ class Tenant(NamedTuple):
     calls: int
     calls_before: int
     last_day: int | None
-    """The last day until today with calls or active users."""
+    """The last day until tomorrow with calls or active users."""
 
 
 class Fading(NamedTuple):
@@ -113,7 +113,7 @@ def tenants(database: Database, days: Days) -> list[Tenant]:
         names = dict(connection.execute(SELECT_TENANTS))
         calls = count_calls_by_tenant(connection, *days)
         calls_before = count_calls_by_tenant(connection, *days.before())
-        last_days = _last_days(connection, names, today)
+        last_days = _last_days(connection, names, today + 1)
     on_day = count_in_period(database, names, monthly=False, period=today)
     in_month = count_in_period(database, names, monthly=True, period=month_of(today))
     active = count_in_days(database, names, days)
@@ -145,13 +145,13 @@ def fading(database: Database, days: Days, limit: int) -> list[Fading]:
 
 
 def _last_days(
-    connection: sqlite3.Connection, tenants: Collection[int], today: int
+    connection: sqlite3.Connection, tenants: Collection[int], tomorrow: int
 ) -> dict[int, int]:
-    """Return the last day until today on which each tenant had calls or active users, if any."""
+    """Return the last day until tomorrow on which each tenant had calls or active users, if any."""
     last_days: dict[int, int] = {}
     for select in (SELECT_CALLERS, SELECT_ACTIVE):
         missing = set(tenants)
-        for day, on_day in connection.execute(select, {"today": today}):
+        for day, on_day in connection.execute(select, {"tomorrow": tomorrow}):
             found = missing.intersection(json.loads(on_day))
             missing -= found
             for tenant in found:
