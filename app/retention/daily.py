@@ -5,12 +5,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..database import Database
 from ..days import format_day
 from ..errors import ServiceUnavailable
 from ..kept import limits
+
+if TYPE_CHECKING:
+    from .schedule import Late
 
 logger = logging.getLogger("saasus_analysis.retention")
 
@@ -37,22 +41,23 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
     # Bitmaps are loaded here: a start does not wait for them.
     from .pruning import prune
-    from .schedule import Schedule
+    from .schedule import Schedule, find_held_back
 
     schedule: Schedule | None = None
-    is_told = False
+    done = held = None
     while not over.is_set():
         deleted: Counter[str] = Counter()
         try:
             schedule = schedule or Schedule(database, settings)
-            if schedule.begins_day():
-                is_told = False
-            with closing(prune(database, schedule.cutoffs())) as steps:
-                for data, count in steps:
-                    deleted[data] += count
-                    if over.is_set():
-                        break
-            is_told = is_told or _tell_what_is_held_back(database, settings)
+            days = schedule.days()
+            if days != done:
+                with closing(prune(database, schedule.cutoffs(days))) as steps:
+                    for data, count in steps:
+                        deleted[data] += count
+                        if over.is_set():
+                            break
+                held = _tell_what_is_held_back(find_held_back(database, settings), held)
+                done = days
         except ServiceUnavailable as error:
             logger.warning("pruning goes on later: %s", error.description)
         except Exception:
@@ -63,16 +68,16 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
         over.wait(LOOK_SECONDS)
 
 
-def _tell_what_is_held_back(database: Database, settings: Settings) -> bool:
-    """Log which data are there still that are older than is kept; return whether any are."""
-    from .schedule import find_held_back
-
-    held = find_held_back(database, settings)
-    for data, (oldest, kept) in held.items():
-        logger.warning(
-            "pruning holds back %s from %s to %s; `saasus-analysis doctor` tells more",
-            data,
-            format_day(oldest),
-            format_day(kept - 1),
-        )
-    return bool(held)
+def _tell_what_is_held_back(
+    held: "dict[str, Late]", told: "dict[str, Late] | None"
+) -> "dict[str, Late]":
+    """Log which data are there still that are older than is kept, unless told; return them."""
+    if held != told:
+        for data, (oldest, kept) in held.items():
+            logger.warning(
+                "pruning holds back %s from %s to %s; `saasus-analysis doctor` tells more",
+                data,
+                format_day(oldest),
+                format_day(kept - 1),
+            )
+    return held

@@ -118,38 +118,49 @@ def find_held_back(database: Database, settings: Settings) -> dict[str, Late]:
     return {data: late for data, late in find_late(database, settings).items() if late.days > 1}
 
 
+class Days(NamedTuple):
+    """The days that a process prunes by: what there is to do changes when one of them does."""
+
+    today: int
+    """By the clock."""
+    believed: int | None
+    """The last day, today at most, that something bears out; None: nothing is stored."""
+    running: int
+    """How many days the process has run."""
+
+
 class Schedule:
     """How far a process prunes by itself, as long as it runs."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
-        self._first_day = newest_day(database)
         self._began = time.monotonic()
-        self._day = 0
+        self._first_day = newest_day(database)
+        self._running = 0
         self._ends: dict[str, int] = {}
 
-    def begins_day(self) -> bool:
-        """Return whether another day of the process's time has begun since it was last asked."""
-        day = int(time.monotonic() - self._began) // DAY
-        if day == self._day:
-            return False
-        self._day = day
-        self._ends.clear()
-        return True
-
-    def cutoffs(self) -> Mapping[str, int]:
-        """Return the timestamps to prune to now, of what there is to delete."""
-        newest = newest_day(self._database)
-        if newest is None:
-            return {}
-        if self._first_day is not None:
-            newest = max(newest, self._first_day + self._day)
+    def days(self) -> Days:
+        """Return the days now."""
         today = self._database.calendar.day_of(self._database.clock.now())
-        late = find_late(self._database, self._settings, min(newest, today))
+        running = int(time.monotonic() - self._began) // DAY
+        newest = newest_day(self._database)
+        if newest is not None:
+            if self._first_day is None:
+                self._first_day = newest - running
+            newest = min(max(newest, self._first_day + running), today)
+        return Days(today, newest, running)
+
+    def cutoffs(self, days: Days) -> Mapping[str, int]:
+        """Return the timestamps to prune to, of what there is to delete."""
+        if days.running != self._running:
+            self._running = days.running
+            self._ends.clear()
+        if days.believed is None:
+            return {}
         cutoffs = {}
-        for data, (oldest, kept) in late.items():
-            end = self._ends.setdefault(data, oldest + self._settings.prune_days)
-            cutoffs[data] = self._database.calendar.day_start(min(kept, end))
+        for data, late in find_late(self._database, self._settings, days.believed).items():
+            end = self._ends.setdefault(data, late.oldest + self._settings.prune_days)
+            cutoffs[data] = self._database.calendar.day_start(min(late.kept, end))
         return cutoffs
 
 

@@ -24,7 +24,7 @@ from app.ingest.events import CREATIONS
 from app.metrics.queries import get_page_statistics
 from app.retention.deleting import delete
 from app.retention.schedule import find_held_back
-from app.summaries import sealing
+from app.summaries import periods, sealing
 
 from ..calls import BASE
 from ..conftest import NOW, SetClock, run
@@ -99,6 +99,7 @@ class World:
             assert self.client.post(DELETE, json=body).status_code == 400
             return
         before = self.numbers()
+        periods.seal_all(self.database, iter)
         dry = self.client.post(DELETE, json=body | {"dry_run": True}).get_json()
         assert self.numbers() == before
         told = self.client.post(DELETE, json=body).get_json()
@@ -248,6 +249,7 @@ def test_what_is_deleted_was_never_there(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(sealing, "PAYS", pays)
+        patch.setattr(periods, "PAYS", 1)
         world = World(zone, folder)
         with closing(world.database):
             for action, *arguments in [*steps, ("delete", *last), ("check",)]:
