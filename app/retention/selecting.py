@@ -174,6 +174,16 @@ class Selection:
 
 
 @dataclass
+class Touched:
+    """Names that what was deleted referred to."""
+
+    referers: set[int] = field(default_factory=set)
+    pages: set[int] = field(default_factory=set)
+    users: set[int] = field(default_factory=set)
+    tenants: set[int] = field(default_factory=set)
+
+
+@dataclass
 class Selected:
     """How much was deleted, and what cannot be told and stays."""
 
@@ -189,17 +199,7 @@ class Selected:
     """Days and tenants of which the calls of the users are not known, and stay counted."""
     unknown_months: int = 0
     """Users who stay active in a month, since days of it were pruned."""
-    names: "Touched" = field(default_factory=lambda: Touched())
-
-
-@dataclass
-class Touched:
-    """Names that what was deleted referred to."""
-
-    referers: set[int] = field(default_factory=set)
-    pages: set[int] = field(default_factory=set)
-    users: set[int] = field(default_factory=set)
-    tenants: set[int] = field(default_factory=set)
+    names: Touched = field(default_factory=Touched)
 
 
 def delete_selection(
