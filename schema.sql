@@ -156,7 +156,9 @@ create table audit (
   id      integer primary key,
   at      integer not null,
   action  text    not null
-    check (action in ('backup', 'prune', 'erase-user', 'erase-tenant')),
+    check (
+      action in ('backup', 'prune', 'erase-user', 'erase-tenant', 'delete', 'reset-cutoffs')
+    ),
   details text    not null             -- a JSON object of numbers
 ) strict;
 

@@ -31,6 +31,7 @@ def create_app(
     from .auth import require_key, require_loopback
     from .config import load_settings
     from .database import Database
+    from .retention import routes as retention
 
     given = {**(config or {}), **settings}
     flask_config = {name: given.pop(name) for name in given.keys() & Flask.default_config.keys()}
@@ -38,7 +39,7 @@ def create_app(
     guard = require_key if values.auth else require_loopback
     database = Database.open(values, clock, create=True, migrate=True)
     database.enter_server()
-    app = make_app(values, database, guard)
+    app = make_app(values, database, guard, [retention])
     if values.dashboard:
         dashboard.init_app(app)
     app.config.update(flask_config)

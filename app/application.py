@@ -1,6 +1,7 @@
 """The application, put together."""
 
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
 from flask import Flask, request
@@ -52,8 +53,13 @@ class Application(Flask):
         self.logger.error("Exception on %s %s", request.method, told_target(), exc_info=exc_info)
 
 
-def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
-    """Return the WSGI application that answers from a database whatever a guard lets through."""
+def make_app(
+    settings: Settings, database: Database, guard: Guard, more: Iterable[ModuleType] = ()
+) -> Flask:
+    """Return the WSGI application that answers from a database whatever a guard lets through.
+
+    `more` are features beside those that every application has.
+    """
     app = Application(__package__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body, LIMIT_BY_VIEW=True)
     app.extensions["settings"] = settings
@@ -65,6 +71,6 @@ def make_app(settings: Settings, database: Database, guard: Guard) -> Flask:
     memory.init_app(app, settings)
     auth.init_app(app, settings, guard)
     monitoring.init_app(app, settings)
-    for feature in (user_analysis, metrics, ingest, operations, docs):
+    for feature in (user_analysis, metrics, ingest, *more, operations, docs):
         feature.init_app(app, described)
     return app

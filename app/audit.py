@@ -36,7 +36,7 @@ order by action
 def note(
     connection: sqlite3.Connection, at: int, action: str, details: Mapping[str, object]
 ) -> None:
-    """Note an action: `backup`, `prune`, `erase-user` or `erase-tenant`, with what it changed.
+    """Note an action, one of those in `schema.sql`, with what it changed.
 
     The details are numbers, and never what was in the data.
     """

@@ -8,6 +8,7 @@ variables that the official SDKs read, `SAASUS_SAAS_ID` and its siblings.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,19 @@ class Settings:
         "seconds",
         "How long a write waits for another process that holds the database; then it is a 503.",
     )
+    accept_ahead: int = _setting(
+        1,
+        values.number(0, 3_000_000),
+        "days",
+        "How far ahead of this server's clock events and histories may be that are fed; later ones "
+        "are refused.",
+    )
+    accept_from: date | None = _setting(
+        None,
+        values.optional_date,
+        "YYYY-MM-DD",
+        "The first day of which anything is taken in; what is earlier is refused. Without it: any.",
+    )
     keep_histories: int | None = _setting(
         None,
         values.days,
@@ -252,6 +266,13 @@ class Settings:
         values.days,
         "days",
         "How many days before today the ids of events are kept, which tell a second delivery.",
+    )
+    prune_days: int = _setting(
+        3,
+        values.number(1, 36_500),
+        "days",
+        "How many days of data `serve` deletes in a day at most; what is older goes on the days "
+        "after, or with `prune`.",
     )
     double_seed: str | None = _setting(
         None,

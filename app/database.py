@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock
@@ -75,6 +76,8 @@ class Database:
         collapse_ids: bool | None = None,
         synchronous: str = "full",
         busy_seconds: int = 5,
+        accept_ahead: int | None = 1,
+        accept_from: date | None = None,
         clock: Clock | None = None,
         create: bool = True,
         migrate: bool = False,
@@ -83,6 +86,10 @@ class Database:
             raise StartError(f"SQLite 3.37 or newer is needed, this is {sqlite3.sqlite_version}")
         self.path = path
         self.clock = clock or Clock()
+        self.accept_ahead = accept_ahead
+        """How many days ahead of the clock what is fed may be; None: any."""
+        self.accept_from = accept_from
+        """The first day of which anything is taken in; None: any."""
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
         self._create = create
@@ -118,6 +125,8 @@ class Database:
             collapse_ids=settings.collapse_ids,
             synchronous=settings.synchronous,
             busy_seconds=settings.busy_seconds,
+            accept_ahead=settings.accept_ahead,
+            accept_from=settings.accept_from,
             clock=clock,
             create=create,
             migrate=migrate,

@@ -99,11 +99,17 @@ class Calendar:
         return start
 
     def local_time(self, timestamp: int) -> datetime:
-        """Return what clocks of the time zone show at a timestamp."""
-        return datetime.fromtimestamp(timestamp, self._zone)
+        """Return what clocks of the time zone show at a timestamp; at most the end of 9999."""
+        try:
+            return datetime.fromtimestamp(timestamp, self._zone)
+        except (OverflowError, ValueError):
+            return datetime.max.replace(microsecond=0, tzinfo=self._zone)
 
     def _local_day(self, timestamp: int) -> int:
-        return self.local_time(timestamp).toordinal() - _EPOCH
+        try:
+            return datetime.fromtimestamp(timestamp, self._zone).toordinal() - _EPOCH
+        except (OverflowError, ValueError):  # in the year 0 or 10000 there
+            return FIRST_DAY - 1 if timestamp < 0 else LAST_DAY + 1
 
 
 @lru_cache(maxsize=4096)
@@ -152,6 +158,11 @@ def month_of(day: int) -> int:
 def first_day_of(month: int) -> int:
     """Return the first day of a month."""
     return date(month // 12, month % 12 + 1, 1).toordinal() - _EPOCH
+
+
+def last_day_of(month: int) -> int:
+    """Return the last day of a month."""
+    return LAST_DAY if month == month_of(LAST_DAY) else first_day_of(month + 1) - 1
 
 
 @dataclass(frozen=True)

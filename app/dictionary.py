@@ -23,6 +23,7 @@ ADD_REFERER = "insert into referer (url, page_id) values (?, ?)"
 
 FIND_USER = "select id from user where name = ?"
 FIND_TENANT = "select id from tenant where name = ?"
+FIND_PAGE = "select id from page where url = ?"
 
 SELECT_SETTINGS = "select name, value from setting"
 UPDATE_SETTING = "update setting set value = :value where name = :name"
@@ -98,6 +99,11 @@ def find_user(connection: sqlite3.Connection, name: str) -> int | None:
 def find_tenant(connection: sqlite3.Connection, name: str) -> int | None:
     """Return the integer of a tenant; None if there is none of this name."""
     return _find(connection, FIND_TENANT, name)
+
+
+def find_page(connection: sqlite3.Connection, url: str) -> int | None:
+    """Return the integer of a page; None if there is none of this URL."""
+    return _find(connection, FIND_PAGE, url)
 
 
 def _find(connection: sqlite3.Connection, sql: str, name: str) -> int | None:

@@ -11,8 +11,11 @@ from .auth import keys
 from .backup import existing
 from .config import Settings, service_variables
 from .database import Database, rights_of_others
+from .days import Clock, format_day
 from .errors import StartError
 from .migrations import NEWEST
+from .retention.cutoffs import future_cutoffs
+from .retention.schedule import find_held_back, newest_day
 from .servers import count_servers
 
 DAY = 86400
@@ -43,7 +46,7 @@ class Finding:
     document = asdict
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:
     """Yield what is found; stops where nothing more can be looked at."""
     yield Finding("sqlite", OK, f"SQLite {sqlite3.sqlite_version}")
     if passed_over := service_variables(os.environ):
@@ -68,13 +71,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("database", WARNING, message, advice)
             return
         yield from _servers(settings.database)
-        database = Database.open(settings, create=False, migrate=False)
+        database = Database.open(settings, clock, create=False, migrate=False)
     except StartError as error:
         yield Finding("database", PROBLEM, str(error), "mend this before a start")
         return
     try:
         yield Finding("database", OK, f"{settings.database} can be opened, and its schema is right")
         yield from _time(database, settings)
+        yield from _retention(database, settings)
         yield from _keys(database, settings)
     finally:
         database.close()
@@ -143,15 +147,45 @@ def _time(database: Database, settings: Settings) -> Iterator[Finding]:
     yield Finding("time zone", OK, f"days are those of {zone}{fixed}")
     with database.reading() as connection:
         (newest,) = connection.execute(SELECT_NEWEST).fetchone()
-    if newest is not None and newest > database.clock.now() + DAY:
+    now, day_of = database.clock.now(), database.calendar.day_of
+    if newest is not None and newest > now + DAY:
         yield Finding(
             "clock",
             WARNING,
             "there are histories of more than a day to come",
-            "set the clock of this machine, or of what feeds it: signatures need it to the minute",
+            "set the clock of this machine, or of what feeds it: signatures need it to the minute; "
+            f"if it is right, saasus-analysis delete --from {format_day(day_of(now + 2 * DAY))} "
+            "deletes what is wrong",
         )
     else:
         yield Finding("clock", OK, "no history is of a time to come")
+
+
+def _retention(database: Database, settings: Settings) -> Iterator[Finding]:
+    day_of = database.calendar.day_of
+    today = day_of(database.clock.now())
+    for data, since in future_cutoffs(database).items():
+        yield Finding(
+            "retention",
+            PROBLEM,
+            f"{data} are kept from {format_day(day_of(since))} on, which is to come: what is fed "
+            "of an earlier time is refused",
+            "set the clock right if it is behind; if it is right, saasus-analysis prune "
+            "--reset-cutoffs",
+        )
+    newest = newest_day(database)
+    is_doubtful = newest is not None and newest < today - settings.prune_days
+    for data, (oldest, kept) in find_held_back(database, settings).items():
+        doubt = f"; the clock says {format_day(today)}" if is_doubtful else ""
+        last = f", and nothing is stored after {format_day(newest or today)}" if doubt else ""
+        yield Finding(
+            "retention",
+            WARNING,
+            f"{data} from {format_day(oldest)} to {format_day(kept - 1)} are older than is kept, "
+            f"and are there still{doubt}{last}",
+            f"`serve` deletes {settings.prune_days} days of them a day, as far as what is stored "
+            "bears the clock out; saasus-analysis prune deletes all of them now",
+        )
 
 
 def _keys(database: Database, settings: Settings) -> Iterator[Finding]:

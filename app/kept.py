@@ -51,10 +51,14 @@ def too_old(since: int) -> str:
     return f"must not be before {since}: older data were pruned"
 
 
-def limits(settings: Settings, database: Database) -> dict[str, int]:
-    """Return the timestamps since when data are to be kept; of what is kept for ever, none."""
+def limits(settings: Settings, database: Database, today: int | None = None) -> dict[str, int]:
+    """Return the timestamps since when data are to be kept; of what is kept for ever, none.
+
+    Settings count from a day, which is that of the clock if none is given.
+    """
     calendar = database.calendar
-    today = calendar.day_of(database.clock.now())
+    if today is None:
+        today = calendar.day_of(database.clock.now())
     days = {data: getattr(settings, f"keep_{data}") for data in Kept._fields}
     since = {data: calendar.day_start(today - kept) for data, kept in days.items() if kept}
     return {data: timestamp for data, timestamp in since.items() if timestamp > 0}

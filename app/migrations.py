@@ -111,6 +111,20 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     create index session_expires_at on session (expires_at);
+    alter table audit rename to audit_of_fewer_actions;
+    create table audit (
+      id      integer primary key,
+      at      integer not null,
+      action  text    not null
+        check (
+          action in ('backup', 'prune', 'erase-user', 'erase-tenant', 'delete', 'reset-cutoffs')
+        ),
+      details text    not null
+    ) strict;
+    insert into audit (id, at, action, details)
+    select id, at, action, details from audit_of_fewer_actions;
+    drop table audit_of_fewer_actions;
+    create index audit_action on audit (action, at);
     """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""

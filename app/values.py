@@ -3,10 +3,11 @@
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 from .addresses import parse_address
-from .days import Calendar
+from .days import Calendar, date_of, parse_day
 
 OUR_PATHS = (
     *("__double", "dashboard", "docs", "healthz", "ingest", "metrics", "ns", "openapi.json"),
@@ -64,6 +65,11 @@ def number(least: int, most: int) -> Callable[[object], int]:
 def days(value: object) -> int | None:
     """Return a number of days that is a hundred years at most."""
     return None if value is None else number(1, 36_500)(value)
+
+
+def optional_date(value: object) -> date | None:
+    """Return a date that is written as YYYY-MM-DD."""
+    return None if value is None else date_of(parse_day(str(value)))
 
 
 def one_of(*choices: str) -> Callable[[object], str]:

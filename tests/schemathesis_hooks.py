@@ -43,11 +43,21 @@ def fit_day(body: dict[str, Any]) -> None:
         entry["timestamp"] = body["timestamp"]
 
 
+def fit_selection(body: dict[str, Any]) -> None:
+    """Order the dates, and select something that can be."""
+    order(body, "date_from", "date_to")
+    if not body.keys() - {"dry_run"}:
+        body["user_id"] = "user"
+    if "page_url" in body:
+        body.pop("tenant_id", None)
+
+
 FITS: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "GetAggregatedMetrics": ("query", fit_dates),
     "GetAggregatedUserInfo": ("query", fit_dates),
     "GetPageStatistics": ("query", fit_timestamps),
     "GetActiveUsers": ("query", fit_period),
+    "DeleteData": ("body", fit_selection),
     "UpdateActiveUsers": ("body", fit_period),
     "UpdateUserBehaviorHistoriesByDay": ("body", fit_day),
 }

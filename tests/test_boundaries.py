@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -22,6 +23,13 @@ from .refusals import (
     send_bytes,
     short,
 )
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Take in what is of any time."""
+    return {"accept_ahead": 3_000_000}
+
 
 ACCEPTED_IDS = [
     "x" * 128,

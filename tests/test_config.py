@@ -1,6 +1,7 @@
 import json
 import os
 from dataclasses import fields
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ GOOD: list[tuple[str, str, Any]] = [
     ("keep_histories", "1", 1),
     ("keep_counts", "36500", 36_500),
     ("keep_event_ids", "7", 7),
+    ("accept_ahead", "0", 0),
+    ("accept_from", "2026-05-01", date(2026, 5, 1)),
+    ("prune_days", "7", 7),
     ("rate_limit", "10/second;5000/hour", "10/second;5000/hour"),
     ("rate_limit", "1 per 5 minutes", "1 per 5 minutes"),
     ("failed_keys", "off", None),
@@ -183,7 +187,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
     [
         ({"databse": "x"}, {}, "databse is not a setting; did you mean database?"),
         ({}, {"ANALYSIS_PROT": "1"}, "ANALYSIS_PROT is not a setting; did you mean ANALYSIS_PORT?"),
-        ({"qqq": 1}, {}, "qqq is not a setting; known are allow_from, auth, "),
+        ({"qqq": 1}, {}, "qqq is not a setting; known are accept_ahead, accept_from, "),
         ({}, {"ANALYSIS_PORT": "x"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({}, {"ANALYSIS_PORT": "65536"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({"port": True}, {}, "port: must be a whole number"),

@@ -9,6 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.days import (
+    FIRST_DAY,
+    LAST_DAY,
     MAX_TIMESTAMP,
     PERIODS,
     Calendar,
@@ -380,3 +382,12 @@ def test_month_of_a_day(day: str, month: str) -> None:
 def test_each_period_reads_its_dates(type_: str, text: str, monthly: bool, number: int) -> None:
     period = PERIODS[type_]
     assert (period.monthly, period.parse(text)) == (monthly, number)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "Pacific/Kiritimati", "America/Adak"])
+def test_the_first_and_the_last_day_have_a_start_and_a_time(zone: str) -> None:
+    calendar = Calendar(zone)
+    for day in (FIRST_DAY, FIRST_DAY + 1, LAST_DAY - 1, LAST_DAY):
+        assert abs(calendar.day_start(day) - day * DAY) <= DAY
+        assert calendar.day_start(day) < calendar.day_start(day + 1)
+    assert calendar.local_time(MAX_TIMESTAMP).year == 9999

@@ -204,7 +204,7 @@ def test_no_other_operation_has_an_official_tag(description: dict[str, Any]) -> 
         operation["operationId"]
         for item in description["paths"].values()
         for method, operation in item.items()
-        if method != "parameters" and operation["tags"] != ["ingest"]
+        if method != "parameters" and operation["tags"] not in (["ingest"], ["retention"])
     }
     assert ours == OPERATIONS.keys()
 

@@ -38,6 +38,7 @@ class World:
             "keep_query": keep_query,
             "synchronous": "off",
             "auth": False,
+            "accept_ahead": 3_000_000,  # the model takes in what is of any time
         }
         self.app = create_app(config, clock=self.clock)
         self.client = self.app.test_client()

@@ -16,6 +16,10 @@ COMMANDS = {
     "audit": ("retention:audit", "List when the database was backed up, pruned and erased from."),
     "backup": ("backup:backup", "Copy the database to a file, also beside a running server."),
     "check": ("backup:check", "Check the database and everything that is derived in it."),
+    "delete": (
+        "retention:delete",
+        "Delete what is of a user, a page, a tenant or some days.",
+    ),
     "demo": ("serving:demo", "Serve a made-up SaaS, or write its events out."),
     "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),
     "double": ("double:double", "Serve a test double: the API in memory, with a control API."),

@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from ..config import Settings, load_settings, variable
 from ..database import Database
+from ..days import parse_day
 from .ending import drop_output
 
 # Whether a path can be used is told by what uses it.
@@ -79,6 +80,14 @@ def say_if_limited(rows: Sized, list_all: bool) -> None:
     """Say on standard error that rows may be missing, if as many are listed as there can be."""
     if len(rows) == limit_of(list_all):
         click.echo(f"at most {MOST_LISTED} are listed; --all lists all", err=True)
+
+
+def parse_date(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Return the day of an option that is a date."""
+    try:
+        return None if text is None else parse_day(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def print_json(value: object) -> None:

@@ -5,19 +5,11 @@ from pathlib import Path
 
 import click
 
-from ..days import parse_day
 from ..exports import writing
 from ..exports.tables import TABLES
 from .command import Command
-from .common import FILE, database_option, open_database, output
+from .common import FILE, database_option, open_database, output, parse_date
 from .progress import progress_bar
-
-
-def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_day(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command(
@@ -29,8 +21,10 @@ def _day(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
     ],
 )
 @click.argument("table", metavar="[TABLE]", required=False, type=click.Choice(list(TABLES)))
-@click.option("--from", "first", metavar="YYYY-MM-DD", callback=_day, help="The first day.")
-@click.option("--to", "last", metavar="YYYY-MM-DD", callback=_day, help="The last day, inclusive.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", callback=parse_date, help="The first day.")
+@click.option(
+    "--to", "last", metavar="YYYY-MM-DD", callback=parse_date, help="The last day, inclusive."
+)
 @click.option(
     "--format",
     "format_",

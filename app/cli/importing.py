@@ -11,8 +11,7 @@ from tqdm import tqdm
 from ..database import Database
 from ..errors import ServiceUnavailable
 from ..exports.reading import import_export
-from ..ingest.apilog import logs_of, read_apilog
-from ..ingest.eventbridge import read_eventbridge
+from ..ingest import apilog, eventbridge
 from ..ingest.events import Report
 from ..ingest.files import Format, UnreadableFile, import_stream
 from ..ingest.schemas import event_reader
@@ -41,9 +40,16 @@ def _feed(format_of: Callable[[Database], Format]) -> Import:
 
 KINDS: dict[str, tuple[Import, str]] = {
     "events": (_feed(lambda database: Format(event_reader(database.clock.now))), "record"),
-    "eventbridge": (_feed(lambda _: Format(read_eventbridge)), "record"),
+    "eventbridge": (
+        _feed(lambda _: Format(eventbridge.read_eventbridge, eventbridge.TIME_FIELD)),
+        "record",
+    ),
     "apilog": (
-        _feed(lambda _: Format(read_apilog, path="api_logs.item", inside=logs_of)),
+        _feed(
+            lambda _: Format(
+                apilog.read_apilog, apilog.TIME_FIELD, path="api_logs.item", inside=apilog.logs_of
+            )
+        ),
         "record",
     ),
     "export": (import_export, "line"),

@@ -12,7 +12,7 @@ from ..database import Database, current_database
 from ..days import first_day_of, format_day, month_of
 from ..fields import Choice, Day, Id, Integer, Text, Uuid
 from ..parser import Parser
-from .queries import first_day
+from .queries import plausible_days
 from .selection import Days, Scope
 from .tables import MOST_LISTED
 
@@ -56,8 +56,9 @@ class Query(Schema.from_dict(FIELDS)):  # type: ignore[misc]
     @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:
         first, last = data.get("from"), data.get("to")
-        if first is not None and first < 0:
-            raise ValidationError("must be 1970-01-01 or later", "from")
+        early = [name for name in ("from", "to") if data.get(name, 0) < 0]
+        if early:
+            raise ValidationError({name: ["must be 1970-01-01 or later"] for name in early})
         if first is not None and last is not None and not 0 <= last - first < LONGEST:
             raise ValidationError(f"must be from 0 to {LONGEST - 1} days after from", "to")
 
@@ -159,8 +160,7 @@ def _days(database: Database, values: Mapping[str, Any], today: int) -> Days:
         case "12m":
             return Days(first_day_of(month - 11), today)
         case "all":
-            first = first_day(database)
-            return Days(today if first is None else min(first, today), today)
+            return plausible_days(database)
         case days:
             return Days(today - int(days.removesuffix("d")) + 1, today)
 

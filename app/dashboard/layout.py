@@ -13,7 +13,7 @@ from ..dictionary import NO_TENANT
 from ..kept import kept_of
 from . import queries
 from .controls import LANGUAGES, Controls
-from .languages import day
+from .languages import count, day
 from .selection import Days
 from .tables import Column
 from .tenants import INACTIVE_DAYS
@@ -134,6 +134,16 @@ def notices_of(controls: Controls) -> list[str]:
     ):
         if start < kept:
             notices.append(text % {"day": day(database.calendar.day_of(kept))})
+    if controls.period == "all" and controls.scope.tenant_id is None:
+        outside = queries.count_outside(database, controls.days)
+        if any(outside):
+            text = _(
+                "%(entries)s history entries and %(calls)s calls are before %(first)s or after "
+                "%(last)s, and are not shown."
+            )
+            first, last = map(day, controls.days)
+            counts = {name: count(number) for name, number in outside._asdict().items()}
+            notices.append(text % (counts | {"first": first, "last": last}))
     if controls.scope.env_id is not None:
         notices.append(_("Only active users are told by environment; all else is of all of them."))
     if controls.scope.tenant_id is not None:

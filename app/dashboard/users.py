@@ -8,11 +8,12 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
 from ..database import current_database
+from ..days import format_day
 from ..errors import InvalidRequest
 from ..fields import MAX_INTEGER
 from . import queries
 from .access import not_shared
-from .controls import read_controls
+from .controls import LONGEST, Controls, read_controls
 from .rendering import render
 from .tables import Column, Table
 
@@ -62,6 +63,7 @@ def user() -> Response:
     rows = [(entry.timestamp, entry.referer) for entry in entries]
     table = Table("histories", _("History"), columns, rows)
     memberships = queries.user_tenants(database, user_id, MEMBERSHIPS + 1)
+    future = queries.user_future(database, user_id)
     days = groupby(entries, key=lambda entry: database.calendar.day_of(entry.timestamp))
     return render(
         "user.html",
@@ -73,12 +75,22 @@ def user() -> Response:
         memberships=memberships[:MEMBERSHIPS],
         are_more=len(memberships) > MEMBERSHIPS,
         extent=queries.user_extent(database, user_id),
+        future=future,
+        future_link=future and _link_to(controls, future),
     )
+
+
+def _link_to(controls: Controls, extent: queries.Extent) -> str:
+    """Return the URL of this page with the days of some entries, or of as many as it can have."""
+    day_of = current_database().calendar.day_of
+    first, last = day_of(extent.first), day_of(extent.last)
+    dates = {"from": format_day(first), "to": format_day(min(last, first + LONGEST - 1))}
+    return controls.link(period=None, **dates)
 
 
 def _last_seen(user_id: str) -> int | None:
     extent = queries.user_extent(current_database(), user_id)
-    return extent and extent[1]
+    return extent and extent.last
 
 
 def _cursor(text: str | None) -> queries.Cursor | None:

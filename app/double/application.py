@@ -41,7 +41,11 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
     app = make_app(settings, database, front.make_guard(settings))
     # What is too large for an operation is in the journal, too.
     app.config["LIMIT_BY_VIEW"] = False
-    front.init_app(app, Namespaces(image, settings.double_namespaces))
+    accepted: dict[str, Any] = {
+        "accept_ahead": settings.accept_ahead,
+        "accept_from": settings.accept_from,
+    }
+    front.init_app(app, Namespaces(image, settings.double_namespaces, **accepted))
     routes.init_app(app, fixed)
     return app
 

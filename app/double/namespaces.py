@@ -2,6 +2,7 @@
 
 import re
 from threading import Lock
+from typing import Any
 
 from ..auth.signature import SCHEME, Credentials
 from ..errors import InvalidRequest, NotFound
@@ -21,9 +22,9 @@ _KEY = re.compile(f"ns-({NAME})")
 class Namespace:
     """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
 
-    def __init__(self, seed: Image, waiting: set[Faults]) -> None:
+    def __init__(self, seed: Image, waiting: set[Faults], **accepted: Any) -> None:
         self.seed = seed
-        self.database = MemoryDatabase(seed, SettableClock())
+        self.database = MemoryDatabase(seed, SettableClock(), **accepted)
         self.turn = self.database.turn
         """Held through each request, so that all of it sees one state."""
         self.faults = Faults(waiting)
@@ -63,8 +64,9 @@ class Namespace:
 class Namespaces:
     """The namespaces of a process, each made when it is first named."""
 
-    def __init__(self, seed: Image, limit: int) -> None:
+    def __init__(self, seed: Image, limit: int, **accepted: Any) -> None:
         self.limit = limit
+        self._accepted = accepted
         self._seed = seed
         self._lock = Lock()
         self._named: dict[str, Namespace] = {}
@@ -78,7 +80,7 @@ class Namespaces:
         with self._lock:
             if name not in self._named:
                 self.check(name)
-                self._named[name] = Namespace(self._seed, self._waiting)
+                self._named[name] = Namespace(self._seed, self._waiting, **self._accepted)
             return self._named[name]
 
     def check(self, name: str) -> None:

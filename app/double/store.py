@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
@@ -38,9 +39,17 @@ class MemoryDatabase(Database):
     A request holds it from before its view to its answer, so that each is one step for all others.
     """
 
-    def __init__(self, image: Image, clock: SettableClock) -> None:
+    def __init__(
+        self,
+        image: Image,
+        clock: SettableClock,
+        *,
+        accept_ahead: int | None = None,
+        accept_from: date | None = None,
+    ) -> None:
         self.path = Path(":memory:")
         self.clock: SettableClock = clock
+        self.accept_ahead, self.accept_from = accept_ahead, accept_from
         self.sealing = Lock()
         self.turn = RLock()
         self._connection = _connect()

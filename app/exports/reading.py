@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from marshmallow import ValidationError
 
+from ..accepted import accepted_times
 from ..database import Database
 from ..fields import Integer, period_number
 from ..ingest.events import Report
@@ -51,7 +52,7 @@ def import_export(
         report = Report()
         loaded = _load(batch, report)
         with database.writing() as connection:
-            store(connection, database.calendar, loaded, report)
+            store(connection, database.calendar, accepted_times(database), loaded, report)
         report.refused.sort(key=itemgetter("index"))
         yield report
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..days import PERIODS, Calendar
+from ..accepted import Times, period_refusal
+from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..ingest.events import Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, INSERT_ID, ActiveUsers, mark_active
@@ -80,14 +81,15 @@ class _Fact(NamedTuple):
 def store(
     connection: sqlite3.Connection,
     calendar: Calendar,
+    times: Times,
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> None:
     """Store records by kind; the report says which were known, or contradict what is known.
 
-    Those that are older than what is kept are refused.
+    Those of times that are not taken in, or older than what is kept, are refused.
     """
-    loaded = _without_old(connection, calendar, records, report)
+    loaded = _acceptable(connection, calendar, times, records, report)
     names = Dictionary(connection)
     contents = [content for records in loaded.values() for _, content in records]
     users = names.users(each["user_id"] for each in contents if "user_id" in each)
@@ -110,23 +112,31 @@ def store(
         _store_fact(connection, fact, report)
 
 
-def _without_old(
+def _acceptable(
     connection: sqlite3.Connection,
     calendar: Calendar,
+    times: Times,
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> Mapping[str, Sequence[Loaded]]:
     kept = read_kept(connection)
-    if not any(kept):
-        return records
     good: dict[str, list[Loaded]] = {kind: [] for kind in records}
     for kind, (field, names) in SINCE.items():
         since = max(getattr(kept, data) for data in names)
         for record in records[kind]:
-            monthly = record.content.get("type") == "monthly"
-            period = max(kept.first_period(data, calendar, monthly) for data in names)
-            if record.content[field] < (since if field == "timestamp" else period):
-                report.refuse(record.line, ValidationError(too_old(since), field))
+            value = record.content[field]
+            if field == "timestamp":
+                refusal = times.refusal(value)
+                is_old = value < since
+            else:
+                monthly = record.content.get("type") == "monthly"
+                # As with PUT, a number may be of a time to come.
+                of_kind = times._replace(last=MAX_TIMESTAMP) if kind == "number" else times
+                refusal = period_refusal(of_kind, calendar, value, monthly)
+                is_old = any(value < kept.first_period(data, calendar, monthly) for data in names)
+            if refusal or is_old:
+                error = ValidationError(refusal or too_old(since), field)
+                report.refuse(record.line, error)
             else:
                 good[kind].append(record)
     return good

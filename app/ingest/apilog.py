@@ -6,6 +6,8 @@ from ..fields import Timestamp, Uuid
 from .calls import Call, as_list, as_object, as_text, checked, content_of, succeeded, type_of
 from .events import Event
 
+TIME_FIELD = "created_at"
+
 
 def logs_of(page: object) -> list[Any]:
     """Return the logs of a page. Raises ValidationError if it is none."""
@@ -33,7 +35,7 @@ def read_apilog(record: Any) -> Event | None:
         log_id = checked(Uuid(), log_id, "api_log_id")
     return Event(
         type=type_,
-        timestamp=checked(Timestamp(), record.get("created_at"), "created_at"),
+        timestamp=checked(Timestamp(), record.get(TIME_FIELD), TIME_FIELD),
         id=("apilog", log_id) if log_id else None,
         twin=("eventbridge-log", log_id) if log_id else None,
         **content_of(type_, call),

@@ -9,6 +9,8 @@ from ..fields import Timestamp, Uuid
 from .calls import Call, as_object, as_text, checked, content_of, embedded, succeeded
 from .events import CREATIONS, Event
 
+TIME_FIELD = "time"
+
 
 def read_eventbridge(record: Any) -> Event | None:
     """Return the event of a record, or None if it is not counted.
@@ -38,7 +40,7 @@ def read_eventbridge(record: Any) -> Event | None:
         log_id = checked(Uuid(), log_id, "detail.event.log_id")
     return Event(
         type=type_,
-        timestamp=_timestamp(record.get("time")),
+        timestamp=_timestamp(record.get(TIME_FIELD)),
         id=("eventbridge", checked(Uuid(), own_id, "id")),
         log_id=("eventbridge-log", log_id) if log_id else None,
         twin=("apilog", log_id) if log_id else None,
@@ -50,7 +52,7 @@ def _timestamp(text: object) -> int:
     try:
         time = datetime.fromisoformat(as_text(text))
     except ValueError:
-        raise ValidationError("must be a time such as 2026-05-19T02:22:58Z", "time") from None
+        raise ValidationError("must be a time such as 2026-05-19T02:22:58Z", TIME_FIELD) from None
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
-    return int(checked(Timestamp(), int(time.timestamp()), "time"))
+    return int(checked(Timestamp(), int(time.timestamp()), TIME_FIELD))

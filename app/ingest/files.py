@@ -39,10 +39,12 @@ class Format:
     """How a feed's records stand in a file.
 
     Outer objects stand in a JSON list, one a line or one behind the other; `inside` returns the
-    records of one, and `path` is where they stand in it, as ijson writes it.
+    records of one, and `path` is where they stand in it, as ijson writes it. `time_field` is where
+    a record has its time.
     """
 
     read: Reader
+    time_field: str = "timestamp"
     path: str = ""
     inside: Callable[[Any], list[Any]] = lambda record: [record]
 
@@ -55,15 +57,18 @@ def import_stream(
     `progress` is told how many bytes were read. The indexes of refused records count through the
     stream. Raises UnreadableFile.
     """
-    return import_records(database, _records(metered(stream, progress), format_), format_.read)
+    records = _records(metered(stream, progress), format_)
+    return import_records(database, records, format_.read, format_.time_field)
 
 
-def import_records(database: Database, records: Iterator[Any], read: Reader) -> Iterator[Report]:
+def import_records(
+    database: Database, records: Iterator[Any], read: Reader, time_field: str = "timestamp"
+) -> Iterator[Report]:
     """Store records; yield a report for each transaction. Refused indexes count through all."""
     first = 0
     while batch := list(islice(records, BATCH)):
         report = Report()
-        events = read_records(batch, checking(database, read), report, first)
+        events = read_records(batch, checking(database, read, time_field), report, first)
         record_events(database, events, report)
         first += len(batch)
         yield report

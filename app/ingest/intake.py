@@ -27,16 +27,22 @@ Records = list[Any]
 
 
 def take_in(
-    database: Database, records: Records, read: Reader, *, all_or_nothing: bool
+    database: Database,
+    records: Records,
+    read: Reader,
+    *,
+    time_field: str = "timestamp",
+    all_or_nothing: bool,
 ) -> dict[str, Any]:
     """Store the records that are good, in one transaction, and report on all of them.
 
-    Shape: `IngestReport`. Raises InvalidRequest, with nothing stored, if records were refused and
-    either none was good or it is `all_or_nothing`; PayloadTooLarge if there are too many.
+    Shape: `IngestReport`. `time_field` is where records have their time. Raises InvalidRequest,
+    with nothing stored, if records were refused and either none was good or it is
+    `all_or_nothing`; PayloadTooLarge if there are too many.
     """
     check_count(records)
     report = Report()
-    events = read_records(records, checking(database, read), report)
+    events = read_records(records, checking(database, read, time_field), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
         raise InvalidRequest(*lines, introduction="nothing was stored: ", more=report.unlisted)

@@ -8,6 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from ..accepted import accepted_times
 from ..database import Database
 from ..days import Calendar, month_of
 from ..dictionary import Dictionary
@@ -80,16 +81,20 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
     report.duplicates += len(events) - len(new)
 
 
-def checking(database: Database, read: Reader) -> Reader:
-    """Return a reader that also refuses the events that are older than what a database keeps."""
+def checking(database: Database, read: Reader, field: str) -> Reader:
+    """Return a reader that also refuses events of a time that a database does not take in.
+
+    They are older than what is kept, or of an impossible time. `field` is where records have it.
+    """
     kept = kept_of(database)
-    if not any(kept):
-        return read
+    times = accepted_times(database)
 
     def read_and_check(record: Any) -> Event | None:
         event = read(record)
+        if event and (refusal := times.refusal(event.timestamp)):
+            raise ValidationError(refusal, field)
         if event and event.timestamp < (since := _since(kept, event)):
-            raise ValidationError(too_old(since), "timestamp")
+            raise ValidationError(too_old(since), field)
         return event
 
     return read_and_check

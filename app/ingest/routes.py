@@ -5,9 +5,7 @@ from typing import Any
 from ..api import Blueprint
 from ..body import JSON, NDJSON
 from ..database import current_database
-from . import schemas
-from .apilog import logs_of, read_apilog
-from .eventbridge import read_eventbridge
+from . import apilog, eventbridge, schemas
 from .intake import flat, one_or_list, one_or_list_or_lines, take_in
 
 blueprint = Blueprint("ingest", __name__, description="Feeding the server")
@@ -35,7 +33,8 @@ def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, schemas.IngestReport)
 def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
     """Take in EventBridge events of the platform: one or a list"""
-    return take_in(current_database(), one_or_list(), read_eventbridge, **query)
+    read, field = eventbridge.read_eventbridge, eventbridge.TIME_FIELD
+    return take_in(current_database(), one_or_list(), read, time_field=field, **query)
 
 
 @blueprint.operation("POST", "/ingest/apilog", "IngestApilog", scope="ingest", bulk=True)
@@ -44,4 +43,6 @@ def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, schemas.IngestReport)
 def ingest_apilog(query: dict[str, Any]) -> dict[str, Any]:
     """Take in pages of the platform's Apilog API: one or a list"""
-    return take_in(current_database(), flat(one_or_list(), logs_of), read_apilog, **query)
+    logs = flat(one_or_list(), apilog.logs_of)
+    read, field = apilog.read_apilog, apilog.TIME_FIELD
+    return take_in(current_database(), logs, read, time_field=field, **query)

@@ -5,11 +5,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..database import Database
+from ..days import format_day
 from ..errors import ServiceUnavailable
 from ..kept import limits
+
+if TYPE_CHECKING:
+    from .schedule import Late
 
 logger = logging.getLogger("saasus_analysis.retention")
 
@@ -36,15 +41,23 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
     # Bitmaps are loaded here: a start does not wait for them.
     from .pruning import prune
+    from .schedule import Schedule, find_held_back
 
+    schedule: Schedule | None = None
+    done = held = None
     while not over.is_set():
         deleted: Counter[str] = Counter()
         try:
-            with closing(prune(database, limits(settings, database))) as steps:
-                for data, count in steps:
-                    deleted[data] += count
-                    if over.is_set():
-                        break
+            schedule = schedule or Schedule(database, settings)
+            days = schedule.days()
+            if days != done:
+                with closing(prune(database, schedule.cutoffs(days))) as steps:
+                    for data, count in steps:
+                        deleted[data] += count
+                        if over.is_set():
+                            break
+                held = _tell_what_is_held_back(find_held_back(database, settings), held)
+                done = days
         except ServiceUnavailable as error:
             logger.warning("pruning goes on later: %s", error.description)
         except Exception:
@@ -53,3 +66,18 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
             told = ", ".join(f"{data} {count}" for data, count in deleted.items())
             logger.info("pruned: %s", told)
         over.wait(LOOK_SECONDS)
+
+
+def _tell_what_is_held_back(
+    held: "dict[str, Late]", told: "dict[str, Late] | None"
+) -> "dict[str, Late]":
+    """Log which data are there still that are older than is kept, unless told; return them."""
+    if held != told:
+        for data, (oldest, kept) in held.items():
+            logger.warning(
+                "pruning holds back %s from %s to %s; `saasus-analysis doctor` tells more",
+                data,
+                format_day(oldest),
+                format_day(kept - 1),
+            )
+    return held

@@ -6,75 +6,15 @@ in time whose histories were pruned, counts and views of pages that others viewe
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
-
-from pyroaring import BitMap
 
 from .. import audit
 from ..database import Database
 from ..days import Calendar
 from ..dictionary import NO_TENANT, find_tenant, find_user
-from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
-from ..summaries.reading import pruned_summaries
-from ..summaries.sealing import INSERT_SUMMARY
-from ..summaries.summary import Row, encode
+from .selecting import Selection, delete_selection
 from .unused import Names, delete_unused, select_ids
-
-# A seek for each block and user: histories have no index by user.
-DELETE_ENTRIES = """
-with recursive stored (number) as (
-  select min(block) from behavior
-  union all
-  select (select min(block) from behavior where block > number)
-  from stored
-  where number is not null
-)
-delete from behavior
-where block in (select number from stored)
-  and user_id in (select value from json_each(:users))
-returning timestamp, referer_id
-"""
-
-SELECT_PAGES = """
-select distinct page_id
-from referer
-where id in (select value from json_each(:referers))
-"""
-
-DELETE_USER_CALLS = """
-delete from user_call
-where user_id in (select value from json_each(:users))
-returning type, day, tenant_id, count
-"""
-
-DELETE_CALLS = """
-delete from call_count
-where type = ? and day = ? and tenant_id = ? and count <= ?
-"""
-
-SUBTRACT_CALLS = """
-update call_count
-set count = count - ?4
-where type = ?1 and day = ?2 and tenant_id = ?3
-"""
-
-DELETE_ACTIVE_USER = """
-delete from active_user
-where user_id in (select value from json_each(:users))
-returning monthly, period, tenant_id, env_id
-"""
-
-SUBTRACT_ACTIVE = """
-update active_users
-set computed = computed - ?5
-where monthly = ?1 and period = ?2 and tenant_id = ?3 and env_id = ?4
-"""
-
-DELETE_EMPTY = "delete from active_users where computed = 0 and put is null"
-
-DELETE_SUMMARY = "delete from page_summary where level = ? and span = ?"
 
 SELECT_MEMBERS = """
 select user_id from active_user where tenant_id = :tenant
@@ -93,19 +33,6 @@ from user_call
 join tenant on tenant.id = user_call.tenant_id
 where user_id in (select value from json_each(:users)) and tenant.name not in (:name, :none)
 """
-
-DELETE_ACTIVE_OF_TENANT = """
-delete from active_user
-where tenant_id = :tenant
-returning monthly, period
-"""
-
-DELETE_CALLS_OF_TENANT = "delete from user_call where tenant_id = :tenant returning day"
-
-DELETE_OF_TENANT = (
-    "delete from call_count where tenant_id = :tenant",
-    "delete from active_users where tenant_id = :tenant",
-)
 
 DELETE_LINKS = "delete from link where tenant_id = :tenant"
 
@@ -154,12 +81,9 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         shared = select_ids(connection, SELECT_SHARED, **others)
         erased = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
-        of_tenant = {"tenant": tenant}
-        drop_active(connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, of_tenant)))
-        drop_callers(connection, select_ids(connection, DELETE_CALLS_OF_TENANT, **of_tenant))
-        for statement in DELETE_OF_TENANT:
-            connection.execute(statement, of_tenant)
-        erased.links = connection.execute(DELETE_LINKS, of_tenant).rowcount
+        # Links refer to it, and it would stay for them.
+        erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
+        delete_selection(connection, database.calendar, Selection(tenant=tenant))
         delete_unused(connection, Names(tenants=[tenant]))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased
@@ -177,57 +101,5 @@ def _finish(
 def _erase_users(
     connection: sqlite3.Connection, calendar: Calendar, users: Collection[int]
 ) -> Erased:
-    of_users = {"users": json.dumps(list(users))}
-    entries = connection.execute(DELETE_ENTRIES, of_users).fetchall()
-    drop(connection, calendar, {timestamp for timestamp, _ in entries})
-    stop_sealing(connection)
-    viewed, seen = _erase_from_pruned(connection, BitMap(users))
-    referers = {referer for _, referer in entries}
-    viewed |= select_ids(connection, SELECT_PAGES, referers=json.dumps(list(referers)))
-
-    calls: Counter[tuple[str, int, int]] = Counter()
-    for *key, count in connection.execute(DELETE_USER_CALLS, of_users):
-        calls[tuple(key)] += count
-    for key, count in calls.items():
-        if not connection.execute(DELETE_CALLS, (*key, count)).rowcount:
-            connection.execute(SUBTRACT_CALLS, (*key, count))
-    active = Counter(connection.execute(DELETE_ACTIVE_USER, of_users))
-    connection.executemany(SUBTRACT_ACTIVE, [(*key, count) for key, count in active.items()])
-    drop_active(connection, {key[:2] for key in active})
-    drop_callers(connection, {day for _, day, _ in calls})
-    connection.execute(DELETE_EMPTY)
-
-    known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
-    days = {(period, tenant) for monthly, period, tenant, _ in active if not monthly}
-    tenants = {tenant for _, tenant in days} | {tenant for _, _, tenant in calls}
-    delete_unused(connection, Names(referers, viewed - seen, users, tenants))
-    return Erased(len(users), len(entries), calls.total(), len(days - known))
-
-
-def _erase_from_pruned(connection: sqlite3.Connection, users: BitMap) -> tuple[set[int], set[int]]:
-    """Take users out of the summaries of pruned time.
-
-    Longer spans are made anew from those of hours when a question needs them. Returns the pages of
-    the summaries that they were in, and those that are in any afterwards.
-    """
-    viewed: set[int] = set()
-    seen: set[int] = set()
-    rest: list[Row] = []
-    gone: list[tuple[int, int]] = []
-    for level, span, summary in pruned_summaries(connection):
-        if summary is None:
-            # Damaged: nothing is answered from it, and nobody knows whom it tells of.
-            gone.append((level, span))
-        elif not summary.users & users:
-            seen.update(summary.views)
-        else:
-            viewed.update(summary.views)
-            if level == 0:
-                without = summary.without(users)
-                seen.update(without.views)
-                rest.append(encode(level, span, without))
-            else:
-                gone.append((level, span))
-    connection.executemany(INSERT_SUMMARY, rest)
-    connection.executemany(DELETE_SUMMARY, gone)
-    return viewed, seen
+    done = delete_selection(connection, calendar, Selection(users=users))
+    return Erased(len(users), done.histories, done.calls, done.unknown_days)

@@ -47,17 +47,33 @@ class Summary:
             BitMap.union(BitMap(), *(part.users for part in parts)),
         )
 
-    def without(self, users: BitMap) -> Self:
-        """Return the summary as if these users had viewed nothing, as far as it can tell.
+    def has(self, users: BitMap | None, page: int | None) -> bool:
+        """Return whether any of these users, or anybody, may have viewed a page, or anything."""
+        if users is not None and not self.users & users:
+            return False
+        return bool(self.users) if page is None else page in self.views
+
+    def without(self, users: BitMap | None, page: int | None = None) -> Self:
+        """Return the summary as if these users, or all, had not viewed a page, or anything.
 
         Views of a page that others viewed as well stay: whose they are is not known.
         """
-        gone = BitMap64(pair for pair in self.visitors if pair & 0xFFFFFFFF in users)
-        rest = type(self)(self.views.copy(), self.visitors - gone, self.users - users)
+        gone = self._pairs(users, page)
+        visitors = self.visitors - gone
+        rest = type(self)(self.views.copy(), visitors, users_in(visitors))
         for page in {pair >> 32 for pair in gone}:
             if not rest.unique_users(page):
                 del rest.views[page]
         return rest
+
+    def _pairs(self, users: BitMap | None, page: int | None) -> BitMap64:
+        """Return the visitors that are some users, or any, and of a page, or of any."""
+        pairs = self.visitors.copy()
+        if page is not None:
+            pairs &= BitMap64(range(page << 32, (page + 1) << 32))
+        if users is not None:
+            pairs = BitMap64(pair for pair in pairs if pair & 0xFFFFFFFF in users)
+        return pairs
 
     def unique_users(self, page: int) -> int:
         """Return how many users viewed a page."""

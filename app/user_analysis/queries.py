@@ -5,8 +5,9 @@ import sqlite3
 from itertools import chain, count, groupby, repeat
 from typing import Any
 
+from ..accepted import accepted_times, period_refusal
 from ..database import Database
-from ..days import PERIODS, Calendar
+from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..errors import InvalidRequest
 from ..kept import read_kept, too_old
@@ -93,8 +94,8 @@ def update_user_behavior_histories_by_day(
 ) -> None:
     """Replace a user's histories of the day that holds `timestamp` (contract B.2).
 
-    Raises InvalidRequest, naming the index, for entries outside that day, and where the histories
-    of that day were pruned; nothing changes then.
+    Raises InvalidRequest, naming the index, for entries outside that day, where the histories of
+    that day were pruned, and for entries of an impossible day; nothing changes then.
     """
     calendar = database.calendar
     day = calendar.day_of(timestamp)
@@ -105,6 +106,9 @@ def update_user_behavior_histories_by_day(
     if outside:
         expected = f"must be in the day of timestamp, from {first} to {last}"
         raise InvalidRequest(*(f"histories[{index}].timestamp: {expected}" for index in outside))
+    refusal = accepted_times(database).refusal(max(first, 0))
+    if refusal and histories:  # an empty list clears a day, whichever it is
+        raise InvalidRequest(f"timestamp: {refusal}")
     with database.writing() as connection:
         since = read_kept(connection).histories
         if first < since:
@@ -191,9 +195,13 @@ def update_active_users(
 ) -> None:
     """Set the number of active users of a date, tenant and environment.
 
-    Raises InvalidRequest where the counts of that date were pruned.
+    The date may be one to come. Raises InvalidRequest where the counts of that date were pruned, or
+    it is before all that is taken in.
     """
     monthly = PERIODS[type].monthly
+    times = accepted_times(database)._replace(last=MAX_TIMESTAMP)
+    if refusal := period_refusal(times, database.calendar, date, monthly):
+        raise InvalidRequest(f"date: {refusal}")
     with database.writing() as connection:
         kept = read_kept(connection)
         if date < kept.first_period("counts", database.calendar, monthly):

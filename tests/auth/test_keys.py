@@ -24,6 +24,7 @@ OPERATIONS = [
     ("POST", "/ingest/events", "ingest"),
     ("POST", "/ingest/eventbridge", "ingest"),
     ("POST", "/ingest/apilog", "ingest"),
+    ("POST", "/retention/delete", "admin"),
 ]
 
 

@@ -30,6 +30,7 @@ ON_A_DATABASE = [
     "backup copy.db",
     "check",
     "demo --port 0 --database analysis.db",
+    "delete --user u-1 --yes",
     "doctor",
     "erase-tenant acme --yes",
     "erase-user u-1 --yes",

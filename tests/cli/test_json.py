@@ -20,10 +20,13 @@ COUNTS = {"accepted", "duplicates", "ignored", "refused", "refusals"}
 
 ERASED = {"users", "histories", "calls", "unknown_days", "shared_users", "links"}
 ERASED |= {"dry_run", "emptied_wal", "not_covered"}
+DELETED = {"histories", "calls", "active_users", "numbers", "event_ids", "stays"}
+DELETED |= {"dry_run", "emptied_wal"}
 PRINTED = [
     ("audit", [{"at", "action", "details"}]),
     ("backup copy.db", COPY | {"backup", "deleted"}),
     ("check", {"database", "schema", "checked", "wrong"}),
+    ("delete --user u-1 --yes", DELETED),
     ("doctor", [{"subject", "state", "message", "advice"}]),
     ("erase-tenant acme --yes", ERASED),
     ("erase-user u-1 --dry-run", ERASED),
@@ -35,7 +38,8 @@ PRINTED = [
     ("links create new", {"url", "expires_at"}),
     ("links list", [LINK]),
     ("migrate", {"database", "schema_before", "schema", "copy"}),
-    ("prune --keep-counts 1", {"dry_run", "pruned"}),
+    ("prune --keep-counts 1 --yes", {"dry_run", "pruned"}),
+    ("prune --reset-cutoffs", {"dry_run", "cutoffs"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
     ("summaries check", {"database", "wrong", "wrong_periods"}),
     ("serve --port 0", READY | {"token"}),

@@ -374,7 +374,7 @@ class Asked(Pruned):
             if before is None:
                 break
         assert read == wanted
-        extent = (history[0].timestamp, history[-1].timestamp) if history else None
+        extent = (history[0].timestamp, history[-1].timestamp, len(history)) if history else None
         assert queries.user_extent(self.database, user) == extent
         months: dict[tuple[str, int], int] = {}
         for (month, tenant, env), users in sorted(self.known_users(True).items()):

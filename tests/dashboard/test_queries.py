@@ -373,7 +373,7 @@ class TestPruned:
         }
         entries, _ = queries.user_entries(database, "ann", WEEK, limit=9)
         assert [entry.timestamp for entry in entries] == [since + DAY, since]
-        assert queries.user_extent(database, "ann") == (since, since + DAY)
+        assert queries.user_extent(database, "ann") == (since, since + DAY, 2)
         assert queries.user_extent(database, "bob") is None
 
     def test_where_counts_were_pruned_who_was_active_is_not_known(self, database: Database) -> None:

@@ -108,11 +108,11 @@ def test_without_data_there_are_no_rows(client: FlaskClient) -> None:
 
 
 def test_both_ends_are_included(client: FlaskClient) -> None:
-    for day in range(16, 22):
+    for day in range(15, 21):
         ingest(client, called(f"2026-05-{day}", "acme"))
         ingest(client, created("create_tenant", f"2026-05-{day}", "acme"))
-    days = {"start_date": "2026-05-17", "end_date": "2026-05-19"}
-    assert list(user_info(client, **days)) == ["2026-05-17", "2026-05-18", "2026-05-19"]
+    days = {"start_date": "2026-05-16", "end_date": "2026-05-18"}
+    assert list(user_info(client, **days)) == ["2026-05-16", "2026-05-17", "2026-05-18"]
     assert list(counts(client, "create_tenant", **days)) == [*user_info(client, **days)]
 
 

@@ -128,7 +128,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
         told = json.loads(run("prune", *options, "--dry-run", "--json").stdout)
         assert get_page_statistics(database, start_timestamp=0, end_timestamp=now) == before
         assert [one["deleted"] for one in told["pruned"]] == [9, 14]
-        done = json.loads(run("prune", *options, "--json").stdout)
+        done = json.loads(run("prune", *options, "--yes", "--json").stdout)
         assert done == told | {"dry_run": False}
         again = json.loads(run("prune", *options, "--json").stdout)
         assert [one["deleted"] for one in again["pruned"]] == [0, 0]
@@ -214,7 +214,7 @@ def test_pruning_that_is_killed_goes_on(tmp_path: Path) -> None:
             ),
         )
         before = get_page_statistics(database, start_timestamp=0, end_timestamp=now)
-        command = [sys.executable, "-m", "app", "prune", "--keep-histories", "3"]
+        command = [sys.executable, "-m", "app", "prune", "--keep-histories", "3", "--yes"]
         for rows in (1500, 900, 300):
             with subprocess.Popen([*command, "--database", path], cwd=ROOT) as process:
                 while process.poll() is None and rows_of(database) > rows:
@@ -240,7 +240,8 @@ def test_a_server_prunes_at_its_start(tmp_path: Path) -> None:
     now = int(time.time())
     with closing(Database(path)) as database:
         feed(database, *(view("ann", now - day * DAY) for day in range(20)))
-        with serving("--database", path, ANALYSIS_KEEP_HISTORIES="5") as server:
+        settings = {"ANALYSIS_KEEP_HISTORIES": "5", "ANALYSIS_PRUNE_DAYS": "30"}
+        with serving("--database", path, **settings) as server:
             while rows_of(database) > 6:
                 time.sleep(0.02)
             url = (
@@ -260,11 +261,12 @@ def test_a_server_prunes_when_a_day_has_begun(
 ) -> None:
     monkeypatch.setattr("app.retention.daily.LOOK_SECONDS", 0.01)
     feed(database, *(view("ann", TODAY - day * DAY) for day in range(20)))
-    with pruning_daily(database, Settings(keep_histories=5)):
-        for left in (6, 5, 4):
-            while rows_of(database) != left:
+    with pruning_daily(database, Settings(keep_histories=5, prune_days=30)):
+        for _ in range(3):
+            while rows_of(database) != 6:
                 time.sleep(0.01)
             clock.timestamp += DAY
+            feed(database, view("ann", clock.timestamp))
 
 
 def test_a_server_without_a_setting_has_no_thread_for_it(app: Flask, database: Database) -> None:

@@ -37,7 +37,8 @@ class Pruned:
         self.model = Model(zone, keep_query=False)
         self.clock.timestamp = self.model.first_second(TODAY) + 5000
         config = {"database": Path(folder, "a.db"), "time_zone": zone, "auth": False}
-        self.app = create_app(config | {"synchronous": "off"}, clock=self.clock)
+        config |= {"synchronous": "off", "accept_ahead": 30}
+        self.app = create_app(config, clock=self.clock)
         self.client = self.app.test_client()
         self.database: Database = self.app.extensions["database"]
         self.since: dict[str, date] = {}

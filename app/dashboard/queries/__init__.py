@@ -2,7 +2,7 @@
 
 from .active import active_by_day, active_by_month, active_in
 from .calls import calls_by_day
-from .extent import first_day, has_data
+from .extent import Outside, count_outside, first_day, has_data, plausible_days
 from .pages import (
     Action,
     page_actions,
@@ -25,11 +25,13 @@ from .totals import Page, PageTotals
 from .users import (
     Cursor,
     Entry,
+    Extent,
     Membership,
     find_users,
     user_entries,
     user_exists,
     user_extent,
+    user_future,
     user_tenants,
 )
 
@@ -38,8 +40,10 @@ __all__ = [
     "Cursor",
     "Entry",
     "Environment",
+    "Extent",
     "Fading",
     "Membership",
+    "Outside",
     "Page",
     "PageTotals",
     "Tenant",
@@ -47,6 +51,7 @@ __all__ = [
     "active_by_month",
     "active_in",
     "calls_by_day",
+    "count_outside",
     "environments",
     "fading",
     "find_users",
@@ -56,12 +61,14 @@ __all__ = [
     "page_by_day",
     "page_totals",
     "page_users",
+    "plausible_days",
     "tenant_environments",
     "tenant_ids",
     "tenants",
     "user_entries",
     "user_exists",
     "user_extent",
+    "user_future",
     "user_tenants",
     "views_by_day",
 ]

@@ -1,33 +1,83 @@
-"""Since when there are data."""
+"""Since when there are data, and which of them are of plausible times."""
 
 import sqlite3
-from collections.abc import Callable
+from typing import NamedTuple
 
 from ...database import Database
-from ...days import first_day_of
+from ...days import FIRST_DAY, first_day_of, month_of
 from ...kept import read_kept
-from ...user_analysis.queries import BLOCK
+from ..selection import Days
 
-SELECT_DAY = """
+GAP_DAYS = 366
+"""What is alone before a gap of more days than these is of an implausible time."""
+
+SELECT_FIRST_DAY = """
 select min(day)
 from (
-  select min(day) as day from call_count where type = 'userinfo'
+  select min(day) as day from call_count where type = 'userinfo' and day >= :since
   union all
-  select min(day) from call_count where type = 'create_tenant'
+  select min(day) from call_count where type = 'create_tenant' and day >= :since
   union all
-  select min(day) from call_count where type = 'create_saas_user'
+  select min(day) from call_count where type = 'create_saas_user' and day >= :since
   union all
-  select min(day) from call_count where type = 'create_tenant_user'
+  select min(day) from call_count where type = 'create_tenant_user' and day >= :since
   union all
-  select min(period) from active_users where monthly = 0
+  select min(period) from active_users where monthly = 0 and period >= :since
 )
 """
 
-SELECT_MONTH = "select min(period) from active_users where monthly = 1"
+SELECT_FIRST_MONTH = """
+select min(period) from active_users where monthly = 1 and period >= :since
+"""
 
-SELECT_BLOCK = "select min(block) from behavior"
+SELECT_FIRST_TIMESTAMP = """
+select min(timestamp)
+from behavior
+where block = (select min(block) from behavior where block > :since / 14400)
+   or (block = :since / 14400 and timestamp >= :since)
+"""
 
-SELECT_TIMESTAMP = "select min(timestamp) from behavior where block = :block"
+SELECT_LAST_DAY = """
+select max(day)
+from (
+  select max(day) as day from call_count where type = 'userinfo' and day <= :today
+  union all
+  select max(day) from call_count where type = 'create_tenant' and day <= :today
+  union all
+  select max(day) from call_count where type = 'create_saas_user' and day <= :today
+  union all
+  select max(day) from call_count where type = 'create_tenant_user' and day <= :today
+  union all
+  select max(period) from active_users where monthly = 0 and period <= :today
+)
+"""
+
+SELECT_LAST_MONTH = """
+select max(period) from active_users where monthly = 1 and period <= :month
+"""
+
+SELECT_LAST_TIMESTAMP = """
+select max(timestamp)
+from behavior
+where block = (select max(block) from behavior where block <= :end / 14400)
+"""
+
+COUNT_OUTSIDE = """
+select (select count(*) from behavior where block <= :start / 14400 and timestamp < :start)
+     + (select count(*) from behavior where block >= :end / 14400 and timestamp > :end),
+       (
+         select cast(total(count) as integer)
+         from call_count
+         where day < :first or day > :last
+       )
+"""
+
+
+class Outside(NamedTuple):
+    """What is stored of times outside of some days."""
+
+    entries: int
+    calls: int
 
 
 def has_data(database: Database) -> bool:
@@ -35,33 +85,63 @@ def has_data(database: Database) -> bool:
     return first_day(database) is not None
 
 
-def first_day(database: Database) -> int | None:
-    """Return the first day with any data; None if there are none."""
-    day_of = database.calendar.day_of
+def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
+    """Return the first day from another one on with any data; None if there are none."""
+    calendar = database.calendar
+    start = 0 if since <= calendar.day_of(0) else calendar.day_start(since)
+    month = month_of(since - 1) + 1 if since > FIRST_DAY else month_of(since)
     with database.reading() as connection:
-        (day,) = connection.execute(SELECT_DAY).fetchone()
-        (month,) = connection.execute(SELECT_MONTH).fetchone()
-        timestamp = _first_entry(connection, day_of)
-        pruned = _first_pruned(connection)
+        (day,) = connection.execute(SELECT_FIRST_DAY, {"since": since}).fetchone()
+        (month,) = connection.execute(SELECT_FIRST_MONTH, {"since": month}).fetchone()
+        (timestamp,) = connection.execute(SELECT_FIRST_TIMESTAMP, {"since": start}).fetchone()
+        pruned = _first_pruned(connection, start)
     days = [day, None if month is None else first_day_of(month)]
-    days += [None if at is None else day_of(at) for at in (timestamp, pruned)]
+    days += [None if at is None else calendar.day_of(at) for at in (timestamp, pruned)]
     return min((day for day in days if day is not None), default=None)
 
 
-def _first_entry(connection: sqlite3.Connection, day_of: Callable[[int], int]) -> int | None:
-    """Return a timestamp of the day of the first entry; None if there are none."""
-    (block,) = connection.execute(SELECT_BLOCK).fetchone()
-    if block is None:
-        return None
-    begin = int(block) * BLOCK
-    if day_of(begin) == day_of(begin + BLOCK - 1):
-        return begin  # and its rows need not be read
-    (timestamp,) = connection.execute(SELECT_TIMESTAMP, {"block": block}).fetchone()
-    return int(timestamp)
+def plausible_days(database: Database) -> Days:
+    """Return the days until today that data are of, but for those that are alone long before."""
+    today = database.calendar.day_of(database.clock.now())
+    last = _last_day(database, today)
+    if last is None:
+        return Days(today, today)
+    first = last
+    while True:
+        earlier = first_day(database, max(first - GAP_DAYS, FIRST_DAY))
+        if earlier is None or earlier >= first:
+            return Days(first, today)
+        first = earlier
 
 
-def _first_pruned(connection: sqlite3.Connection) -> int | None:
-    """Return the timestamp of the first hour with views of pruned time, of which summaries tell."""
+def count_outside(database: Database, days: Days) -> Outside:
+    """Return how much is stored of times outside of some days."""
+    start, end = days.seconds(database.calendar)
+    parameters = {"start": max(start, 0), "end": end} | days._asdict()
+    with database.reading() as connection:
+        return Outside(*connection.execute(COUNT_OUTSIDE, parameters).fetchone())
+
+
+def _last_day(database: Database, today: int) -> int | None:
+    """Return the last day until today with any data; None if there are none."""
+    calendar = database.calendar
+    with database.reading() as connection:
+        (day,) = connection.execute(SELECT_LAST_DAY, {"today": today}).fetchone()
+        (month,) = connection.execute(SELECT_LAST_MONTH, {"month": month_of(today)}).fetchone()
+        end = {"end": calendar.day_start(today + 1) - 1}
+        (timestamp,) = connection.execute(SELECT_LAST_TIMESTAMP, end).fetchone()
+        pruned = read_kept(connection).histories
+    days = [day, None if month is None else first_day_of(month)]
+    days += [calendar.day_of(at) for at in (timestamp, pruned) if at]
+    known = [day for day in days if day is not None]
+    return min(max(known), today) if known else None
+
+
+def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
+    """Return the timestamp of the first hour from one on with views of pruned time.
+
+    Summaries tell of it.
+    """
     if not read_kept(connection).histories:
         return None
     # Bitmaps are loaded when something was pruned.
@@ -69,6 +149,6 @@ def _first_pruned(connection: sqlite3.Connection) -> int | None:
     from ...summaries.spans import HOUR, range_of_spans
     from ...summaries.summary import decode_total
 
-    hours = range_of_spans(0, 0, pruned_hours(connection) - 1)
+    hours = range_of_spans(0, start // HOUR, pruned_hours(connection) - 1)
     stored = connection.execute(SELECT_SUMMARIES, hours)
     return next((row[1] * HOUR for row in stored if decode_total(row)), None)

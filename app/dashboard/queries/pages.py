@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from ...database import Database
-from ...dictionary import NO_ONE
+from ...dictionary import NO_ONE, find_page
 from ...metrics.queries import get_page_statistics
 from ..selection import Days
 from .totals import Page, PageTotals
-
-FIND_PAGE = "select id from page where url = ?"
 
 SELECT_REFERERS = """
 select referer.id, referer.url
@@ -93,8 +91,7 @@ def page_users(database: Database, url: str, days: Days, tenant_id: str | None =
 
 def _find_page(database: Database, url: str) -> int:
     with database.reading() as connection:
-        found: tuple[int] | None = connection.execute(FIND_PAGE, (url,)).fetchone()
-    return found[0] if found else NO_ONE
+        return find_page(connection, url) or NO_ONE
 
 
 def actions_of(referer: str) -> set[str]:

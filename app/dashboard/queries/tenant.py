@@ -57,9 +57,9 @@ SELECT_DAYS = """
 with recursive found (day) as (
   select max(latest)
   from (
-    select max(day) as latest from call_count where type = 'userinfo'
+    select max(day) as latest from call_count where type = 'userinfo' and day <= :tomorrow
     union all
-    select max(period) from active_users where monthly = 0
+    select max(period) from active_users where monthly = 0 and period <= :tomorrow
   )
   union all
   select (
@@ -174,7 +174,7 @@ class Tenant(NamedTuple):
     calls: int
     calls_before: int
     last_day: int | None
-    """The last day with calls or active users."""
+    """The last day until tomorrow with calls or active users."""
 
 
 class Fading(NamedTuple):
@@ -210,6 +210,7 @@ def tenants(
     # Bitmaps are loaded when the first question needs them.
     from .by_tenant import count_in_days, count_in_period
 
+    today = database.calendar.day_of(database.clock.now())
     parameters = {
         "month": month_of(days.last),
         "tenant_id": tenant_id,
@@ -222,8 +223,7 @@ def tenants(
         names = dict(sorted(rows, key=itemgetter(1)))
         calls = count_calls_by_tenant(connection, *days, names)
         calls_before = count_calls_by_tenant(connection, *days.before(), names)
-        last_days = _last_days(connection, names)
-    today = database.calendar.day_of(database.clock.now())
+        last_days = _last_days(connection, names, today + 1)
     on_day = count_in_period(database, names, monthly=False, period=today)
     in_month = count_in_period(database, names, monthly=True, period=month_of(today))
     active = count_in_days(database, names, days)
@@ -271,11 +271,13 @@ def _names(
     return connection.execute(SELECT_NAMES, parameters).fetchall()
 
 
-def _last_days(connection: sqlite3.Connection, tenants: Collection[int]) -> dict[int, int]:
-    """Return the last day on which each tenant had calls or active users; none for none."""
+def _last_days(
+    connection: sqlite3.Connection, tenants: Collection[int], tomorrow: int
+) -> dict[int, int]:
+    """Return the last day until tomorrow on which each tenant had calls or active users, if any."""
     last_days: dict[int, int] = {}
     missing = set(tenants)
-    for (day,) in connection.execute(SELECT_DAYS):
+    for (day,) in connection.execute(SELECT_DAYS, {"tomorrow": tomorrow}):
         parameters = {"day": day, "tenants": json.dumps(list(missing))}
         seen = {tenant for (tenant,) in connection.execute(SELECT_SEEN, parameters)}
         last_days |= dict.fromkeys(seen, day)

@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 from ...database import Database
+from ...days import MAX_TIMESTAMP
 from ...dictionary import find_user
 from ...fields import MAX_INTEGER
 from ...kept import read_kept
@@ -70,30 +71,16 @@ SELECT_EXTENT = """
 with recursive stored (number) as (
   select min(block)
   from behavior
+  where block >= :since / 14400
   union all
   select (select min(block) from behavior where block > number)
   from stored
-  where number is not null
-),
-of_user (first, last) as (
-  select min(number), max(number)
-  from stored
-  where exists (
-    select 1
-    from behavior
-    where block = number and user_id = :user and timestamp >= :since
-  )
+  where number < :until / 14400
 )
-select (
-    select min(timestamp)
-    from behavior
-    where block = first and user_id = :user and timestamp >= :since
-  ), (
-    select max(timestamp)
-    from behavior
-    where block = last and user_id = :user
-  )
-from of_user
+select min(behavior.timestamp), max(behavior.timestamp), count(behavior.timestamp)
+from stored
+cross join behavior on behavior.block = stored.number and behavior.user_id = :user
+where behavior.timestamp between :since and :until
 """
 
 
@@ -111,6 +98,14 @@ class Entry(NamedTuple):
     timestamp: int
     referer: str
     page: str
+
+
+class Extent(NamedTuple):
+    """The timestamps of a user's first and last entry in some time, and how many there are."""
+
+    first: int
+    last: int
+    entries: int
 
 
 class Cursor(NamedTuple):
@@ -185,10 +180,24 @@ def user_entries(
     return [Entry(timestamp, *urls) for timestamp, _, *urls in found[:limit]], older
 
 
-def user_extent(database: Database, user_id: str) -> tuple[int, int] | None:
-    """Return the timestamps of a user's first and last entry; None if there are none."""
+def user_extent(database: Database, user_id: str) -> Extent | None:
+    """Return a user's entries until tomorrow, as a whole; None if there are none."""
+    return _extent(database, user_id, 0, _end_of_tomorrow(database))
+
+
+def user_future(database: Database, user_id: str) -> Extent | None:
+    """Return a user's entries of a time to come, as a whole; None if there are none."""
+    return _extent(database, user_id, _end_of_tomorrow(database) + 1, MAX_TIMESTAMP)
+
+
+def _end_of_tomorrow(database: Database) -> int:
+    day_of, day_start = database.calendar.day_of, database.calendar.day_start
+    return day_start(day_of(database.clock.now()) + 2) - 1
+
+
+def _extent(database: Database, user_id: str, since: int, until: int) -> Extent | None:
     with database.reading() as connection:
-        since = read_kept(connection).histories
-        parameters = {"user": find_user(connection, user_id), "since": since}
-        first, last = connection.execute(SELECT_EXTENT, parameters).fetchone()
-    return None if first is None else (first, last)
+        since = max(since, read_kept(connection).histories)
+        parameters = {"user": find_user(connection, user_id), "since": since, "until": until}
+        found = Extent(*connection.execute(SELECT_EXTENT, parameters).fetchone())
+    return found if found.entries else None

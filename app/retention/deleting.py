@@ -1,0 +1,114 @@
+"""Deleting what should not be there: of days, a user, a page, a tenant, or several of these."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .. import audit
+from ..database import Database
+from ..days import FIRST_DAY, LAST_DAY, Calendar
+from ..dictionary import find_page, find_tenant, find_user
+from ..errors import InvalidRequest
+from ..kept import read_kept
+from .selecting import Selected, Selection, delete_selection
+
+UNKNOWN = 0
+"""The integer of a name that is not known: theirs begin with 1."""
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How much was deleted, and in words what was not, since the data do not tell it apart."""
+
+    histories: int
+    calls: int
+    active_users: int
+    numbers: int
+    event_ids: int
+    stays: list[str]
+
+
+def delete(
+    database: Database,
+    *,
+    user_id: str | None = None,
+    tenant_id: str | None = None,
+    page_url: str | None = None,
+    date_from: int | None = None,
+    date_to: int | None = None,
+    dry_run: bool = False,
+) -> Deleted:
+    """Delete what all that is given says of it; a dry run changes nothing.
+
+    Days are inclusive. Raises InvalidRequest if nothing is given, or a page and a tenant.
+    """
+    if (user_id, tenant_id, page_url, date_from, date_to) == (None,) * 5:
+        raise InvalidRequest(
+            "one of user_id, tenant_id, page_url, date_from and date_to must be given"
+        )
+    if page_url is not None and tenant_id is not None:
+        raise InvalidRequest("page_url: must not be beside tenant_id, since histories tell none")
+    with database.erasing() as connection:
+        user = tenant = page = None
+        if user_id is not None:
+            user = [find_user(connection, user_id) or UNKNOWN]
+        if tenant_id is not None:
+            tenant = find_tenant(connection, tenant_id) or UNKNOWN
+        if page_url is not None:
+            page = find_page(connection, page_url) or UNKNOWN
+        selection = Selection(
+            user,
+            tenant,
+            page,
+            FIRST_DAY if date_from is None else date_from,
+            LAST_DAY if date_to is None else date_to,
+        )
+        pruned = _pruned(connection, database.calendar, selection)
+        done = delete_selection(connection, database.calendar, selection)
+        counts = {
+            name: getattr(done, name)
+            for name in ("histories", "calls", "active_users", "numbers", "event_ids")
+        }
+        if dry_run:
+            connection.rollback()
+        elif any(counts.values()):
+            audit.note(connection, database.clock.now(), "delete", counts)
+    return Deleted(**counts, stays=[*_stays(selection, done), *pruned])
+
+
+def _stays(selection: Selection, done: Selected) -> Iterator[str]:
+    """Yield what is not deleted of a selection."""
+    if selection.tenant is not None:
+        yield "histories and page statistics, which tell no tenant"
+    if selection.page is not None:
+        yield "calls and active users, which tell no page"
+    elif selection.users is not None:
+        yield "numbers of active users that were put, which tell no user"
+    elif selection.first > FIRST_DAY or selection.last < LAST_DAY:
+        yield "numbers that were put for months of which only a part is in these days"
+    if not selection.is_of_days_alone:
+        yield "ids of events, which tell a day only: an event of the same id is not taken in again"
+    if done.unknown_days:
+        yield f"calls of {done.unknown_days} days and tenants, which an older version counted"
+    if done.unknown_months:
+        yield (
+            f"{done.unknown_months} users who are counted as active in a month, of which days "
+            "were pruned"
+        )
+
+
+def _pruned(
+    connection: sqlite3.Connection, calendar: Calendar, selection: Selection
+) -> Iterator[str]:
+    """Return what is not deleted of time whose histories were pruned."""
+    since = read_kept(connection).histories
+    start, _ = selection.seconds(calendar)
+    if start >= since or selection.tenant is not None:
+        return iter(())
+    if selection.users is not None and selection.page is None:
+        told = "counts before {since}, and views of pages that others viewed in the same hour: "
+        return iter([told.format(since=since) + "whose they are was pruned"])
+    if selection.users is not None:
+        told = "views before {since} of the page, where others viewed it in the same hour"
+        return iter([told.format(since=since)])
+    return iter(())

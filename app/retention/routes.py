@@ -1,0 +1,29 @@
+"""The operation of the tag `retention`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Flask
+
+from ..api import Api, Blueprint
+from ..database import current_database
+from ..description import BASE_PATH
+from . import schemas
+
+blueprint = Blueprint("retention", __name__, description="Deleting what should not be there")
+
+
+def init_app(_app: Flask, api: Api) -> None:
+    """Register the operation of the tag `retention`."""
+    api.register_blueprint(blueprint, url_prefix=BASE_PATH)
+
+
+@blueprint.operation("POST", "/retention/delete", "DeleteData", scope="admin")
+@blueprint.arguments(schemas.DeleteParam)
+@blueprint.response(200, schemas.Deletion)
+def delete_data(body: dict[str, Any]) -> dict[str, Any]:
+    """Delete what is of a user, a page, a tenant, some days, or several of these"""
+    # Bitmaps are loaded when something is deleted: a start does not wait for them.
+    from .deleting import delete
+
+    return asdict(delete(current_database(), **body))

@@ -1,0 +1,369 @@
+"""Deleting a selection of the data, with all that is derived from it: for erasing, and by days.
+
+Answers are then those of a server that was never told of it, as far as the data can tell what is
+part of it: histories know no tenant, counts no page, and ids of events only their day.
+"""
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from pyroaring import BitMap
+
+from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
+from ..kept import read_kept
+from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
+from ..summaries.reading import pruned_summaries
+from ..summaries.sealing import INSERT_SUMMARY
+from ..summaries.spans import HOUR, LENGTHS
+from ..summaries.summary import Row, encode
+from .unused import Names, delete_unused, select_ids
+
+# A seek for each block and user: histories have no index by user.
+DELETE_ENTRIES_OF_USERS = """
+with recursive stored (number) as (
+  select min(block) from behavior where block >= :start / 14400
+  union all
+  select (select min(block) from behavior where block > number)
+  from stored
+  where number < :end / 14400
+)
+delete from behavior
+where block in (select number from stored where number <= :end / 14400)
+  and user_id in (select value from json_each(:users))
+  and timestamp between :start and :end
+  and (:page is null or referer_id in (select id from referer where page_id = :page))
+returning timestamp, user_id, referer_id
+"""
+
+DELETE_ENTRIES = """
+delete from behavior
+where block between :start / 14400 and :end / 14400
+  and timestamp between :start and :end
+  and (:page is null or referer_id in (select id from referer where page_id = :page))
+returning timestamp, user_id, referer_id
+"""
+
+SELECT_PAGES = """
+select distinct page_id
+from referer
+where id in (select value from json_each(:referers))
+"""
+
+DELETE_USER_CALLS = """
+delete from user_call
+where day between :first_day and :last_day
+  and (:users is null or user_id in (select value from json_each(:users)))
+  and (:tenant is null or tenant_id = :tenant)
+returning type, day, tenant_id, user_id, count
+"""
+
+DELETE_ALL_CALLS = """
+delete from call_count
+where day between :first_day and :last_day and (:tenant is null or tenant_id = :tenant)
+returning tenant_id, count
+"""
+
+DELETE_CALLS = """
+delete from call_count
+where type = ? and day = ? and tenant_id = ? and count <= ?
+"""
+
+SUBTRACT_CALLS = """
+update call_count
+set count = count - ?4
+where type = ?1 and day = ?2 and tenant_id = ?3
+"""
+
+DELETE_ACTIVE_USERS = """
+delete from active_user
+where monthly = :monthly
+  and period between :first and :last
+  and (:users is null or user_id in (select value from json_each(:users)))
+  and (:tenant is null or tenant_id = :tenant)
+returning period, tenant_id, env_id, user_id
+"""
+
+# Who was active on no other day of a month: up to 31 seeks for each.
+DELETE_ACTIVE_IN_MONTH = """
+delete from active_user
+where monthly = 1
+  and period = :month
+  and (tenant_id, env_id, user_id) in (
+    select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+    from json_each(:members)
+  )
+  and not exists (
+    select 1
+    from json_each(:days) as days
+    cross join active_user as daily
+      on daily.monthly = 0
+      and daily.period = days.value
+      and daily.tenant_id = active_user.tenant_id
+      and daily.env_id = active_user.env_id
+      and daily.user_id = active_user.user_id
+  )
+returning tenant_id, env_id
+"""
+
+SUBTRACT_ACTIVE = """
+update active_users
+set computed = computed - ?5
+where monthly = ?1 and period = ?2 and tenant_id = ?3 and env_id = ?4
+"""
+
+FORGET_NUMBERS = """
+update active_users
+set put = null
+where put is not null
+  and monthly = :monthly
+  and period between :first and :last
+  and (:tenant is null or tenant_id = :tenant)
+returning tenant_id
+"""
+
+DELETE_EMPTY = "delete from active_users where computed = 0 and put is null"
+
+DELETE_EVENT_IDS = "delete from event_id where day between :first_day and :last_day"
+
+DELETE_SUMMARY = "delete from page_summary where level = ? and span = ?"
+
+Cell = tuple[bool, int, int, int]
+"""Whether a period is a month, the period, tenant and environment."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to be deleted: what all that is given says of it; names by their integers."""
+
+    users: Collection[int] | None = None
+    tenant: int | None = None
+    page: int | None = None
+    first: int = FIRST_DAY
+    last: int = LAST_DAY
+
+    @property
+    def is_of_days_alone(self) -> bool:
+        return self.users is None and self.tenant is None and self.page is None
+
+    @property
+    def months(self) -> tuple[int, int]:
+        """The first and the last month that is in it as a whole."""
+        first = month_of(self.first - 1) + 1 if self.first > FIRST_DAY else month_of(FIRST_DAY)
+        last = month_of(self.last + 1) - 1 if self.last < LAST_DAY else month_of(LAST_DAY)
+        return first, last
+
+    def seconds(self, calendar: Calendar) -> tuple[int, int]:
+        """Return the first and the last timestamp of its days."""
+        first = 0 if self.first == FIRST_DAY else max(calendar.day_start(self.first), 0)
+        return first, min(calendar.day_start(self.last + 1) - 1, MAX_TIMESTAMP)
+
+    def parameters(self, calendar: Calendar) -> dict[str, object]:
+        start, end = self.seconds(calendar)
+        return {
+            "users": None if self.users is None else json.dumps(list(self.users)),
+            "tenant": self.tenant,
+            "page": self.page,
+            "first_day": self.first,
+            "last_day": self.last,
+            "start": start,
+            "end": end,
+        }
+
+
+@dataclass
+class Touched:
+    """Names that what was deleted referred to."""
+
+    referers: set[int] = field(default_factory=set)
+    pages: set[int] = field(default_factory=set)
+    users: set[int] = field(default_factory=set)
+    tenants: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Selected:
+    """How much was deleted, and what cannot be told and stays."""
+
+    histories: int = 0
+    calls: int = 0
+    """What was taken from the counts of calls and creations."""
+    active_users: int = 0
+    """Users by day or month, tenant and environment."""
+    numbers: int = 0
+    """Numbers of active users that were put."""
+    event_ids: int = 0
+    unknown_days: int = 0
+    """Days and tenants of which the calls of the users are not known, and stay counted."""
+    unknown_months: int = 0
+    """Users who stay active in a month, since days of it were pruned."""
+    names: Touched = field(default_factory=Touched)
+
+
+def delete_selection(
+    connection: sqlite3.Connection, calendar: Calendar, selection: Selection
+) -> Selected:
+    """Delete a selection; to be called with `erasing`."""
+    parameters = selection.parameters(calendar)
+    done = Selected()
+    stop_sealing(connection)
+    if selection.tenant is None:
+        _delete_entries(connection, calendar, parameters, done)
+    start, end = selection.seconds(calendar)
+    seen_pages, seen_users = _delete_from_pruned(connection, selection, start, end, done.names)
+    if selection.page is None:
+        if selection.users is None:
+            _delete_numbers(connection, selection, parameters, done)
+        known = _delete_calls(connection, selection, parameters, done)
+        days = _delete_active(connection, calendar, selection, parameters, done)
+        if selection.users is not None:
+            done.unknown_days = len(days - known)
+    if selection.is_of_days_alone:
+        done.event_ids = connection.execute(DELETE_EVENT_IDS, parameters).rowcount
+    names = done.names
+    users = (names.users | set(selection.users or ())) - seen_users
+    pages = names.pages | select_ids(connection, SELECT_PAGES, referers=_json(names.referers))
+    delete_unused(connection, Names(names.referers, pages - seen_pages, users, names.tenants))
+    return done
+
+
+def _delete_entries(
+    connection: sqlite3.Connection,
+    calendar: Calendar,
+    parameters: dict[str, object],
+    done: Selected,
+) -> None:
+    sql = DELETE_ENTRIES if parameters["users"] is None else DELETE_ENTRIES_OF_USERS
+    hours = set()
+    for timestamp, user, referer in connection.execute(sql, parameters):
+        done.histories += 1
+        hours.add(timestamp // HOUR)
+        done.names.users.add(user)
+        done.names.referers.add(referer)
+    drop(connection, calendar, (hour * HOUR for hour in hours))
+
+
+def _delete_calls(
+    connection: sqlite3.Connection,
+    selection: Selection,
+    parameters: dict[str, object],
+    done: Selected,
+) -> set[tuple[int, int]]:
+    """Return the days and tenants of which calls of GetUserInfo were known by user."""
+    calls: Counter[tuple[str, int, int]] = Counter()
+    for type_, day, tenant, user, count in connection.execute(DELETE_USER_CALLS, parameters):
+        calls[type_, day, tenant] += count
+        done.names.users.add(user)
+    if selection.users is None:
+        for tenant, count in connection.execute(DELETE_ALL_CALLS, parameters):
+            done.calls += count
+            done.names.tenants.add(tenant)
+    else:
+        done.calls = calls.total()
+        for key, count in calls.items():
+            if not connection.execute(DELETE_CALLS, (*key, count)).rowcount:
+                connection.execute(SUBTRACT_CALLS, (*key, count))
+    done.names.tenants.update(tenant for _, _, tenant in calls)
+    drop_callers(connection, {day for _, day, _ in calls})
+    return {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
+
+
+def _delete_active(
+    connection: sqlite3.Connection,
+    calendar: Calendar,
+    selection: Selection,
+    parameters: dict[str, object],
+    done: Selected,
+) -> set[tuple[int, int]]:
+    """Return the days and tenants in which users were active who are not any more."""
+    deleted: Counter[Cell] = Counter()
+    in_part: defaultdict[int, set[tuple[int, int, int]]] = defaultdict(set)
+    first_month, last_month = selection.months
+    for monthly, first, last in (
+        (False, selection.first, selection.last),
+        (True, first_month, last_month),
+    ):
+        of_periods = parameters | {"monthly": monthly, "first": first, "last": last}
+        for period, *member in connection.execute(DELETE_ACTIVE_USERS, of_periods):
+            tenant, env_id, user = member
+            deleted[monthly, period, tenant, env_id] += 1
+            done.names.users.add(user)
+            if not monthly and not first_month <= month_of(period) <= last_month:
+                in_part[month_of(period)].add((tenant, env_id, user))
+    kept = read_kept(connection)
+    pruned_until = calendar.day_of(max(kept.histories, kept.counts))
+    for month, members in in_part.items():
+        if first_day_of(month) < pruned_until and (kept.histories or kept.counts):
+            done.unknown_months += len(members)
+            continue
+        days = range(first_day_of(month), last_day_of(month) + 1)
+        of_month = {"month": month, "members": _json(members), "days": _json(days)}
+        for tenant, env_id in connection.execute(DELETE_ACTIVE_IN_MONTH, of_month):
+            deleted[True, month, tenant, env_id] += 1
+    connection.executemany(SUBTRACT_ACTIVE, [(*cell, count) for cell, count in deleted.items()])
+    connection.execute(DELETE_EMPTY)
+    drop_active(connection, {cell[:2] for cell in deleted})
+    done.active_users = deleted.total()
+    done.names.tenants.update(tenant for _, _, tenant, _ in deleted)
+    return {(period, tenant) for monthly, period, tenant, _ in deleted if not monthly}
+
+
+def _delete_numbers(
+    connection: sqlite3.Connection,
+    selection: Selection,
+    parameters: dict[str, object],
+    done: Selected,
+) -> None:
+    days = False, selection.first, selection.last
+    for monthly, first, last in (days, (True, *selection.months)):
+        of_periods = parameters | {"monthly": monthly, "first": first, "last": last}
+        for (tenant,) in connection.execute(FORGET_NUMBERS, of_periods):
+            done.numbers += 1
+            done.names.tenants.add(tenant)
+
+
+def _delete_from_pruned(
+    connection: sqlite3.Connection, selection: Selection, start: int, end: int, touched: Touched
+) -> tuple[set[int], set[int]]:
+    """Take a selection out of the summaries of pruned time: of hours whose first second is in it.
+
+    Histories tell no tenant: nothing is taken out for one. Longer spans are made anew from those of
+    hours when a question needs them. Adds the names of the summaries that it was in to those that
+    are touched; returns the pages and users that are in any afterwards.
+    """
+    users = None if selection.users is None else BitMap(selection.users)
+    seen_pages: set[int] = set()
+    seen_users: set[int] = set()
+    rest: list[Row] = []
+    gone: list[tuple[int, int]] = []
+    for level, span, summary in pruned_summaries(connection):
+        begin, behind = (each * LENGTHS[level] * HOUR for each in (span, span + 1))
+        if summary is None:
+            # Damaged: nothing is answered from it, and nobody knows whom it tells of.
+            gone.append((level, span))
+            continue
+        is_in_days = start <= begin <= end if level == 0 else begin <= end and start < behind
+        is_selected = is_in_days and selection.tenant is None
+        if not is_selected or not summary.has(users, selection.page):
+            seen_pages.update(summary.views)
+            seen_users.update(summary.users)
+            continue
+        touched.pages.update(summary.views)
+        touched.users.update(summary.users)
+        left = summary.without(users, selection.page)
+        if level == 0:
+            seen_pages.update(left.views)
+            seen_users.update(left.users)
+        if level == 0 and left.views:
+            rest.append(encode(level, span, left))
+        else:
+            gone.append((level, span))
+    connection.executemany(INSERT_SUMMARY, rest)
+    connection.executemany(DELETE_SUMMARY, gone)
+    return seen_pages, seen_users
+
+
+def _json(values: Iterable[object]) -> str:
+    return json.dumps(list(values))
