@@ -169,7 +169,11 @@ class Database:
         self._version = newest_version()
         self._files: list[tuple[int, int] | None] = self._find_files()
         if self.is_new:
-            logger.warning("made a new database at %s", self.path.absolute())
+            logger.warning(
+                "made a new database at %s, with the days of %s for ever",
+                self.path.absolute(),
+                self.calendar.zone,
+            )
 
     def enter_server(self) -> None:
         """Count as a server that has the file open; say in the log if there is another one."""

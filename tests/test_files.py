@@ -185,7 +185,7 @@ def test_who_makes_a_file_says_so_once(path: Path) -> None:
     events = path.with_name("events")
     events.write_text(FILES["january.ndjson"])
     told = [run("import", "events", events, "--database", path).stderr for _ in range(2)]
-    assert told == [f"made a new database at {path}\n", ""]
+    assert told == [f"made a new database at {path}, with the days of UTC for ever\n", ""]
     other = path.with_name("other.db")
     assert run("restore", path, "--database", other).stderr == f"made a new database at {other}\n"
 

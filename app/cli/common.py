@@ -100,14 +100,6 @@ def print_ready(url: str, **more: object) -> None:
     print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
 
 
-def made_now(database: Database) -> str:
-    """Return what there is to say of a database that was made just now."""
-    return (
-        f"Made {database.path}: its days and months are those of {database.calendar.zone}, for "
-        "ever. For others, delete it and begin anew with --time-zone."
-    )
-
-
 def given(**options: object) -> dict[str, object]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}

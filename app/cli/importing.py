@@ -19,7 +19,6 @@ from .command import Command
 from .common import (
     database_option,
     json_option,
-    made_now,
     open_database,
     print_json,
     time_zone_option,
@@ -88,8 +87,6 @@ def import_files(
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
     refusals: list[dict[str, Any]] = []
     with open_database(database, create=True, time_zone=time_zone) as opened:
-        if opened.is_new:
-            click.echo(made_now(opened), err=True)
         for stream in files:
             for refusal in _import(opened, kind, stream, totals):
                 if len(refusals) == SHOWN_REFUSALS:

@@ -37,7 +37,6 @@ from .common import (
     host_option,
     json_option,
     load,
-    made_now,
     output,
     port_option,
     print_ready,
@@ -84,8 +83,6 @@ def serve(
     token = None
     options = {"host": host, "port": port, "database": database, "time_zone": time_zone}
     with _server(**options, auth=auth, cors_origins=cors_origin) as (server, settings, opened):
-        if opened.is_new and not as_json:
-            click.echo(made_now(opened))
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             if not as_json:
@@ -175,7 +172,6 @@ def demo(
                 stream.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
         return
     with ExitStack() as stack:
-        is_kept = database is not None
         if database is None:
             try:
                 folder = stack.enter_context(TemporaryDirectory(prefix="saasus-analysis-demo-"))
@@ -197,8 +193,6 @@ def demo(
                 cors_origins=cors_origin,
             )
         )
-        if is_kept and opened.is_new:
-            click.echo(made_now(opened), err=True)
         now = opened.clock.now()
         if not has_events(opened):
             new = make_events(opened.calendar, now, events=events, days=days, seed=seed)

@@ -183,21 +183,21 @@ def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
     folder: Path, line: str
 ) -> None:
     line = f"saasus-analysis {line} --database new.db --time-zone Asia/Tokyo"
-    for expected in ("Made new.db: its days and months are those of Asia/Tokyo, for ever", None):
+    for expected in ("new.db, with the days of Asia/Tokyo for ever", None):
         with running(line, folder) as process:
             assert process.stdout is not None
             until = iter(process.stdout.readline, "")
             shown = "".join(takewhile(lambda text: not text.startswith("Listening"), until))
             process.terminate()
             shown += process.communicate(timeout=30)[1]
-        assert (expected in shown) if expected else ("Made" not in shown)
+        assert (expected in shown) if expected else ("made a new" not in shown)
 
 
 def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder: Path) -> None:
     line = "saasus-analysis import events january.ndjson --json --database new.db"
     ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
-    assert ended.stderr.startswith("Made new.db: its days and months are those of Asia/Tokyo")
-    assert "Made" not in done(line, folder).stderr
+    assert "new.db, with the days of Asia/Tokyo for ever" in ended.stderr
+    assert "made a new" not in done(line, folder).stderr
 
 
 @pytest.mark.parametrize("line", ON_A_DATABASE)
@@ -452,7 +452,10 @@ def test_an_import_that_a_signal_ends_says_nothing_of_it(
         until(process, "new.db-wal", folder)
         process.send_signal(number)
         told = process.communicate(timeout=30)
-        assert told == ("", f"made a new database at {folder}/new.db\n")
+        assert told == (
+            "",
+            f"made a new database at {folder}/new.db, with the days of UTC for ever\n",
+        )
         assert process.returncode == code
 
 

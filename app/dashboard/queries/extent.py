@@ -4,8 +4,9 @@ import sqlite3
 from typing import NamedTuple
 
 from ...database import Database
-from ...days import FIRST_DAY, first_day_of, month_of
+from ...days import FIRST_DAY, Calendar, first_day_of, month_of
 from ...kept import read_kept
+from ...user_analysis.queries import BLOCK
 from ..selection import Days
 
 GAP_DAYS = 366
@@ -30,11 +31,10 @@ SELECT_FIRST_MONTH = """
 select min(period) from active_users where monthly = 1 and period >= :since
 """
 
+SELECT_FIRST_BLOCK = "select min(block) from behavior where block >= :block"
+
 SELECT_FIRST_TIMESTAMP = """
-select min(timestamp)
-from behavior
-where block = (select min(block) from behavior where block > :since / 14400)
-   or (block = :since / 14400 and timestamp >= :since)
+select min(timestamp) from behavior where block = :block and timestamp >= :start
 """
 
 SELECT_LAST_DAY = """
@@ -56,11 +56,9 @@ SELECT_LAST_MONTH = """
 select max(period) from active_users where monthly = 1 and period <= :month
 """
 
-SELECT_LAST_TIMESTAMP = """
-select max(timestamp)
-from behavior
-where block = (select max(block) from behavior where block <= :end / 14400)
-"""
+SELECT_LAST_BLOCK = "select max(block) from behavior where block <= :block"
+
+SELECT_LAST_TIMESTAMP = "select max(timestamp) from behavior where block = :block"
 
 COUNT_OUTSIDE = """
 select (select count(*) from behavior where block <= :start / 14400 and timestamp < :start)
@@ -93,10 +91,10 @@ def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
     with database.reading() as connection:
         (day,) = connection.execute(SELECT_FIRST_DAY, {"since": since}).fetchone()
         (month,) = connection.execute(SELECT_FIRST_MONTH, {"since": month}).fetchone()
-        (timestamp,) = connection.execute(SELECT_FIRST_TIMESTAMP, {"since": start}).fetchone()
+        entry = _first_entry(connection, calendar, start)
         pruned = _first_pruned(connection, start)
-    days = [day, None if month is None else first_day_of(month)]
-    days += [None if at is None else calendar.day_of(at) for at in (timestamp, pruned)]
+    days = [day, entry, None if month is None else first_day_of(month)]
+    days += [None if pruned is None else calendar.day_of(pruned)]
     return min((day for day in days if day is not None), default=None)
 
 
@@ -128,13 +126,43 @@ def _last_day(database: Database, today: int) -> int | None:
     with database.reading() as connection:
         (day,) = connection.execute(SELECT_LAST_DAY, {"today": today}).fetchone()
         (month,) = connection.execute(SELECT_LAST_MONTH, {"month": month_of(today)}).fetchone()
-        end = {"end": calendar.day_start(today + 1) - 1}
-        (timestamp,) = connection.execute(SELECT_LAST_TIMESTAMP, end).fetchone()
+        entry = _last_entry(connection, calendar, calendar.day_start(today + 1) - 1)
         pruned = read_kept(connection).histories
-    days = [day, None if month is None else first_day_of(month)]
-    days += [calendar.day_of(at) for at in (timestamp, pruned) if at]
+    days = [day, entry, None if month is None else first_day_of(month)]
+    days += [calendar.day_of(pruned)] if pruned else []
     known = [day for day in days if day is not None]
     return min(max(known), today) if known else None
+
+
+def _first_entry(connection: sqlite3.Connection, calendar: Calendar, start: int) -> int | None:
+    """Return the day of the first entry from a timestamp on; None if there is none."""
+    block = start // BLOCK
+    while True:
+        (block,) = connection.execute(SELECT_FIRST_BLOCK, {"block": block}).fetchone()
+        if block is None:
+            return None
+        if block * BLOCK >= start and (day := _only_day_of(calendar, block)) is not None:
+            return day
+        parameters = {"block": block, "start": start}
+        (timestamp,) = connection.execute(SELECT_FIRST_TIMESTAMP, parameters).fetchone()
+        if timestamp is not None:
+            return calendar.day_of(timestamp)
+        block += 1
+
+
+def _last_entry(connection: sqlite3.Connection, calendar: Calendar, end: int) -> int | None:
+    """Return the day of the last entry of the blocks until a timestamp; None if there is none."""
+    (block,) = connection.execute(SELECT_LAST_BLOCK, {"block": end // BLOCK}).fetchone()
+    if block is None or (day := _only_day_of(calendar, block)) is not None:
+        return None if block is None else day
+    (timestamp,) = connection.execute(SELECT_LAST_TIMESTAMP, {"block": block}).fetchone()
+    return calendar.day_of(timestamp)
+
+
+def _only_day_of(calendar: Calendar, block: int) -> int | None:
+    """Return the day that holds all of a block, whose rows need not be read; None if two do."""
+    day = calendar.day_of(block * BLOCK)
+    return day if day == calendar.day_of((block + 1) * BLOCK - 1) else None
 
 
 def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
