@@ -73,12 +73,15 @@ def prune(dry_run: bool, as_json: bool, database: Path | None, **days: int | Non
             {"data": data, "since": format_day(days_of(since[data])), "deleted": deleted[data]}
             for data in since
         ]
+    names = None if dry_run else deleted["names"]
     if as_json:
-        print_json({"dry_run": dry_run, "pruned": told})
+        print_json({"dry_run": dry_run, "pruned": told, "names": names})
         return
     for one in told:
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
+    if names:
+        click.echo(f"names that nothing refers to: {names} deleted")
 
 
 @click.command(

@@ -24,6 +24,7 @@ from ..ingest.schemas import event_reader
 from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server
+from ..wal import emptying_wal
 from .command import Command
 from .common import (
     FILE,
@@ -78,7 +79,7 @@ def serve(
                 print_ready(server.url, token=token)
             else:
                 click.echo(_listening(server, settings))
-            with pruning_daily(opened, settings):
+            with pruning_daily(opened, settings), emptying_wal(opened):
                 server.run()
 
 

@@ -34,22 +34,33 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 
 
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
+    done: int | None = None
+    while not over.is_set():
+        today = database.calendar.day_of(database.clock.now())
+        if today != done and _prune(database, settings, over):
+            done = today
+        over.wait(LOOK_SECONDS)
+
+
+def _prune(database: Database, settings: Settings, over: Event) -> bool:
+    """Prune until it is done or the server ends; return whether it needs no other try today."""
     # Bitmaps are loaded here: a start does not wait for them.
     from .pruning import prune
 
-    while not over.is_set():
-        deleted: Counter[str] = Counter()
-        try:
-            with closing(prune(database, limits(settings, database))) as steps:
-                for data, count in steps:
-                    deleted[data] += count
-                    if over.is_set():
-                        break
-        except ServiceUnavailable as error:
-            logger.warning("pruning goes on later: %s", error.description)
-        except Exception:
-            logger.exception("pruning failed, and is tried again later")
-        if deleted.total():
-            told = ", ".join(f"{data} {count}" for data, count in deleted.items())
-            logger.info("pruned: %s", told)
-        over.wait(LOOK_SECONDS)
+    deleted: Counter[str] = Counter()
+    done = False
+    try:
+        with closing(prune(database, limits(settings, database))) as steps:
+            for data, count in steps:
+                deleted[data] += count
+                if over.is_set():
+                    break
+        done = True
+    except ServiceUnavailable as error:
+        logger.warning("pruning goes on later: %s", error.description)
+    except Exception:
+        logger.exception("pruning failed, and is tried again later")
+    if deleted.total():
+        told = ", ".join(f"{data} {count}" for data, count in deleted.items())
+        logger.info("pruned: %s", told)
+    return done

@@ -7,7 +7,7 @@ in time whose histories were pruned, counts and views of pages that others viewe
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 
 from pyroaring import BitMap
@@ -20,7 +20,7 @@ from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.summary import Row, encode
-from .unused import Names, delete_unused, select_ids
+from .unused import Names, delete_unused, find_unused, rewrite, select_ids
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES = """
@@ -131,11 +131,16 @@ class Erased:
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
     """Erase a user; return None if there is none of this id. A dry run changes nothing."""
+    with database.reading() as connection:
+        if find_user(connection, user_id) is None:
+            return None
+        unused = find_unused(connection)
     with database.erasing() as connection:
         user = find_user(connection, user_id)
         if user is None:
             return None
-        erased = _erase_users(connection, database.calendar, [user])
+        erased, names = _erase_users(connection, database.calendar, {user})
+        delete_unused(connection, names | unused)
         _finish(connection, database.clock.now(), "erase-user", erased, dry_run)
     return erased
 
@@ -145,6 +150,10 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
 
     Histories do not tell tenants: those of users who are in other tenants as well stay.
     """
+    with database.reading() as connection:
+        if find_tenant(connection, tenant_id) is None:
+            return None
+        unused = find_unused(connection)
     with database.erasing() as connection:
         tenant = find_tenant(connection, tenant_id)
         if tenant is None:
@@ -152,7 +161,7 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         members = select_ids(connection, SELECT_MEMBERS, tenant=tenant)
         others = {"users": json.dumps(list(members)), "name": tenant_id, "none": NO_TENANT}
         shared = select_ids(connection, SELECT_SHARED, **others)
-        erased = _erase_users(connection, database.calendar, members - shared)
+        erased, names = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
         of_tenant = {"tenant": tenant}
         drop_active(connection, set(connection.execute(DELETE_ACTIVE_OF_TENANT, of_tenant)))
@@ -160,7 +169,9 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         for statement in DELETE_OF_TENANT:
             connection.execute(statement, of_tenant)
         erased.links = connection.execute(DELETE_LINKS, of_tenant).rowcount
-        delete_unused(connection, Names(tenants=[tenant]))
+        if erased.links:
+            rewrite(connection, "link")
+        delete_unused(connection, names | unused | Names(tenants={tenant}))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased
 
@@ -175,8 +186,9 @@ def _finish(
 
 
 def _erase_users(
-    connection: sqlite3.Connection, calendar: Calendar, users: Collection[int]
-) -> Erased:
+    connection: sqlite3.Connection, calendar: Calendar, users: Set[int]
+) -> tuple[Erased, Names]:
+    """Delete what users did; return how much it was, and the names that may be unused now."""
     of_users = {"users": json.dumps(list(users))}
     entries = connection.execute(DELETE_ENTRIES, of_users).fetchall()
     drop(connection, calendar, {timestamp for timestamp, _ in entries})
@@ -200,8 +212,8 @@ def _erase_users(
     known = {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
     days = {(period, tenant) for monthly, period, tenant, _ in active if not monthly}
     tenants = {tenant for _, tenant in days} | {tenant for _, _, tenant in calls}
-    delete_unused(connection, Names(referers, viewed - seen, users, tenants))
-    return Erased(len(users), len(entries), calls.total(), len(days - known))
+    erased = Erased(len(users), len(entries), calls.total(), len(days - known))
+    return erased, Names(referers, viewed - seen, users, tenants)
 
 
 def _erase_from_pruned(connection: sqlite3.Connection, users: BitMap) -> tuple[set[int], set[int]]:

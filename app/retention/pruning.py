@@ -105,8 +105,8 @@ def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
 def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
     """Delete what is older than the timestamps, which begin days.
 
-    Yields, after each transaction, of which data how much was deleted. Raises ServiceUnavailable
-    where going on later can help.
+    Yields, after each transaction, of which data how much was deleted; at last the `names` that
+    nothing refers to. Raises ServiceUnavailable where going on later can help.
     """
     deleted: Counter[str] = Counter()
     kept = kept_of(database)
@@ -115,12 +115,15 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
             for count in PRUNE[data](database, timestamp):
                 deleted[data] += count
                 yield data, count
-    if deleted.total():
-        with database.reading() as connection:
-            unused = find_unused(connection)
+    # Also where nothing was deleted: a day that was replaced leaves names as well.
+    with database.reading() as connection:
+        unused = find_unused(connection)
+    if unused or deleted.total():
         with database.erasing() as connection:
-            delete_unused(connection, unused)
+            deleted["names"] = delete_unused(connection, unused).total()
             audit.note(connection, database.clock.now(), "prune", deleted)
+        database.empty_wal()
+        yield "names", deleted["names"]
 
 
 def _prune_histories(database: Database, since: int) -> Iterator[int]:
