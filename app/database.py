@@ -51,8 +51,8 @@ WAL_LIMIT = 16 * 1024 * 1024
 WAL_PATIENCE = 2
 """How many seconds emptying the -wal waits for readers; writes wait meanwhile."""
 
-WAL_PAUSE = 9
-"""How long the -wal is left alone after that, in multiples of the wait: writes lose a tenth."""
+WAL_PAUSE = 3
+"""How long the -wal is left alone after that, in multiples of the wait: writes lose a quarter."""
 
 COPIED_AT_ONCE = 1024
 """Pages of a copy between two looks at signals."""

@@ -70,13 +70,14 @@ class Monitor:
         yield fed
         waits = {"": database.write_waits}
         yield _histogram("write_wait_seconds", "Time that writes waited for others", waits)
+        held = database.wal_held()  # which can make the file larger
         size = database.path.stat().st_size if database.path.exists() else 0
         for name, of_file in (("database", size), ("wal", database.wal_bytes())):
             yield GaugeMetricFamily(f"saasus_analysis_{name}_bytes", "Size of the file", of_file)
         yield GaugeMetricFamily(
             "saasus_analysis_wal_held_seconds",
             "For how long a reader has kept the -wal from being taken into the database",
-            database.wal_held(),
+            held,
         )
         spans = GaugeMetricFamily(
             "saasus_analysis_page_summaries", "Spans that are sealed", labels=["level"]

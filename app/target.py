@@ -10,6 +10,28 @@ from .errors import InvalidRequest
 SHARED_PATH = "/dashboard/shared"
 """The path of the dashboard for those who have a link; behind it stands the link's token."""
 
+TOLD_PARAMETERS = {
+    *("type", "metrics_type", "env_id", "env", "limit", "strict", "lang", "refresh", "csv", "sort"),
+    *("date_from", "date_to", "start_date", "end_date", "start_timestamp", "end_timestamp"),
+    *("period", "from", "to", "compare", "start"),
+}
+"""The parameters whose values a log may hold."""
+
+NAMING_PARAMETERS = {
+    "tenant_id",
+    "tenant_ids",
+    "tenant_ids[]",
+    "tenant",
+    "id",
+    "q",
+    "before",
+    "next",
+}
+"""The parameters that name users, tenants and pages."""
+
+_user_in_path = re.compile("(/analysis/+users/+).+?(/behavior-histories/?)?$", re.DOTALL)
+_user_in_text = re.compile(r"""(/analysis/+users/+)[^/?#\s"'\\]+""")
+
 _token_in_path = re.compile("(/dashboard/+shared/+)[^/]+")
 _token_in_text = re.compile(r"""(/dashboard/+shared/+)[^/?#\s"'\\]+""")
 
@@ -35,19 +57,34 @@ def request_target() -> str:
 
 
 def told_target() -> str:
-    """Return the request's path and query for a log: in ASCII, and without the token of a link."""
+    """Return the request's path and query for a log.
+
+    In ASCII, without the token of a link, and without what can name a user, tenant or page.
+    """
     path, mark, query = request_target().partition("?")
     # However a token was encoded, what it decodes to opens pages.
     decoded, tokens = _token_in_path.subn(r"\1***", unquote(path))
     if tokens:
         path = _encode(decoded.encode())
+    decoded, users = _user_in_path.subn(r"\1***\2", unquote(path))
+    if users:
+        path = _encode(decoded.encode())
+    query = "&".join(map(_told_parameter, query.split("&"))) if query else ""
     # Raw targets hold no spaces, but some servers let other bytes through.
     return ascii(f"{path}{mark}{query}")[1:-1]
 
 
+def _told_parameter(parameter: str) -> str:
+    name, mark, _ = parameter.partition("=")
+    name = unquote(name)
+    if name in TOLD_PARAMETERS:
+        return parameter
+    return f"{name}{mark}***" if name in NAMING_PARAMETERS else "***"
+
+
 def without_tokens(text: str) -> str:
-    """Return a text with `***` for each token in the path of a link."""
-    return _token_in_text.sub(r"\1***", text)
+    """Return a text with `***` for each token in the path of a link, and for each user in one."""
+    return _user_in_text.sub(r"\1***", _token_in_text.sub(r"\1***", text))
 
 
 def _encode(path: bytes) -> str:
