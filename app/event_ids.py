@@ -35,7 +35,7 @@ def digest_of(source: str, id_: str) -> bytes:
     return blake2b(f"{source}\0{id_}".encode(), digest_size=SIZE).digest()
 
 
-def find_known(connection: sqlite3.Connection, digests: Collection[bytes]) -> set[bytes]:
+def find_known(connection: sqlite3.Connection, digests: Collection[bytes]) -> set[bytes | None]:
     """Return those of the digests that are stored."""
-    joined = {"digests": b"".join(digests)}
+    joined = {"digests": b"".join(sorted(digests))}
     return {known for (known,) in connection.execute(FIND_DIGESTS, joined)}

@@ -103,19 +103,25 @@ def _without_duplicates(
     connection: sqlite3.Connection, calendar: Calendar, events: Sequence[Event]
 ) -> list[Event]:
     """Return the events that are new, and store their ids."""
-    asked = {id_: digest_of(*id_) for event in events for id_ in (event.id, event.twin) if id_}
-    known = find_known(connection, asked.values())
+    told = [
+        (
+            event.id and digest_of(*event.id),
+            event.twin and digest_of(*event.twin),
+            event.log_id and digest_of(*event.log_id),
+        )
+        for event in events
+    ]
+    known = find_known(connection, {id_ for own, twin, _ in told for id_ in (own, twin) if id_})
     new: list[Event] = []
     stored: list[tuple[bytes, int]] = []
-    for event in events:
-        if any(id_ and asked[id_] in known for id_ in (event.id, event.twin)):
+    for event, (own, twin, log) in zip(events, told, strict=True):
+        if own in known or twin in known:
             continue
         new.append(event)
-        for id_ in (event.id, event.log_id):
+        for id_ in (own, log):
             if id_:
-                digest = asked.get(id_) or digest_of(*id_)
-                known.add(digest)
-                stored.append((digest, calendar.day_of(event.timestamp)))
+                known.add(id_)
+                stored.append((id_, calendar.day_of(event.timestamp)))
     # In the order of the table, which spares SQLite from going to and fro in it.
     connection.executemany(INSERT_DIGEST, sorted(stored))
     return new
