@@ -34,7 +34,7 @@ PRINTED = [
     ("keys rotate web", BEARER),
     ("links create new", {"url", "expires_at"}),
     ("links list", [LINK]),
-    ("prune --keep-counts 1", {"dry_run", "pruned"}),
+    ("prune --keep-counts 1", {"dry_run", "names", "pruned"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
     ("summaries check", {"database", "wrong", "wrong_periods"}),
     ("serve --port 0", READY | {"token"}),
