@@ -97,10 +97,9 @@ create index active_users_put on active_users (monthly, period, put) where put i
 
 -- Which events are known already, so that a second delivery changes nothing.
 create table event_id (
-  source text    not null,             -- client, eventbridge, eventbridge-log, apilog
-  id     text    not null,
-  day    integer not null,             -- of the event
-  primary key (source, id)
+  digest blob    not null primary key  -- of the feed and the id: see app/event_ids.py
+    check (length(digest) = 16),
+  day    integer not null              -- of the event
 ) strict, without rowid;
 
 -- Page summaries ----------------------------------------------------------------------------

@@ -149,8 +149,12 @@ def note_backup(database: Path, made: Made, now: int) -> None:
 
 
 def copies_beside(database: Path) -> list[Path]:
-    """Return the copies of a database that migrations and restores left beside it."""
+    """Return the copies of a database that are left beside it.
+
+    Migrations and restores leave them, and backups and restores that were killed.
+    """
     names = (
+        f"{glob.escape(database.name)}.part",
         f"{glob.escape(database.name)}.*.backup",
         f"{glob.escape(database.name)}{BEFORE_RESTORE}*",
     )

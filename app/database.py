@@ -47,7 +47,25 @@ FILES = ("", "-wal", "-shm")
 
 EMPTY_WAL = "pragma wal_checkpoint(truncate)"
 
-ERASE = ("pragma foreign_keys = off", "pragma secure_delete = on")
+# Takes in what no reader needs, and waits for nobody.
+TAKE_IN_WAL = "pragma wal_checkpoint(passive)"
+
+WAL_LIMIT = 16 * 1024 * 1024
+"""Bytes of the -wal from which on a write waits for readers, to empty it."""
+
+WAL_PATIENCE = 2
+"""How many seconds emptying the -wal waits for readers; writes wait meanwhile."""
+
+WAL_PAUSE = 3
+"""How long the -wal is left alone after that, in multiples of the wait: writes lose a quarter."""
+
+COPIED_AT_ONCE = 1024
+"""Pages of a copy between two looks at signals."""
+
+TAKE_SNAPSHOT = "select count(*) from sqlite_schema"
+
+# SQLite overwrites what it deletes only where it was built so, or is told to.
+OVERWRITE = "pragma secure_delete = on"
 
 # Change nothing. The first write, of an ordinary size, needs pages and is undone; the second goes
 # to the disk like any other.
@@ -101,6 +119,7 @@ class Database:
         self._lent = 0
         self._lending = Lock()
         self._write_lock = Lock()
+        self._wal_rests_until = 0.0
         self.sealing = Lock()
         """Held by the thread that makes summaries."""
         self.write_waits = Histogram()
@@ -198,6 +217,19 @@ class Database:
             self._refuse_other_version(connection)
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to a private copy, for what may take as long as whoever reads it.
+
+        The -wal grows while somebody reads the database itself. The copy is a temporary file of
+        SQLite: it has no name, and goes with the connection or the process.
+        """
+        with closing(sqlite3.connect("", isolation_level=None)) as copy:
+            with self.reading() as connection:
+                connection.execute(TAKE_SNAPSHOT).fetchone()
+                connection.backup(copy, pages=COPIED_AT_ONCE)
+            yield copy
+
     def read_json(self, sql: str, parameters: Mapping[str, object]) -> str:
         """Return the one value of a query, which is JSON text.
 
@@ -248,30 +280,49 @@ class Database:
                 self._refuse_other_version(self._writer)
                 yield self._writer
             self._save_what_was_committed()
+            self._keep_wal_small()
 
     @contextmanager
     def erasing(self) -> Iterator[sqlite3.Connection]:
         """Give a connection like that of `writing` for deleting names and what people did.
 
-        What it deletes is overwritten with zeros. References are not checked: for each name that is
-        deleted, SQLite would read the tables that refer to it.
+        References are not checked: for each name that is deleted, SQLite would read the tables that
+        refer to it.
         """
         with self._lock(-1), passing_errors():
             self._open_again()
             with closing(self._connect()) as connection:
-                for statement in ERASE:
-                    connection.execute(statement)
+                connection.execute("pragma foreign_keys = off")
                 with transaction(connection):
                     self._refuse_other_version(connection)
                     yield connection
             self._save_what_was_committed()
+            self._keep_wal_small()
 
-    def empty_wal(self) -> bool:
-        """Take the -wal into the file and empty it; tell False where others read it at present."""
+    def empty_wal(self, patience: int = WAL_PATIENCE) -> bool:
+        """Take the -wal into the file and empty it, after waiting so many seconds for readers.
+
+        Return whether that was done. New readers do not prevent it, only those who read already.
+        """
         with self._lock(-1), passing_errors("the -wal was not emptied"):
             self._open_again()
-            (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
+            with self._patient(patience):
+                (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
         return not busy
+
+    def wal_bytes(self) -> int:
+        """Return the size of the -wal."""
+        return _size(f"{self.path}-wal")
+
+    def wal_held(self) -> float:
+        """Return for how many seconds nothing could be taken from the -wal into the file.
+
+        That is 0 where no reader keeps it from that.
+        """
+        with self._idle_connection() as connection:
+            (_, frames, taken_in) = connection.execute(TAKE_IN_WAL).fetchone()
+            # Nothing else writes into the file itself.
+            return 0.0 if frames == taken_in else max(0.0, time.time() - self.path.stat().st_mtime)
 
     def try_write(self, patience: float | None = None) -> None:
         """Write as others do, changing nothing. Raises ServiceUnavailable if it does not work."""
@@ -365,6 +416,20 @@ class Database:
                 return
         raise ServiceUnavailable("the database file was changed by others; this may not be stored")
 
+    def _keep_wal_small(self) -> None:
+        """Empty a large -wal; to be called with the write lock, after a commit.
+
+        SQLite begins at its start again only in a moment without readers, which may never come.
+        """
+        began = time.monotonic()
+        if began < self._wal_rests_until or self.wal_bytes() < WAL_LIMIT:
+            return
+        # What was to be stored is stored, whatever becomes of this.
+        with suppress(sqlite3.OperationalError), self._patient(WAL_PATIENCE):
+            self._writer.execute(EMPTY_WAL).fetchone()
+        ended = time.monotonic()
+        self._wal_rests_until = ended + WAL_PAUSE * (ended - began)
+
     @contextmanager
     def _patient(self, seconds: float | None) -> Iterator[None]:
         """Wait so long for other processes, and not `busy_seconds`."""
@@ -394,6 +459,7 @@ class Database:
         )
         try:
             connection.execute("pragma foreign_keys = on")
+            connection.execute(OVERWRITE)
             connection.execute(SET_SYNCHRONOUS[self._synchronous])
         except sqlite3.Error:
             connection.close()
@@ -426,6 +492,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (as above)
+    except OSError:
+        return 0
 
 
 def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from .auth import keys
 from .backup import existing
 from .config import Settings, service_variables
-from .database import Database, rights_of_others
+from .database import WAL_LIMIT, Database, rights_of_others
 from .days import Clock, format_day
 from .errors import StartError
 from .migrations import NEWEST
@@ -20,6 +20,8 @@ from .servers import count_servers
 
 DAY = 86400
 SPARE_BYTES = 100_000_000
+HELD_LONG = 10
+"""Seconds that a reader may keep the -wal from being emptied."""
 EXPIRES_SOON, UNUSED_LONG = 14 * DAY, 90 * DAY
 
 MOST_KEYS = 1000
@@ -77,6 +79,7 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
         return
     try:
         yield Finding("database", OK, f"{settings.database} can be opened, and its schema is right")
+        yield from _wal(database)
         yield from _time(database, settings)
         yield from _retention(database, settings)
         yield from _keys(database, settings)
@@ -139,6 +142,22 @@ def _disk(path: Path) -> Iterator[Finding]:
     state = OK if free >= size + SPARE_BYTES else WARNING
     advice = "" if state == OK else "make room: a backup or an upgrade needs as much again"
     yield Finding("disk", state, f"{free / 1e6:.0f} MB free beside {size / 1e6:.0f} MB", advice)
+
+
+def _wal(database: Database) -> Iterator[Finding]:
+    held, size = database.wal_held(), database.wal_bytes()
+    told = f"the -wal takes {size / 1e6:.0f} MB"
+    if held >= HELD_LONG:
+        yield Finding(
+            "wal",
+            WARNING,
+            f"{told}, and a reader has kept it from being emptied for {held:.0f} s",
+            "end what reads the database for so long, such as a backup to a slow disk",
+        )
+    elif size >= 2 * WAL_LIMIT:
+        yield Finding("wal", WARNING, told, "a server that runs, or its next start, empties it")
+    else:
+        yield Finding("wal", OK, f"{told}, and no reader keeps it from being emptied")
 
 
 def _time(database: Database, settings: Settings) -> Iterator[Finding]:

@@ -161,6 +161,19 @@ class Choice(Field):
         return value
 
 
+class Digest(Field):
+    """Bytes as hexadecimal digits; loads as the bytes."""
+
+    def __init__(self, size: int, **options: Any) -> None:
+        self._digits = 2 * size
+        super().__init__({"type": "string", "pattern": f"^[0-9a-f]{{{self._digits}}}$"}, **options)
+
+    def check(self, value: Any) -> bytes:
+        if not isinstance(value, str) or not re.fullmatch(self.schema["pattern"], value):
+            raise ValidationError(f"must be {self._digits} digits of 0 to 9 and a to f")
+        return bytes.fromhex(value)
+
+
 class Flag(Field):
     """`true` or `false` in a query; loads as a bool."""
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .errors import StartError
+from .event_ids import digest_of
 from .header import APPLICATION_ID
 
 READ_PRAGMA = {
@@ -126,6 +127,34 @@ MIGRATIONS: tuple[str, ...] = (
     drop table audit_of_fewer_actions;
     create index audit_action on audit (action, at);
     """,
+    # What was deleted by SQLites that overwrite nothing is in the free pages: they are filled with
+    # zeros first. Digests in order make full pages.
+    """
+    create table filler (content blob);
+    insert into filler (content)
+    with recursive piece (number) as (
+      select 0
+      union all
+      select number + 1
+      from piece
+      where number <= (select freelist_count / 256 from pragma_freelist_count)
+    )
+    select zeroblob(256 * (select page_size from pragma_page_size))
+    from piece
+    where (select freelist_count from pragma_freelist_count) > 0;
+    drop table filler;
+    alter table event_id rename to event_id_in_clear;
+    create table event_id (
+      digest blob    not null primary key
+        check (length(digest) = 16),
+      day    integer not null
+    ) strict, without rowid;
+    insert into event_id (digest, day)
+    select digest_of(source, id) as digest, day
+    from event_id_in_clear
+    order by digest;
+    drop table event_id_in_clear;
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 
@@ -182,6 +211,7 @@ def prepare(
             raise StartError(older(path, version))
         elif version < newest:
             _back_up(path, version)
+            connection.create_function("digest_of", 2, digest_of, deterministic=True)
             for step in MIGRATIONS[version - 1 :]:
                 _run_script(connection, step)
         if version != newest:

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import accumulate
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -73,9 +72,15 @@ class Monitor:
         yield fed
         waits = {"": database.write_waits}
         yield _histogram("write_wait_seconds", "Time that writes waited for others", waits)
-        for name, path in (("database", database.path), ("wal", Path(f"{database.path}-wal"))):
-            size = path.stat().st_size if path.exists() else 0
-            yield GaugeMetricFamily(f"saasus_analysis_{name}_bytes", "Size of the file", size)
+        held = database.wal_held()  # which can make the file larger
+        size = database.path.stat().st_size if database.path.exists() else 0
+        for name, of_file in (("database", size), ("wal", database.wal_bytes())):
+            yield GaugeMetricFamily(f"saasus_analysis_{name}_bytes", "Size of the file", of_file)
+        yield GaugeMetricFamily(
+            "saasus_analysis_wal_held_seconds",
+            "For how long a reader has kept the -wal from being taken into the database",
+            held,
+        )
         spans = GaugeMetricFamily(
             "saasus_analysis_page_summaries", "Spans that are sealed", labels=["level"]
         )

@@ -17,6 +17,28 @@ DECODINGS = 8
 
 _authority = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE | re.ASCII)
 
+TOLD_PARAMETERS = {
+    *("type", "metrics_type", "env_id", "env", "limit", "strict", "lang", "refresh", "csv", "sort"),
+    *("date_from", "date_to", "start_date", "end_date", "start_timestamp", "end_timestamp"),
+    *("period", "from", "to", "compare", "start"),
+}
+"""The parameters whose values a log may hold."""
+
+NAMING_PARAMETERS = {
+    "tenant_id",
+    "tenant_ids",
+    "tenant_ids[]",
+    "tenant",
+    "id",
+    "q",
+    "before",
+    "next",
+}
+"""The parameters that name users, tenants and pages."""
+
+_user_in_path = re.compile("(/analysis/+users/+).+?(/behavior-histories/?)?$", re.DOTALL)
+_user_in_text = re.compile(r"""(/analysis/+users/+)[^/?#\s"'\\]+""")
+
 _word = re.compile(r"""[^\s"']+""")
 _shared = r"(dashboard(?:\.{0,2}[/\\])+shared(?:\.{0,2}[/\\])+)"
 _token = re.compile(rf"""{_shared}[^/?#\s"'\\]+""", re.IGNORECASE)
@@ -73,14 +95,30 @@ def use_authority(environ: dict[str, Any]) -> None:
 
 
 def told_target() -> str:
-    """Return the request's path and query for a log: in ASCII, and without secrets."""
+    """Return the request's path and query for a log.
+
+    In ASCII, without the token of a link, and without what can name a user, tenant or page.
+    """
+    path, mark, query = request_target().partition("?")
+    decoded, users = _user_in_path.subn(r"\1***\2", unquote(path))
+    if users:
+        path = _encode(decoded.encode())
+    query = "&".join(map(_told_parameter, query.split("&"))) if query else ""
     # Raw targets hold no spaces, but some servers let other bytes through.
-    return without_tokens(ascii(request_target())[1:-1])
+    return without_tokens(ascii(f"{path}{mark}{query}")[1:-1])
+
+
+def _told_parameter(parameter: str) -> str:
+    name, mark, _ = parameter.partition("=")
+    name = unquote(name)
+    if name in TOLD_PARAMETERS:
+        return parameter
+    return f"{name}{mark}***" if name in NAMING_PARAMETERS else "***"
 
 
 def without_tokens(text: str) -> str:
-    """Return a text with `***` for each token of a link, however often it is percent-encoded."""
-    text = _token.sub(r"\1***", text)
+    """Return a text with `***` for each token of a link and user in a path, however encoded."""
+    text = _user_in_text.sub(r"\1***", _token.sub(r"\1***", text))
     if "%" in text or _secret.search(text):
         text = _word.sub(_redact, text)
     return text

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.days import Calendar
 from app.demo import make_events
+from app.event_ids import digest_of
 
 from .data import DAY, NOW, TODAY
 from .measuring import seconds, write
@@ -25,7 +26,7 @@ BARE = """
 pragma journal_mode = wal;
 pragma synchronous = full;
 create table behavior (day, user_id, seq, timestamp, referer_id);
-create table event_id (source, id, day);
+create table event_id (digest, day);
 create table active_user (monthly, period, tenant_id, env_id, user_id);
 create table call (type, day, tenant_id);
 """
@@ -90,12 +91,13 @@ def _events(client: Client, bare: sqlite3.Connection, batch: Any, _: int) -> Pai
             bare.executemany(sql, rows)
         bare.execute("commit")
 
+    digests = [digest_of("client", event["id"]) for event in batch]
     statements: list[tuple[str, list[tuple[object, ...]]]] = [
         (
             "insert into behavior values (?, ?, ?, ?, ?)",
             [(20000, 7, 1, event["timestamp"], 9) for event in batch],
         ),
-        ("insert into event_id values (?, ?, ?)", [("client", e["id"], 20000) for e in batch]),
+        ("insert into event_id values (?, ?)", [(id_, 20000) for id_ in digests]),
         ("insert into call values (?, ?, ?)", [(e["type"], 20000, 5) for e in batch]),
         (
             "insert into active_user values (?, ?, ?, ?, ?)",

@@ -22,6 +22,8 @@ from time import sleep
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from app.event_ids import digest_of
+
 from .calls import BASE, NO_TENANT, utc
 from .conftest import run, serving
 
@@ -68,7 +70,7 @@ from user_call
 join tenant on tenant.id = tenant_id
 join user on user.id = user_id
 """
-IDS = "select source, id from event_id"
+IDS = "select digest from event_id"
 USERS = "select name from user"
 TENANTS = "select name from tenant"
 REFERERS = "select referer.url, page.url from referer join page on page.id = page_id"
@@ -95,7 +97,7 @@ class Facts:
     active: set[tuple[int, int, str, int, str]] = field(default_factory=set)
     calls: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     user_calls: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
-    ids: set[tuple[str, str]] = field(default_factory=set)
+    ids: set[bytes] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
     tenants: set[str] = field(default_factory=set)
     referers: dict[str, str] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Facts:
                 active=set(connection.execute(ACTIVE)),
                 calls=Counter(_by_key(connection, CALLS)),
                 user_calls=Counter(_by_key(connection, USER_CALLS)),
-                ids=set(connection.execute(IDS)),
+                ids={digest for (digest,) in connection.execute(IDS)},
                 users={name for (name,) in connection.execute(USERS)},
                 tenants={name for (name,) in connection.execute(TENANTS)},
                 referers=dict(connection.execute(REFERERS)),
@@ -163,9 +165,9 @@ class Facts:
         self.numbers[monthly, period, tenant_id, env_id] = active_users
 
     def _event(self, event: dict[str, Any]) -> bool:
-        if ("client", event["id"]) in self.ids:
+        if digest_of("client", event["id"]) in self.ids:
             return False
-        self.ids.add(("client", event["id"]))
+        self.ids.add(digest_of("client", event["id"]))
         at, tenant = event["timestamp"], event.get("tenant_id", NO_TENANT)
         self.tenants.add(tenant)
         self.calls[event["type"], at // DAY, tenant] += 1

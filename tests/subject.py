@@ -48,8 +48,7 @@ select (select coalesce(sum(count), 0) from call_count),
        (select count(*) from behavior),
        (select count(*) from active_user),
        (select count(*) from active_users where put is not null),
-       (select count(*) from event_id),
-       (select count(*) from event_id where source = ?)
+       (select count(*) from event_id)
 """
 
 
@@ -62,7 +61,6 @@ class Stored(NamedTuple):
     active_users: int
     numbers: int
     ids: int
-    own_ids: int
 
 
 class Sent(NamedTuple):
@@ -105,8 +103,8 @@ class Subject:
     def empty(self) -> None:
         self._beside.executescript(EMPTY)
 
-    def stored(self, source: str = "") -> Stored:
-        return Stored(*self._beside.execute(COUNT, (source,)).fetchone())
+    def stored(self) -> Stored:
+        return Stored(*self._beside.execute(COUNT).fetchone())
 
     def send(self, sent: Sent) -> TestResponse:
         """Return the answer to a request, which is a 200, or a refusal that has changed nothing."""

@@ -64,6 +64,7 @@ EXPORTED = [
     {"kind": "call", "type": "userinfo", "date": "2026-05-19", "tenant_id": "acme", "count": 2},
     {"kind": "active-user", **DATED, "user_id": "ann"},
     {"kind": "number", **DATED, "type": "monthly", "date": "2026-05", "active_users": 7},
+    {"kind": "event-id", "digest": "0123456789abcdef" * 2, "date": "2026-05-19"},
     {"kind": "event-id", "source": "client", "id": "event-1", "date": "2026-05-19"},
 ]
 PUTS = [operation for operation, (method, _, _) in WRITES.items() if method == "PUT"]
@@ -75,6 +76,7 @@ CSV = [
     b"type,date,tenant_id,count\r\nuserinfo,2026-05-19,acme,2\r\ncreate_tenant,2026-05-20,b,1\r\n",
     b"type,date,tenant_id,env_id,user_id\r\ndaily,2026-05-19,acme,3,ann\r\n",
     b"type,date,tenant_id,env_id,active_users\r\nmonthly,2026-05,acme,3,7\r\n",
+    b"digest,date\r\n0123456789abcdef0123456789abcdef,2026-05-19\r\n",
     b"source,id,date\r\nclient,event-1,2026-05-19\r\n",
 ]
 

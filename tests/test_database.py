@@ -14,12 +14,24 @@ from flask.testing import FlaskClient
 from app.auth import keys, links, sessions
 from app.database import Database
 from app.errors import ServiceUnavailable, StartError
+from app.event_ids import digest_of
 from app.header import APPLICATION_ID
 from app.migrations import MIGRATIONS
 
 from .conftest import ROOT, SetClock
 
 NEWEST = len(MIGRATIONS) + 1
+
+IDS_IN_CLEAR = """
+drop table event_id;
+create table event_id (
+  source text    not null,
+  id     text    not null,
+  day    integer not null,
+  primary key (source, id)
+) strict, without rowid;
+"""
+"""What makes the ids of events those of version 5."""
 
 ADD = "insert into tenant (name) values (?)"
 COUNT = "select count(*) from tenant"
@@ -168,6 +180,7 @@ class TestMigration:
         self, opened: Callable[..., Database], path: Path, tmp_path: Path
     ) -> None:
         with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(IDS_IN_CLEAR)
             connection.executescript(
                 """
                 drop table session;
@@ -219,6 +232,7 @@ class TestMigration:
         token = keys.create_bearer_key(database, name="k", scopes=("read",))
         database.close()
         with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(IDS_IN_CLEAR)
             for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3]):
                 connection.execute(f"drop {kind} if exists {name}")
             connection.execute("pragma user_version = 4")
@@ -309,6 +323,32 @@ def test_threads_that_write_at_once_all_succeed(opened: Callable[..., Database])
     for thread in threads:
         thread.join()
     assert count(database) == 16
+
+
+def test_ids_of_events_become_digests_and_are_nowhere_in_the_file(
+    opened: Callable[..., Database], path: Path
+) -> None:
+    """Of an older version, on a SQLite that does not overwrite what it deletes."""
+    opened().close()
+    names = [f"an-id-in-clear-{number}" for number in range(5000)]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma secure_delete = off")
+        connection.executescript(IDS_IN_CLEAR)
+        connection.execute("create table remains (name text)")
+        connection.execute("pragma user_version = 5")
+        rows = [("client", name, number) for number, name in enumerate(names)]
+        connection.executemany("insert into event_id values (?, ?, ?)", rows)
+        connection.executemany("insert into remains values (?)", [(name,) for name in names])
+        connection.commit()
+        connection.execute("drop table remains")
+    database = opened()
+    with database.reading() as connection:
+        found = dict(connection.execute("select digest, day from event_id"))
+    assert found == {digest_of("client", name): number for number, name in enumerate(names)}
+    assert database.empty_wal()
+    assert b"an-id-in-clear" not in path.read_bytes()
+    copy = path.with_name("a.db.schema-5.backup")
+    assert b"an-id-in-clear" in copy.read_bytes()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ import pytest
 from app.cli import main
 from app.database import Database
 from app.errors import ServiceUnavailable
+from app.event_ids import digest_of
 from app.migrations import MIGRATIONS
 from app.retention import pruning
 from app.summaries import sealing
@@ -116,12 +117,13 @@ def stored(path: Path) -> set[int]:
             )
         )
         (puts,) = connection.execute("select group_concat(put) from active_users").fetchone()
-        ids = {id_ for (id_,) in connection.execute("select substr(id, 2) from event_id")}
+        ids = {digest for (digest,) in connection.execute("select digest from event_id")}
         (tenants,) = connection.execute("select count(*) from tenant").fetchone()
     assert set(days.values()) <= {ENTRIES}
-    assert days.keys() == set(puts.split(",")) == ids
+    assert days.keys() == set(puts.split(","))
+    assert {digest_of("client", f"i{number}") for number in days} == ids
     assert tenants == 2 * len(ids)
-    return set(map(int, ids))
+    return set(map(int, days))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
+from urllib.parse import unquote
 from urllib.request import Request, urlopen
 
 import pytest
@@ -144,6 +145,30 @@ def test_a_line_of_the_log_is_an_object_with_the_trace_id(tmp_path: Path) -> Non
     assert (line["method"], line["status"], line["key"]) == ("GET", 400, "first")
     assert line["target"] == f"{BASE}/active-users?type=%0A"
     assert server.token not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("/v1/analysis/users/ann/behavior-histories", "/v1/analysis/users/***/behavior-histories"),
+        ("/v1/analysis/us%65rs/%61nn%2Fx/behavior-histories/", "/v1/analysis/users/***"),
+        ("/v1/analysis//users//ann", "/v1/analysis//users//***"),
+        ("/v1/analysis/active-users?type=daily&tenant_id=ann", "type=daily&tenant_id=***"),
+        ("/v1/analysis/active-users?tenant_ids[]=ann&ann&ann=1&=ann", "tenant_ids[]=***&***&"),
+        ("/v1/analysis/active-users?tenant%5Fid=ann", "?tenant_id=***"),
+        ("/dashboard/users/user?id=ann&period=7d&q=ann", "?id=***&period=7d&q=***"),
+        ("/dashboard/sign-in?next=/dashboard/users/user?id=ann", "/dashboard/sign-in?next=***"),
+    ],
+)
+def test_the_log_names_no_user_tenant_or_page(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, target: str, told: str
+) -> None:
+    with caplog.at_level(logging.INFO, "saasus_analysis.access"):
+        path, _, query = target.partition("?")
+        environ = {"REQUEST_URI": target, "QUERY_STRING": query}
+        client.get(unquote(path), environ_overrides=environ)
+    assert told in caplog.text
+    assert "ann" not in caplog.text
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])

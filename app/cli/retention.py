@@ -113,12 +113,15 @@ def prune(
             {"data": data, "since": format_day(days_of(since[data])), "deleted": deleted[data]}
             for data in since
         ]
+    names = None if dry_run else deleted["names"]
     if as_json:
-        print_json({"dry_run": dry_run, "pruned": pruned})
+        print_json({"dry_run": dry_run, "pruned": pruned, "names": names})
         return
     for one in pruned:
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
+    if names:
+        click.echo(f"names that nothing refers to: {names} deleted")
 
 
 def _confirm_pruning(database: Database, settings: Settings, late: Mapping[str, Late]) -> None:

@@ -27,6 +27,7 @@ from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server, listen
 from ..supervisor import Supervisor
+from ..wal import emptying_wal
 from .command import Command
 from .common import (
     FILE,
@@ -94,7 +95,7 @@ def serve(
                 click.echo(_listening(server, settings))
             supervisor = Supervisor(os.environ)
             supervisor.tell("READY=1")
-            with pruning_daily(opened, settings):
+            with pruning_daily(opened, settings), emptying_wal(opened):
                 server.run(supervisor.watch, partial(supervisor.tell, "STOPPING=1"))
 
 

@@ -49,7 +49,7 @@ def check_summaries(as_json: bool, database: Path | None) -> None:
     Lists those that are wrong, and exits with 1 if there are some.
     """
     wrong, wrong_periods = [], []
-    with open_database(database) as opened, opened.reading() as connection:
+    with open_database(database) as opened, opened.snapshot() as connection:
         for level, span, reason in sealing.check(connection, _bar("pages checked", "span")):
             hours = LENGTHS[level]
             wrong.append({"begin": span * hours * 3600, "hours": hours, "reason": reason})

@@ -15,6 +15,7 @@ from marshmallow import ValidationError
 
 from ..accepted import accepted_times
 from ..database import Database
+from ..event_ids import digest_of
 from ..fields import Integer, period_number
 from ..ingest.events import Report
 from ..ingest.files import BATCH, UnreadableFile, lines_of, metered
@@ -22,7 +23,7 @@ from ..ingest.intake import parse_line
 from ..records import record_loader
 from .schemas import Head
 from .storing import Loaded, store
-from .tables import HEAD, TABLES, VERSION, Table
+from .tables import EVENT_IDS_IN_CLEAR, HEAD, TABLES, VERSION, Table
 
 NO_EXPORT = (
     'is no export: its first line must be {"kind":"export",…}, or as CSV the header of a table'
@@ -86,7 +87,7 @@ def _records(lines: Iterator[Line], zone: str) -> Iterator[Record]:
     if start.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"):
         return _from_ndjson(chain([first], filled), zone)
     header = _cells(start)
-    for table in TABLES.values():
+    for table in (*TABLES.values(), EVENT_IDS_IN_CLEAR):
         if header == list(table.columns):
             return _from_csv(filled, table)
     raise UnreadableFile(NO_EXPORT)
@@ -154,6 +155,7 @@ def _value(cell: str, number: bool) -> str | int:
 def _load(batch: list[Record], report: Report) -> dict[str, list[Loaded]]:
     """Return the good records by kind; the report says which were refused."""
     load = {table.kind: record_loader(table.schema) for table in TABLES.values()}
+    load_in_clear = record_loader(EVENT_IDS_IN_CLEAR.schema)
     loaded: dict[str, list[Loaded]] = {kind: [] for kind in load}
     for line, kind, content in batch:
         try:
@@ -163,7 +165,11 @@ def _load(batch: list[Record], report: Report) -> dict[str, list[Loaded]]:
                 raise ValidationError("must be an object")
             if not isinstance(kind, str) or kind not in load:
                 raise ValidationError(f"must be one of {', '.join(load)}", "kind")
-            record = load[kind](content)
+            if kind == EVENT_IDS_IN_CLEAR.kind and "digest" not in content:
+                record = load_in_clear(content)
+                record["digest"] = digest_of(record["source"], record["id"])
+            else:
+                record = load[kind](content)
             if isinstance(record.get("date"), str):
                 record["date"] = period_number(record["type"], "date", record["date"])
         except ValidationError as error:

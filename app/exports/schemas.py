@@ -2,7 +2,8 @@
 
 from ..api import Schema
 from ..days import PERIODS
-from ..fields import Choice, Day, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
+from ..event_ids import SIZE
+from ..fields import Choice, Day, Digest, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
 from ..ingest.events import SOURCES, TYPES, USER_TYPES
 
 MAX_CALLS = 10**12
@@ -50,6 +51,13 @@ class ActiveUser(Schema):
 
 
 class EventId(Schema):
+    digest = Digest(SIZE, required=True)
+    date = Day(required=True)
+
+
+class EventIdInClear(Schema):
+    """An id of an event as older versions wrote it."""
+
     source = Choice(SOURCES, required=True)
     id = Text(required=True)
     date = Day(required=True)

@@ -11,8 +11,9 @@ from marshmallow import ValidationError
 from ..accepted import Times, period_refusal
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
+from ..event_ids import INSERT_DIGEST
 from ..ingest.events import Report
-from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, INSERT_ID, ActiveUsers, mark_active
+from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..kept import read_kept, too_old
 from ..summaries.dropping import drop_callers
 from ..user_analysis.queries import BLOCK, PUT_ACTIVE_USERS, append_behaviors
@@ -42,11 +43,7 @@ from active_users
 where monthly = :monthly and period = :period and tenant_id = :tenant_id and env_id = :env_id
 """
 
-FIND_ID = """
-select day
-from event_id
-where source = ? and id = ?
-"""
+FIND_ID = "select day from event_id where digest = ?"
 
 
 SINCE = {
@@ -209,8 +206,8 @@ def _facts(
         number = each["active_users"]
         yield _Fact(line, FIND_NUMBER, key, number, PUT_ACTIVE_USERS, key | {"put": number})
     for line, each in loaded["event-id"]:
-        key, day = (each["source"], each["id"]), each["date"]
-        yield _Fact(line, FIND_ID, key, day, INSERT_ID, (*key, day))
+        key, day = (each["digest"],), each["date"]
+        yield _Fact(line, FIND_ID, key, day, INSERT_DIGEST, (*key, day))
 
 
 def _store_fact(connection: sqlite3.Connection, fact: _Fact, report: Report) -> None:

@@ -80,10 +80,10 @@ order by active_users.monthly, active_users.period, tenant.name, active_users.en
 """
 
 SELECT_EVENT_IDS = """
-select source, id, date(day * 86400, 'unixepoch')
+select lower(hex(digest)), date(day * 86400, 'unixepoch')
 from event_id
 where day between :first_day and :last_day
-order by source, id
+order by digest
 """
 
 
@@ -110,3 +110,6 @@ TABLES = {
     "event-ids": Table("event-id", schemas.EventId, SELECT_EVENT_IDS),
 }
 """The tables by name, in the order of an export of all."""
+
+EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, SELECT_EVENT_IDS)
+"""What older versions wrote in the place of `event-ids`; it is only read."""

@@ -26,11 +26,11 @@ def export(
 ) -> Generator[tuple[int, bytes]]:
     """Yield tables as NDJSON, or one as CSV: the rows that a piece holds, and the piece.
 
-    `first` and `last` are days, inclusive. All is of one state of the data, which SQLite keeps
-    until the generator is closed.
+    `first` and `last` are days, inclusive. All is of one state of the data, in a private copy: it
+    keeps nobody from anything, however long the pieces take to be written.
     """
     span = _span(database.calendar, first, last)
-    with database.reading() as connection:
+    with database.snapshot() as connection:
         if format_ == "ndjson":
             head = {"kind": HEAD, "version": VERSION, "time_zone": database.calendar.zone}
             yield 0, f"{_to_json(head)}\n".encode()

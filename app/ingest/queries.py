@@ -1,6 +1,5 @@
 """Storing events, with all that is derived from them."""
 
-import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -13,27 +12,16 @@ from ..database import Database
 from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
+from ..event_ids import INSERT_DIGEST, digest_of, find_known
 from ..kept import Kept, kept_of, read_kept, too_old
 from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
-from .events import Event, EventId, Reader, Report, events_stored
+from .events import Event, Reader, Report, events_stored
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
     or exists (select 1 from call_count)
     or exists (select 1 from active_users)
-"""
-
-FIND_IDS = """
-select id
-from event_id
-where source = :source and id in (select value from json_each(:ids))
-"""
-
-INSERT_ID = """
-insert into event_id (source, id, day)
-values (?, ?, ?)
-on conflict do nothing
 """
 
 ADD_CALLS = """
@@ -120,34 +108,28 @@ def _without_duplicates(
     connection: sqlite3.Connection, calendar: Calendar, events: Sequence[Event]
 ) -> list[Event]:
     """Return the events that are new, and store their ids."""
-    known = _known_ids(connection, events)
+    told = [
+        (
+            event.id and digest_of(*event.id),
+            event.twin and digest_of(*event.twin),
+            event.log_id and digest_of(*event.log_id),
+        )
+        for event in events
+    ]
+    known = find_known(connection, {id_ for own, twin, _ in told for id_ in (own, twin) if id_})
     new: list[Event] = []
-    ids: list[tuple[str, str, int]] = []
-    for event in events:
-        own = event.id
-        if own in known or event.twin in known:
+    stored: list[tuple[bytes, int]] = []
+    for event, (own, twin, log) in zip(events, told, strict=True):
+        if own in known or twin in known:
             continue
         new.append(event)
-        for id_ in (own, event.log_id):
+        for id_ in (own, log):
             if id_:
                 known.add(id_)
-                ids.append((*id_, calendar.day_of(event.timestamp)))
-    connection.executemany(INSERT_ID, sorted(ids))
+                stored.append((id_, calendar.day_of(event.timestamp)))
+    # In the order of the table, which spares SQLite from going to and fro in it.
+    connection.executemany(INSERT_DIGEST, sorted(stored))
     return new
-
-
-def _known_ids(connection: sqlite3.Connection, events: Sequence[Event]) -> set[EventId | None]:
-    """Return those ids of events, their own and their twins', that are stored."""
-    asked: defaultdict[str, list[str]] = defaultdict(list)
-    for event in events:
-        for id_ in (event.id, event.twin):
-            if id_:
-                asked[id_[0]].append(id_[1])
-    return {
-        (source, id_)
-        for source, ids in asked.items()
-        for (id_,) in connection.execute(FIND_IDS, {"source": source, "ids": json.dumps(ids)})
-    }
 
 
 def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[Event]) -> None:

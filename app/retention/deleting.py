@@ -11,6 +11,7 @@ from ..dictionary import find_page, find_tenant, find_user
 from ..errors import InvalidRequest
 from ..kept import read_kept
 from .selecting import Selected, Selection, delete_selection
+from .unused import delete_unused
 
 UNKNOWN = 0
 """The integer of a name that is not known: theirs begin with 1."""
@@ -65,6 +66,7 @@ def delete(
         )
         pruned = _pruned(connection, database.calendar, selection)
         done = delete_selection(connection, database.calendar, selection)
+        delete_unused(connection, done.names)
         counts = {
             name: getattr(done, name)
             for name in ("histories", "calls", "active_users", "numbers", "event_ids")

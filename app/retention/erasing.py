@@ -6,7 +6,7 @@ in time whose histories were pruned, counts and views of pages that others viewe
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 
 from .. import audit
@@ -14,7 +14,7 @@ from ..database import Database
 from ..days import Calendar
 from ..dictionary import NO_TENANT, find_tenant, find_user
 from .selecting import Selection, delete_selection
-from .unused import Names, delete_unused, select_ids
+from .unused import Names, delete_unused, find_unused, rewrite, select_ids
 
 SELECT_MEMBERS = """
 select user_id from active_user where tenant_id = :tenant
@@ -58,11 +58,16 @@ class Erased:
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
     """Erase a user; return None if there is none of this id. A dry run changes nothing."""
+    with database.reading() as connection:
+        if find_user(connection, user_id) is None:
+            return None
+        unused = find_unused(connection)
     with database.erasing() as connection:
         user = find_user(connection, user_id)
         if user is None:
             return None
-        erased = _erase_users(connection, database.calendar, [user])
+        erased, names = _erase_users(connection, database.calendar, {user})
+        delete_unused(connection, names | unused)
         _finish(connection, database.clock.now(), "erase-user", erased, dry_run)
     return erased
 
@@ -72,6 +77,10 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
 
     Histories do not tell tenants: those of users who are in other tenants as well stay.
     """
+    with database.reading() as connection:
+        if find_tenant(connection, tenant_id) is None:
+            return None
+        unused = find_unused(connection)
     with database.erasing() as connection:
         tenant = find_tenant(connection, tenant_id)
         if tenant is None:
@@ -79,12 +88,14 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         members = select_ids(connection, SELECT_MEMBERS, tenant=tenant)
         others = {"users": json.dumps(list(members)), "name": tenant_id, "none": NO_TENANT}
         shared = select_ids(connection, SELECT_SHARED, **others)
-        erased = _erase_users(connection, database.calendar, members - shared)
+        erased, names = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
         # Links refer to it, and it would stay for them.
         erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
-        delete_selection(connection, database.calendar, Selection(tenant=tenant))
-        delete_unused(connection, Names(tenants=[tenant]))
+        if erased.links:
+            rewrite(connection, "link")
+        of_tenant = delete_selection(connection, database.calendar, Selection(tenant=tenant))
+        delete_unused(connection, names | of_tenant.names | unused | Names(tenants={tenant}))
         _finish(connection, database.clock.now(), "erase-tenant", erased, dry_run)
     return erased
 
@@ -99,7 +110,8 @@ def _finish(
 
 
 def _erase_users(
-    connection: sqlite3.Connection, calendar: Calendar, users: Collection[int]
-) -> Erased:
+    connection: sqlite3.Connection, calendar: Calendar, users: Set[int]
+) -> tuple[Erased, Names]:
+    """Delete what users did; return how much it was, and the names that may be unused now."""
     done = delete_selection(connection, calendar, Selection(users=users))
-    return Erased(len(users), done.histories, done.calls, done.unknown_days)
+    return Erased(len(users), done.histories, done.calls, done.unknown_days), done.names

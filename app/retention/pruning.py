@@ -58,9 +58,15 @@ DELETE_COUNTS = (
     "delete from active_users where period < iif(monthly, :month, :day)",
 )
 
-SELECT_EVENT_IDS = "select source, id from event_id where day < :day"
+SELECT_EVENT_IDS = """
+select digest
+from event_id
+where digest > :after and day < :day
+order by digest
+limit :batch
+"""
 
-DELETE_EVENT_ID = "delete from event_id where source = ? and id = ?"
+DELETE_EVENT_ID = "delete from event_id where digest = ?"
 
 COUNT = {
     "histories": """
@@ -99,8 +105,8 @@ def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
 def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
     """Delete what is older than the timestamps, which begin days.
 
-    Yields, after each transaction, of which data how much was deleted. Raises ServiceUnavailable
-    where going on later can help.
+    Yields, after each transaction, of which data how much was deleted; at last the `names` that
+    nothing refers to. Raises ServiceUnavailable where going on later can help.
     """
     deleted: Counter[str] = Counter()
     kept = kept_of(database)
@@ -109,12 +115,15 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
             for count in PRUNE[data](database, timestamp):
                 deleted[data] += count
                 yield data, count
-    if deleted.total():
-        with database.reading() as connection:
-            unused = find_unused(connection)
+    # Also where nothing was deleted: a day that was replaced leaves names as well.
+    with database.reading() as connection:
+        unused = find_unused(connection)
+    if unused or deleted.total():
         with database.erasing() as connection:
-            delete_unused(connection, unused)
+            deleted["names"] = delete_unused(connection, unused).total()
             audit.note(connection, database.clock.now(), "prune", deleted)
+        database.empty_wal()
+        yield "names", deleted["names"]
 
 
 def _prune_histories(database: Database, since: int) -> Iterator[int]:
@@ -170,12 +179,18 @@ def _prune_counts(database: Database, since: int) -> Iterator[int]:
 def _prune_event_ids(database: Database, since: int) -> Iterator[int]:
     with database.writing() as connection:
         _keep_since(connection, "event_ids", since)
-    with database.reading() as reader:
-        cursor = reader.execute(SELECT_EVENT_IDS, _before(database.calendar, since))
-        while ids := cursor.fetchmany(BATCH):
-            with database.writing() as connection:
-                connection.executemany(DELETE_EVENT_ID, ids)
-            yield len(ids)
+    of_batch: dict[str, object] = {"batch": BATCH, "after": b""}
+    of_batch |= _before(database.calendar, since)
+    while True:
+        # A transaction for each batch: one for all would keep the -wal from being used again.
+        with database.reading() as connection:
+            old = connection.execute(SELECT_EVENT_IDS, of_batch).fetchall()
+        if not old:
+            return
+        with database.writing() as connection:
+            connection.executemany(DELETE_EVENT_ID, old)
+        (of_batch["after"],) = old[-1]
+        yield len(old)
 
 
 PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {

@@ -19,7 +19,7 @@ from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY
 from ..summaries.spans import HOUR, LENGTHS
 from ..summaries.summary import Row, encode
-from .unused import Names, delete_unused, select_ids
+from .unused import Names, select_ids
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES_OF_USERS = """
@@ -199,33 +199,34 @@ class Selected:
     """Days and tenants of which the calls of the users are not known, and stay counted."""
     unknown_months: int = 0
     """Users who stay active in a month, since days of it were pruned."""
-    names: Touched = field(default_factory=Touched)
+    names: Names = field(default_factory=Names)
+    """Names that may be unused now."""
 
 
 def delete_selection(
     connection: sqlite3.Connection, calendar: Calendar, selection: Selection
 ) -> Selected:
-    """Delete a selection; to be called with `erasing`."""
+    """Delete a selection but for the names that nothing refers to then; call it with `erasing`."""
     parameters = selection.parameters(calendar)
     done = Selected()
+    names = Touched()
     stop_sealing(connection)
     if selection.tenant is None:
-        _delete_entries(connection, calendar, parameters, done)
+        _delete_entries(connection, calendar, parameters, done, names)
     start, end = selection.seconds(calendar)
-    seen_pages, seen_users = _delete_from_pruned(connection, selection, start, end, done.names)
+    seen_pages, seen_users = _delete_from_pruned(connection, selection, start, end, names)
     if selection.page is None:
         if selection.users is None:
-            _delete_numbers(connection, selection, parameters, done)
-        known = _delete_calls(connection, selection, parameters, done)
-        days = _delete_active(connection, calendar, selection, parameters, done)
+            _delete_numbers(connection, selection, parameters, done, names)
+        known = _delete_calls(connection, selection, parameters, done, names)
+        days = _delete_active(connection, calendar, selection, parameters, done, names)
         if selection.users is not None:
             done.unknown_days = len(days - known)
     if selection.is_of_days_alone:
         done.event_ids = connection.execute(DELETE_EVENT_IDS, parameters).rowcount
-    names = done.names
     users = (names.users | set(selection.users or ())) - seen_users
     pages = names.pages | select_ids(connection, SELECT_PAGES, referers=_json(names.referers))
-    delete_unused(connection, Names(names.referers, pages - seen_pages, users, names.tenants))
+    done.names = Names(names.referers, pages - seen_pages, users, names.tenants)
     return done
 
 
@@ -234,14 +235,15 @@ def _delete_entries(
     calendar: Calendar,
     parameters: dict[str, object],
     done: Selected,
+    names: Touched,
 ) -> None:
     sql = DELETE_ENTRIES if parameters["users"] is None else DELETE_ENTRIES_OF_USERS
     hours = set()
     for timestamp, user, referer in connection.execute(sql, parameters):
         done.histories += 1
         hours.add(timestamp // HOUR)
-        done.names.users.add(user)
-        done.names.referers.add(referer)
+        names.users.add(user)
+        names.referers.add(referer)
     drop(connection, calendar, (hour * HOUR for hour in hours))
 
 
@@ -250,22 +252,23 @@ def _delete_calls(
     selection: Selection,
     parameters: dict[str, object],
     done: Selected,
+    names: Touched,
 ) -> set[tuple[int, int]]:
     """Return the days and tenants of which calls of GetUserInfo were known by user."""
     calls: Counter[tuple[str, int, int]] = Counter()
     for type_, day, tenant, user, count in connection.execute(DELETE_USER_CALLS, parameters):
         calls[type_, day, tenant] += count
-        done.names.users.add(user)
+        names.users.add(user)
     if selection.users is None:
         for tenant, count in connection.execute(DELETE_ALL_CALLS, parameters):
             done.calls += count
-            done.names.tenants.add(tenant)
+            names.tenants.add(tenant)
     else:
         done.calls = calls.total()
         for key, count in calls.items():
             if not connection.execute(DELETE_CALLS, (*key, count)).rowcount:
                 connection.execute(SUBTRACT_CALLS, (*key, count))
-    done.names.tenants.update(tenant for _, _, tenant in calls)
+    names.tenants.update(tenant for _, _, tenant in calls)
     drop_callers(connection, {day for _, day, _ in calls})
     return {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
 
@@ -276,6 +279,7 @@ def _delete_active(
     selection: Selection,
     parameters: dict[str, object],
     done: Selected,
+    names: Touched,
 ) -> set[tuple[int, int]]:
     """Return the days and tenants in which users were active who are not any more."""
     deleted: Counter[Cell] = Counter()
@@ -289,7 +293,7 @@ def _delete_active(
         for period, *member in connection.execute(DELETE_ACTIVE_USERS, of_periods):
             tenant, env_id, user = member
             deleted[monthly, period, tenant, env_id] += 1
-            done.names.users.add(user)
+            names.users.add(user)
             if not monthly and not first_month <= month_of(period) <= last_month:
                 in_part[month_of(period)].add((tenant, env_id, user))
     kept = read_kept(connection)
@@ -306,7 +310,7 @@ def _delete_active(
     connection.execute(DELETE_EMPTY)
     drop_active(connection, {cell[:2] for cell in deleted})
     done.active_users = deleted.total()
-    done.names.tenants.update(tenant for _, _, tenant, _ in deleted)
+    names.tenants.update(tenant for _, _, tenant, _ in deleted)
     return {(period, tenant) for monthly, period, tenant, _ in deleted if not monthly}
 
 
@@ -315,13 +319,14 @@ def _delete_numbers(
     selection: Selection,
     parameters: dict[str, object],
     done: Selected,
+    names: Touched,
 ) -> None:
     days = False, selection.first, selection.last
     for monthly, first, last in (days, (True, *selection.months)):
         of_periods = parameters | {"monthly": monthly, "first": first, "last": last}
         for (tenant,) in connection.execute(FORGET_NUMBERS, of_periods):
             done.numbers += 1
-            done.names.tenants.add(tenant)
+            names.tenants.add(tenant)
 
 
 def _delete_from_pruned(

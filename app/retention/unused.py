@@ -1,12 +1,13 @@
-"""Names that nothing refers to any more.
+"""Names that nothing refers to any more, whatever made them so.
 
-A name's users are found by reading whole tables, since facts have no index by name. So they are
-looked for beside all who write, and only those found are looked at again when they are deleted.
+Facts have no index by name, so whole tables are read to find out which names they use. That is done
+beside all who write; only the names that were found are looked at again when they are deleted.
 """
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 
 from ..summaries.reading import pruned_summaries
@@ -47,8 +48,8 @@ except
 select tenant_id from link
 """
 
-DELETE_UNUSED = (
-    """
+DELETE_UNUSED = {
+    "referer": """
     delete from referer
     where id in (select value from json_each(:referers))
       and id not in (
@@ -56,12 +57,12 @@ DELETE_UNUSED = (
         where referer_id in (select value from json_each(:referers))
       )
     """,
-    """
+    "page": """
     delete from page
     where id in (select value from json_each(:pages))
       and not exists (select 1 from referer where referer.page_id = page.id)
     """,
-    """
+    "user": """
     delete from user
     where id in (select value from json_each(:users))
       and id not in (
@@ -75,7 +76,7 @@ DELETE_UNUSED = (
         where user_id in (select value from json_each(:users))
       )
     """,
-    """
+    "tenant": """
     delete from tenant
     where id in (select value from json_each(:tenants))
       and not exists (select 1 from call_count where tenant_id = tenant.id)
@@ -84,20 +85,74 @@ DELETE_UNUSED = (
       and not exists (select 1 from user_call where tenant_id = tenant.id)
       and not exists (select 1 from link where tenant_id = tenant.id)
     """,
-)
+}
+"""By table; referers first, since pages are those of referers."""
+
+# A copy of the same form as its table is made and read without sorting.
+REWRITE = {
+    "referer": (
+        """
+        create temp table copy (
+          id      integer primary key,
+          url     text    not null unique,
+          page_id integer not null
+        ) strict
+        """,
+        "create index temp.copy_page on copy (page_id)",
+        "insert into copy select * from referer",
+        "delete from referer",
+        "insert into referer select * from copy",
+        "drop table copy",
+    ),
+    "page": (
+        "create temp table copy (id integer primary key, url text not null unique) strict",
+        "insert into copy select * from page",
+        "delete from page",
+        "insert into page select * from copy",
+        "drop table copy",
+    ),
+    "user": (
+        "create temp table copy (id integer primary key, name text not null unique) strict",
+        "insert into copy select * from user",
+        "delete from user",
+        "insert into user select * from copy",
+        "drop table copy",
+    ),
+    "tenant": (
+        "create temp table copy (id integer primary key, name text not null unique) strict",
+        "insert into copy select * from tenant",
+        "delete from tenant",
+        "insert into tenant select * from copy",
+        "drop table copy",
+    ),
+    "link": (
+        "create temp table copy as select * from link",
+        "delete from link",
+        "insert into link select * from copy",
+        "drop table copy",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Names:
     """Names of the dictionaries, by their integers."""
 
-    referers: Collection[int] = ()
-    pages: Collection[int] = ()
-    users: Collection[int] = ()
-    tenants: Collection[int] = ()
+    referers: Set[int] = frozenset()
+    pages: Set[int] = frozenset()
+    users: Set[int] = frozenset()
+    tenants: Set[int] = frozenset()
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
+
+    def __or__(self, other: "Names") -> "Names":
+        return Names(
+            self.referers | other.referers,
+            self.pages | other.pages,
+            self.users | other.users,
+            self.tenants | other.tenants,
+        )
 
 
 def find_unused(connection: sqlite3.Connection) -> Names:
@@ -118,11 +173,29 @@ def find_unused(connection: sqlite3.Connection) -> Names:
     )
 
 
-def delete_unused(connection: sqlite3.Connection, names: Names) -> None:
-    """Delete those of the names that no fact refers to now; to be called with `erasing`."""
+def delete_unused(connection: sqlite3.Connection, names: Names) -> Counter[str]:
+    """Delete those of the names that no fact refers to now; return how many by table.
+
+    To be called with `erasing`. The tables that lost names are written anew.
+    """
     parameters = {field: json.dumps(list(ids)) for field, ids in vars(names).items()}
-    for statement in DELETE_UNUSED:
-        connection.execute(statement, parameters)
+    deleted: Counter[str] = Counter()
+    for table, statement in DELETE_UNUSED.items():
+        deleted[table] = connection.execute(statement, parameters).rowcount
+        if deleted[table]:
+            rewrite(connection, table)
+    return deleted
+
+
+def rewrite(connection: sqlite3.Connection, table: str) -> None:
+    """Write a table of names anew, so that what was deleted from it is nowhere in the file.
+
+    When SQLite moves rows to another page, copies of them can stay in the unused part of the old
+    one, and deleting a row overwrites that row alone, with `secure_delete` too. Emptying a table
+    overwrites its pages as a whole.
+    """
+    for statement in REWRITE[table]:
+        connection.execute(statement)
 
 
 def select_ids(connection: sqlite3.Connection, sql: str, **parameters: object) -> set[int]:

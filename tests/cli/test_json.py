@@ -38,7 +38,7 @@ PRINTED = [
     ("links create new", {"url", "expires_at"}),
     ("links list", [LINK]),
     ("migrate", {"database", "schema_before", "schema", "copy"}),
-    ("prune --keep-counts 1 --yes", {"dry_run", "pruned"}),
+    ("prune --keep-counts 1 --yes", {"dry_run", "names", "pruned"}),
     ("prune --reset-cutoffs", {"dry_run", "cutoffs"}),
     ("restore analysis-backup.db --force", COPY | {"source", "kept"}),
     ("summaries check", {"database", "wrong", "wrong_periods"}),

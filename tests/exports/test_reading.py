@@ -7,8 +7,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.database import Database
+from app.event_ids import digest_of
 from app.exports.reading import import_export
+from app.ingest.events import Event, Report
 from app.ingest.files import UnreadableFile
+from app.ingest.queries import record_events
 
 from ..calls import get, ingest, put, utc
 from ..ingest.test_files import Endless
@@ -20,7 +23,9 @@ CALL = {"kind": "call", "type": "userinfo", "date": "2026-05-19", "tenant_id": "
 PLACE = {"type": "monthly", "date": "2026-05", "tenant_id": "t", "env_id": 3}
 ACTIVE = {"kind": "active-user", **PLACE, "user_id": "ann"}
 NUMBER = {"kind": "number", **PLACE, "active_users": 7}
-EVENT_ID = {"kind": "event-id", "source": "client", "id": "e", "date": "2026-05-19"}
+DIGEST = digest_of("client", "e").hex()
+EVENT_ID = {"kind": "event-id", "digest": DIGEST, "date": "2026-05-19"}
+OLD_EVENT_ID = {"kind": "event-id", "source": "client", "id": "e", "date": "2026-05-19"}
 ALL = [VISIT, CALL, ACTIVE, NUMBER, EVENT_ID]
 
 
@@ -90,6 +95,19 @@ def test_the_same_of_a_user_and_second_apart_from_its_others_is_refused(
     assert [refusal["index"] for refusal in report.refused] == [5, 6]
 
 
+@pytest.mark.parametrize("old", [ndjson(OLD_EVENT_ID), b"source,id,date\nclient,e,2026-05-19\n"])
+def test_ids_of_events_as_older_versions_wrote_them_are_the_same(
+    database: Database, old: bytes
+) -> None:
+    assert imported(database, old).accepted == 1
+    assert imported(database, ndjson(EVENT_ID)).duplicates == 1
+    at = utc("2026-05-19T02:22:58")
+    report = Report()
+    event = Event("userinfo", at, user_id="ann", id=("client", "e"))
+    record_events(database, [event], report)
+    assert (report.accepted, report.duplicates) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -113,8 +131,11 @@ def test_the_same_of_a_user_and_second_apart_from_its_others_is_refused(
         (ACTIVE | {"type": "daily"}, "date: must be a date as YYYY-MM-DD, since type is"),
         (ACTIVE | {"env_id": True}, "env_id: must be a whole number"),
         (NUMBER | {"active_users": 1.5}, "active_users: must be a whole number"),
-        (EVENT_ID | {"source": "x"}, "source: must be one of client, eventbridge, "),
-        (EVENT_ID | {"id": "a\nb"}, "id: must hold printable characters only"),
+        (EVENT_ID | {"digest": DIGEST[1:]}, "digest: must be 32 digits of 0 to 9 and a to f"),
+        (EVENT_ID | {"digest": DIGEST.upper()}, "digest: must be 32 digits of 0 to 9 and a to f"),
+        (EVENT_ID | {"digest": 5}, "digest: must be 32 digits of 0 to 9 and a to f"),
+        (OLD_EVENT_ID | {"source": "x"}, "source: must be one of client, eventbridge, "),
+        (OLD_EVENT_ID | {"id": "a\nb"}, "id: must hold printable characters only"),
     ],
 )
 def test_a_bad_line_is_named_and_the_others_are_stored(

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from app.database import Database
 from app.days import MAX_TIMESTAMP
+from app.event_ids import digest_of
 from app.exports.tables import TABLES
 from app.exports.writing import export
 from app.ingest.events import Event, Place, Report
@@ -36,7 +37,7 @@ def test_an_empty_database_has_a_head_and_nothing_behind_it(database: Database) 
         "type,date,tenant_id,user_id,count\r\n",
         "type,date,tenant_id,env_id,user_id\r\n",
         "type,date,tenant_id,env_id,active_users\r\n",
-        "source,id,date\r\n",
+        "digest,date\r\n",
     ]
 
 
@@ -56,7 +57,7 @@ def test_a_record_is_a_line_of_its_kind(client: FlaskClient, database: Database)
         '"env_id":3,"user_id":"ann"}',
         '{"kind":"number","type":"monthly","date":"2026-05","tenant_id":"acme",'
         '"env_id":3,"active_users":9223372036854775807}',
-        '{"kind":"event-id","source":"client","id":"e-1","date":"2026-05-19"}',
+        f'{{"kind":"event-id","digest":"{digest_of("client", "e-1").hex()}","date":"2026-05-19"}}',
     ]
     assert exported(database, "calls", format_="csv").decode().splitlines()[1:] == [
         "userinfo,2026-05-19,acme,1"
@@ -90,7 +91,8 @@ def test_a_range_holds_its_days_from_the_first_second_to_the_last(database: Data
     assert [each["user_id"] for each in records(content, "history")] == ["b", "c"]
     assert [each["count"] for each in records(content, "call")] == [2]
     assert [each["user_id"] for each in records(content, "active-user")] == ["b", "c"]
-    assert [each["id"] for each in records(content, "event-id")] == ["b", "c"]
+    told = {each["digest"] for each in records(content, "event-id")}
+    assert told == {digest_of("client", id_).hex() for id_ in ("b", "c")}
 
 
 @pytest.mark.parametrize(

@@ -330,11 +330,12 @@ def test_the_copies_beside_the_database_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(Database(path, clock=SetClock())) as database:
         feed(database, view("ann"))
-    for name in ("a.db.schema-3.backup", "a.db.before-restore.backup", "other.backup"):
+    for name in ("a.db.schema-3.backup", "a.db.before-restore.backup", "a.db.part", "other.backup"):
         (tmp_path / name).touch()
     told = run("erase-user", "ann", "--yes", "--database", path).stdout
     assert "a.db.schema-3.backup" in told
     assert "a.db.before-restore.backup" in told
+    assert "a.db.part" in told
     assert "other.backup" not in told
 
 

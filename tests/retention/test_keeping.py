@@ -129,7 +129,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
         assert get_page_statistics(database, start_timestamp=0, end_timestamp=now) == before
         assert [one["deleted"] for one in told["pruned"]] == [9, 14]
         done = json.loads(run("prune", *options, "--yes", "--json").stdout)
-        assert done == told | {"dry_run": False}
+        assert done == told | {"dry_run": False, "names": 0}
         again = json.loads(run("prune", *options, "--json").stdout)
         assert [one["deleted"] for one in again["pruned"]] == [0, 0]
         after = get_page_statistics(database, start_timestamp=0, end_timestamp=now)
