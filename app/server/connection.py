@@ -75,6 +75,11 @@ class Connection:
         return self.request is not None and self.request.chunked
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether the head of a request is coming in."""
+        return self.request is not None and not self.request.headers_finished
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is coming in, being answered or going out."""
         return not (self.request or self.answer or self.unsent or self._received)

@@ -30,7 +30,7 @@ IDLE_SECONDS = 120
 """How long a connection is kept that nothing is asked on."""
 
 EVICT_SECONDS = 5
-"""How long a connection is kept that nothing is asked on where others cannot be taken up."""
+"""How long a connection is kept without a whole head where others cannot be taken up."""
 
 LEAVE_SECONDS = 10
 """How long a client may go on to send after its last answer, before its connection is closed."""
@@ -76,6 +76,7 @@ class EventLoop:
         self._turn = 0
         self._held = 0
         self._large: dict[Connection, None] = {}
+        self._answering: set[Connection] = set()
         self._paused: set[Connection] = set()
         self._looked = time.monotonic()
         self._stopped: float | None = None
@@ -258,10 +259,15 @@ class EventLoop:
         self._held += held - connection.noted
         connection.noted = held
         request = connection.request
-        if request and not connection.answer and request.body_length > SMALL_BODY:
+        is_large = request is not None and request.body_length > SMALL_BODY
+        if is_large and not connection.answer:
             self._large.setdefault(connection)
         else:
             self._large.pop(connection, None)
+        if is_large and connection.is_answering:
+            self._answering.add(connection)
+        else:
+            self._answering.discard(connection)
 
     # All connections -----------------------------------------------------------------------
 
@@ -270,8 +276,12 @@ class EventLoop:
         return (
             self._held > self._settings.max_buffered
             and connection in self._large
-            and connection is not next(iter(self._large))
+            and connection is not self._first_large()
         )
+
+    def _first_large(self) -> Connection | None:
+        """Return which large body is read though memory is short; None while others are used up."""
+        return None if self._answering else next(iter(self._large), None)
 
     def _resume(self) -> None:
         """Read again from the connections that have waited for memory, if there is some."""
@@ -280,7 +290,8 @@ class EventLoop:
         if self._held <= self._settings.max_buffered:
             resumed = list(self._paused)
         else:
-            resumed = [first for first in (next(iter(self._large), None),) if first in self._paused]
+            first = self._first_large()
+            resumed = [first] if first and first in self._paused else []
         for connection in resumed:
             self._paused.discard(connection)
             self._watch(connection, EVENT_READ)
@@ -384,9 +395,13 @@ class EventLoop:
         self._accept_again = time.monotonic() + LOOK_SECONDS
 
     def _evict(self) -> bool:
-        """Close the connection that has been idle longest, if that is long; return whether so."""
-        idle = [connection for connection in self.connections if connection.is_idle]
-        longest = min(idle, key=lambda connection: connection.since, default=None)
+        """Close who has been without a whole head for longest; return whether one was closed."""
+        waiting = [
+            connection
+            for connection in self.connections
+            if connection.is_idle or connection.is_beginning
+        ]
+        longest = min(waiting, key=lambda connection: connection.since, default=None)
         if longest is None or time.monotonic() - longest.since < EVICT_SECONDS:
             return False
         self._close(longest)
