@@ -6,10 +6,17 @@ must tell duplicates in any database that reads it.
 
 import sqlite3
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import blake2b
 
 SIZE = 16
-"""The bytes of a digest: of 10^12 ids, two are alike with a probability of 10^-15."""
+"""The bytes of a digest, of which two are alike with a probability of 2^-96 at most."""
+
+STEM_SIZE = 4
+"""How many of these bytes are those of the stem of an id."""
+
+NUMBERED = 4
+"""How many characters at the end are not part of the stem."""
 
 # JSON holds no bytes, so the digests come behind each other as one value.
 FIND_DIGESTS = """
@@ -31,8 +38,19 @@ on conflict do nothing
 
 
 def digest_of(source: str, id_: str) -> bytes:
-    """Return the digest of an id and the feed that it comes from."""
-    return blake2b(f"{source}\0{id_}".encode(), digest_size=SIZE).digest()
+    """Return the digest of an id and the feed that it comes from.
+
+    Ids that differ in their last characters alone begin alike: consecutive ones are stored beside
+    each other, and not each in another page.
+    """
+    text = f"{source}\0{id_}"
+    whole = blake2b(text.encode(), digest_size=SIZE - STEM_SIZE).digest()
+    return _digest_of_stem(text[:-NUMBERED]) + whole
+
+
+@lru_cache(maxsize=16)
+def _digest_of_stem(stem: str) -> bytes:
+    return blake2b(stem.encode(), digest_size=STEM_SIZE).digest()
 
 
 def find_known(connection: sqlite3.Connection, digests: Collection[bytes]) -> set[bytes | None]:
