@@ -96,11 +96,9 @@ class Injected(ApiError):
 class Faults:
     """The faults of a namespace. The first that applies to a request decides about it."""
 
-    def __init__(self, waiting: "set[Faults]") -> None:
+    def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
         self._made = 0
-        self._waiting = waiting
-        """Where those are named that let requests wait."""
 
     def add(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add rules, and return them as they are shown."""
@@ -109,7 +107,6 @@ class Faults:
             self._made += 1
             self._faults[self._made] = Fault(self._made, document)
             added.append(self._faults[self._made].shown())
-        self._tell()
         return added
 
     def draw(self, operation: str | None, path: str) -> Effect | None:
@@ -121,25 +118,16 @@ class Faults:
 
     def remove(self, id_: int) -> bool:
         """Remove a rule, and tell whether it was there."""
-        found = self._faults.pop(id_, None)
-        self._tell()
-        return found is not None
+        return self._faults.pop(id_, None) is not None
 
     def clear(self) -> None:
         """Remove all rules; the next one has the id 1 again."""
         self._faults.clear()
         self._made = 0
-        self._tell()
 
     def shown(self) -> list[dict[str, Any]]:
         """Return all rules with their counts."""
         return [fault.shown() for fault in self._faults.values()]
-
-    def _tell(self) -> None:
-        if any("latency_ms" in fault.document for fault in self._faults.values()):
-            self._waiting.add(self)
-        else:
-            self._waiting.discard(self)
 
 
 def as_range(value: int | list[int]) -> tuple[int, int]:

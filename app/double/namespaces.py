@@ -22,12 +22,12 @@ _KEY = re.compile(f"ns-({NAME})")
 class Namespace:
     """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
 
-    def __init__(self, seed: Image, waiting: set[Faults], **accepted: Any) -> None:
+    def __init__(self, seed: Image, **accepted: Any) -> None:
         self.seed = seed
         self.database = MemoryDatabase(seed, SettableClock(), **accepted)
         self.turn = self.database.turn
         """Held through each request, so that all of it sees one state."""
-        self.faults = Faults(waiting)
+        self.faults = Faults()
         self.journal = Journal()
         self.snapshots: dict[str, Image] = {}
         self.life: int | None = 0
@@ -70,7 +70,6 @@ class Namespaces:
         self._seed = seed
         self._lock = Lock()
         self._named: dict[str, Namespace] = {}
-        self._waiting: set[Faults] = set()
 
     def get(self, name: str) -> Namespace:
         """Return a namespace, which is made if it is not there. Raises as `check` does."""
@@ -80,7 +79,7 @@ class Namespaces:
         with self._lock:
             if name not in self._named:
                 self.check(name)
-                self._named[name] = Namespace(self._seed, self._waiting, **self._accepted)
+                self._named[name] = Namespace(self._seed, **self._accepted)
             return self._named[name]
 
     def check(self, name: str) -> None:
@@ -96,10 +95,6 @@ class Namespaces:
                 "DELETE /__double/namespaces/{name} deletes one, and "
                 "ANALYSIS_DOUBLE_NAMESPACES is the limit"
             )
-
-    def may_wait(self) -> bool:
-        """Tell whether a fault of some namespace lets requests wait."""
-        return bool(self._waiting)
 
     def has(self, name: str) -> bool:
         """Tell whether a namespace is there."""
