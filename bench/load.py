@@ -1,4 +1,8 @@
-"""Many connections, beside the same application on waitress with its own loop and threads."""
+"""Many connections, beside the same application on waitress with its own loop and threads.
+
+waitress is measured with 8 threads, as `serve` has them, and with one: threads that write take the
+interpreter and the lock of the database from each other, which can cost it most of its speed.
+"""
 
 import http.client
 import json
@@ -14,12 +18,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from .attacks import GIVE_UP, KINDS, asked_beside
 from .measuring import ms, times, write
 from .processes import BASE, memory, running, serving
 from .rates import fill, free_port, wrk
 
 CONNECTIONS, SECONDS, WARM_UP = 200, 60, 5
-NUMBERS, NUMBER_SECONDS, REPETITIONS = (1, 8, 50, 200, 500), 3, 3
+NUMBERS, NUMBER_SECONDS, REPETITIONS = (1, 16, 50, 200, 500), 2, 3
+ATTACK_SECONDS = 5
+ATTACKS = [(kind, number) for kind in ("readers", "chunks", "mixed") for number in (8, 50, 200)]
+ATTACKS += [("bodies", 200), ("questions", 30)]
 Start = Callable[[Path], AbstractContextManager[tuple[str, int | None]]]
 
 
@@ -40,6 +48,7 @@ class Load:
 
 def run() -> None:
     """Measure it."""
+    _run_attacks()
     _run_load(CONNECTIONS, SECONDS)
     _run_numbers()
 
@@ -48,7 +57,7 @@ def _run_load(connections: int, duration: float) -> None:
     with TemporaryDirectory() as folder:
         ours, plain = (
             _load(start, Path(folder, f"{name}.db"), connections, duration)
-            for name, start in SERVERS.items()
+            for name, start in list(SERVERS.items())[:2]
         )
     faster = times(ours.rate / plain.rate)
     write(
@@ -113,8 +122,9 @@ def _run_numbers() -> None:
     for number in NUMBERS:
         row: list[object] = [number]
         for method in ("GET", "PUT"):
-            ours, plain = (statistics.median(rates[name, method, number]) for name in SERVERS)
-            row += [f"{ours:,.0f}/s", f"{plain:,.0f}/s ({ours / plain:.2f})"]
+            ours, *plain = (statistics.median(rates[name, method, number]) for name in SERVERS)
+            row.append(f"{ours:,.0f}/s")
+            row += [f"{rate:,.0f}/s ({ours / rate:.2f})" for rate in plain]
         rows.append(row)
     write(
         "load",
@@ -122,25 +132,59 @@ def _run_numbers() -> None:
         f"""
 `wrk` with so many connections for {NUMBER_SECONDS} seconds at a time, in turns: a week of active
 users of one tenant, and setting one value. Beside it, the same application on waitress as it comes,
-with 8 threads as well; in parentheses, as many times as many are ours.
+with 8 threads and with one; in parentheses, as many times as many are ours.
 """,
-        ["connections", "`GET`", "plain waitress", "`PUT`", "plain waitress"],
+        [
+            *("connections", "`GET`", "waitress, 8 threads", "waitress, 1 thread"),
+            *("`PUT`", "waitress, 8 threads", "waitress, 1 thread"),
+        ],
         rows,
         ["waitress"],
     )
 
 
-@contextmanager
-def _plain(database: Path) -> Iterator[tuple[str, int | None]]:
-    """Run the application on waitress as it comes; give its URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "bench.plain", str(port)]
-    environment = {"ANALYSIS_DATABASE": str(database), "ANALYSIS_AUTH": "off"}
-    with running(command, port, environment) as url:
-        yield url, None
+def _run_attacks() -> None:
+    """Ask for the health of each server while clients attack it."""
+    rows = []
+    with TemporaryDirectory() as folder:
+        for kind, number in ATTACKS:
+            row: list[object] = [f"{number} {KINDS[kind]}"]
+            for name, start in list(SERVERS.items())[:2]:
+                with start(Path(folder, f"{kind}{number}{name}.db")) as (url, _):
+                    taken = asked_beside(url, kind, number, ATTACK_SECONDS)
+                worst = statistics.quantiles(taken, n=100)[98]
+                row += [ms(worst), sum(seconds >= GIVE_UP for seconds in taken)]
+            rows.append(row)
+    write(
+        "load",
+        "Attacks",
+        f"""
+The p99 of `GET /healthz`, each on a connection of its own, in {ATTACK_SECONDS} seconds while
+other clients do what they can; and how many were given up after {GIVE_UP} seconds. The attackers
+have receive buffers of 4 kB, and share the machine's two cores with the server. Beside it, the same
+application on waitress as it comes.
+""",
+        ["attackers", "p99, ours", "given up", "p99, plain waitress", "given up"],
+        rows,
+        ["waitress"],
+    )
 
 
-SERVERS: dict[str, Start] = {"ours": serving, "plain": _plain}
+def _plain(threads: int) -> Start:
+    """Return what runs the application on waitress as it comes, and gives its URL."""
+
+    @contextmanager
+    def start(database: Path) -> Iterator[tuple[str, int | None]]:
+        port = free_port()
+        command = [sys.executable, "-m", "bench.plain", str(port), str(threads)]
+        environment = {"ANALYSIS_DATABASE": str(database), "ANALYSIS_AUTH": "off"}
+        with running(command, port, environment) as url:
+            yield url, None
+
+    return start
+
+
+SERVERS: dict[str, Start] = {"ours": serving, "plain": _plain(8), "one": _plain(1)}
 
 
 def _ask(netloc: str, number: int, until: float) -> tuple[Counter[int], list[float]]:

@@ -1,5 +1,6 @@
-"""The application as `serve` runs it, on waitress as it comes: `python -m bench.plain PORT`."""
+"""The application on waitress as it comes: `python -m bench.plain PORT THREADS`."""
 
+import logging
 import sys
 
 import waitress
@@ -9,10 +10,12 @@ from app import create_app, logs
 if __name__ == "__main__":
     app = create_app()
     logs.configure(app.extensions["settings"])
+    # A line for each request that waits for a thread is no part of what is compared.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     waitress.serve(
         app,
         listen=f"127.0.0.1:{sys.argv[1]}",
-        threads=8,
+        threads=int(sys.argv[2]),
         connection_limit=1000,
         asyncore_use_poll=True,
     )

@@ -199,6 +199,21 @@ def test_without_keys_it_listens_on_loopback_only(tmp_path: Path) -> None:
             assert get(server, "/v1/analysis/active-users").status == 400
 
 
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(tmp_path: Path) -> None:
+    with serving("--host", "::", "--database", tmp_path / "a.db") as server:
+        port = urlsplit(server.url).port
+        for host in ("127.0.0.1", "::1"):
+            with closing(http.client.HTTPConnection(host, port, timeout=30)) as connection:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().status == 200
+
+
+def test_no_database_is_made_where_the_port_is_taken(tmp_path: Path, server: RunningServer) -> None:
+    port = str(urlsplit(server.url).port)
+    assert run("serve", "--port", port, "--database", tmp_path / "b.db").returncode == 1
+    assert not (tmp_path / "b.db").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
