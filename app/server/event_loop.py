@@ -367,10 +367,11 @@ class EventLoop:
                 return
             try:
                 client, address = listener.accept()
-            except OSError as error:
-                if error.errno in (EAGAIN, EINTR):
+            except Exception as error:  # whatever it is, the listener outlives it
+                number = getattr(error, "errno", None)
+                if number in (EAGAIN, EINTR):
                     return
-                if error.errno == ECONNABORTED:
+                if number == ECONNABORTED:
                     continue
                 # Out of descriptors or memory: it would fail again at once.
                 self._evict()
@@ -387,9 +388,9 @@ class EventLoop:
             except OSError:  # it has gone again
                 client.close()
 
-    def _pause_accepting(self, error: OSError) -> None:
+    def _pause_accepting(self, error: Exception) -> None:
         if not self._told_of_accept:
-            logger.warning("no connection can be taken up now: %s", error.strerror)
+            logger.warning("no connection can be taken up now: %s", error)
             self._told_of_accept = True
         self._accept(False)
         self._accept_again = time.monotonic() + LOOK_SECONDS

@@ -146,8 +146,12 @@ class Workers:
         """Run the loop and answer what is ready, until another thread leads or all is over."""
         ready = self._loop.ready
         while True:
-            self._loop.poll(POLL_SECONDS)
-            self._on_turn()
+            try:
+                self._loop.poll(POLL_SECONDS)
+                self._on_turn()
+            except Exception:
+                logger.exception("the event loop goes on")
+                time.sleep(PATIENCE_SECONDS)
             while ready:
                 connection = ready.popleft()
                 if self._may_answer(connection):
