@@ -108,9 +108,10 @@ class Pruned:
             for _ in zip(range(steps), begun, strict=False):
                 pass
         old = count_old(self.database, since)
-        deleted = dict.fromkeys(old, 0)
+        deleted = dict.fromkeys((*old, "names"), 0)
         for data, count in prune(self.database, since):
             deleted[data] += count
+        del deleted["names"]
         # Sealing beside it makes summaries, and may make some that are to be deleted.
         assert deleted.pop("page_statistics", 0) >= old.pop("page_statistics", 0)
         assert deleted == old
