@@ -167,8 +167,8 @@ KINDS: dict[str, Sequence[str]] = {
     ),
     "event ids": (
         """
-        insert into event_id (source, id, day)
-        select 'client', printf('%032x', i), :yesterday
+        insert into event_id (digest, day)
+        select cast(printf('%016x', i) as blob), :yesterday
         from many
         """,
     ),

@@ -189,7 +189,9 @@ def test_a_full_disk_is_a_503_until_there_is_space(small_disk: Path) -> None:
 def leave_room_in_the_wal(database: Database) -> None:
     """Let the -wal be large and taken in, so that small writes need nothing of the disk."""
     with database.writing() as connection:
-        connection.execute("insert into user (name) values (hex(zeroblob(150000)))")
+        connection.execute(
+            "insert into setting (name, value) values ('room', hex(zeroblob(150000)))"
+        )
     with database.reading() as connection:
         connection.rollback()
         connection.execute("pragma wal_checkpoint")
@@ -210,7 +212,9 @@ def test_an_erasure_on_a_full_disk_tells_what_holds_and_ends_when_there_is_room(
         with fill(small_disk):
             with database.writing() as connection:
                 # New pages, for which there is room in the -wal, and none in the file.
-                connection.execute("insert into tenant (name) values (hex(zeroblob(50000)))")
+                connection.execute(
+                    "insert into setting (name, value) values ('more', hex(zeroblob(50000)))"
+                )
                 connection.execute("insert into user (name) values (?)", (ann,))
             done = run(*erasing)
             assert (done.returncode, done.stdout[:16]) == (75, "erased: users 1,")
@@ -249,7 +253,7 @@ def test_a_prune_that_cannot_go_on_tells_what_it_deleted(
         connection.execute("insert into tenant (id, name) values (1, 't')")
         connection.execute("insert into call_count values ('create_tenant', 1, 1, 1)")
     with locked_from(monkeypatch, path, pruning, "find_unused"), pytest.raises(SystemExit) as ended:
-        main(["prune", "--keep-counts", "9", "--database", str(path)])
+        main(["prune", "--keep-counts", "9", "--yes", "--database", str(path)])
     assert (ended.value.code, capfd.readouterr().err.splitlines()[-1]) == (
         75,
         "Error: the database is busy with another process; nothing was stored "

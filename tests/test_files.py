@@ -28,6 +28,7 @@ from .calls import BASE
 from .cli.test_ending import ON_A_DATABASE
 from .cli.tree import FILES
 from .conftest import ROOT, RunningServer, run, serving
+from .test_database import IDS_IN_CLEAR
 
 MAKING = ("demo", "import", "restore", "serve")
 THEIRS = "create table theirs (a); insert into theirs values (1);"
@@ -196,6 +197,7 @@ def older(path: Path) -> Path:
     Database(path).close()
     names = re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3])
     sql(path, "".join(f"drop {kind} if exists {name};" for kind, name in names))
+    sql(path, IDS_IN_CLEAR)
     sql(path, "pragma journal_mode = delete; pragma user_version = 4;")
     return path
 

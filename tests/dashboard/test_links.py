@@ -74,9 +74,15 @@ def feed(client: FlaskClient, *tenants: str) -> None:
     )
 
 
+def at_new(folder: Path) -> tuple[str | Path, ...]:
+    """Return the option that names a new database."""
+    Database(folder / "a.db").close()
+    return "--database", folder / "a.db"
+
+
 class TestTheCommand:
     def test_it_makes_lists_and_revokes_links(self, tmp_path: Path) -> None:
-        at = ("--database", tmp_path / "a.db")
+        at = at_new(tmp_path)
         made = run("links", "create", "board", *at)
         assert re.fullmatch(rf"{SHARED_PATH}/[0-9a-f]{{64}}\n", made.stdout)
         assert made.stderr == "This is shown once; keep it safe.\n"
@@ -93,7 +99,7 @@ class TestTheCommand:
         assert again.stdout != made.stdout
 
     def test_it_holds_for_30_days_unless_said(self, tmp_path: Path) -> None:
-        at = ("--database", tmp_path / "a.db", "--json")
+        at = (*at_new(tmp_path), "--json")
         before = int(time.time())
         told = json.loads(run("links", "create", "board", *at).stdout)
         assert before + 30 * DAY <= told["expires_at"] <= time.time() + 30 * DAY
@@ -123,7 +129,7 @@ class TestTheCommand:
     def test_it_refuses_what_it_cannot_do(
         self, tmp_path: Path, arguments: tuple[str, ...], message: str
     ) -> None:
-        at = ("--database", tmp_path / "a.db")
+        at = at_new(tmp_path)
         run("links", "create", "taken", *at)
         before = run("links", "list", *at).stdout
         refused = run("links", *arguments, *at)
@@ -457,7 +463,7 @@ class TestInAFrame:
     def test_a_browser_shows_it_there_and_without_a_cookie(
         self, browser: Browser, tmp_path: Path
     ) -> None:
-        at = ("--database", tmp_path / "a.db")
+        at = at_new(tmp_path)
         path = run("links", "create", "board", *at).stdout.strip()
         with (
             portal() as port,
@@ -630,7 +636,7 @@ class TestTheLog:
     @pytest.mark.parametrize(
         "text",
         [
-            "GET /v1/analysis/users/%E3%81%82%2520%252525/behavior-histories?a=%22",
+            "GET /v1/analysis/pages/%E3%81%82%2520%252525/of?a=%22",
             f"/users/{'0' * 64}/shares",
             "100% of /dashboard/pages?period=7d%26",
         ],
@@ -662,7 +668,7 @@ class TestTheLog:
 
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_of_a_server_has_none(self, tmp_path: Path, form: str) -> None:
-        at = ("--database", tmp_path / "a.db")
+        at = at_new(tmp_path)
         path = run("links", "create", "board", *at).stdout.strip()
         token = path.rpartition("/")[2]
         with (
