@@ -68,8 +68,12 @@ class Workers:
             self._start_missing()
 
     def wait(self) -> None:
-        """Wait until the loop is over; a signal handler may run meanwhile."""
-        self._is_over.wait()
+        """Wait until the loop is over; a signal handler may run meanwhile.
+
+        A signal that comes just before a wait does not end it, so no wait is without end.
+        """
+        while not self._is_over.wait(POLL_SECONDS):
+            pass
 
     def wait_for_answers(self, seconds: float) -> None:
         """Wait until no answer is being made, so many seconds at most."""
