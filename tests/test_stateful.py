@@ -97,7 +97,8 @@ class Pair:
     def __init__(self, folder: str) -> None:
         self.model = Model("UTC", keep_query=False)
         path = Path(folder, "analysis.db")
-        self.app = create_app(database=path, synchronous="off", clock=SetClock())
+        config = {"database": path, "synchronous": "off", "accept_ahead": 3_000_000}
+        self.app = create_app(config, clock=SetClock())
         self._database = self.app.extensions["database"]
         token = keys.create_bearer_key(self._database, name="test", scopes=keys.SCOPES)
         self.headers = {"Authorization": f"Bearer {token}"}

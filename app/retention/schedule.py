@@ -108,6 +108,10 @@ def find_late(database: Database, settings: Settings, today: int | None = None) 
     with database.reading() as connection:
         for data, since in limits(settings, database, today).items():
             oldest = _oldest_day(connection, database.calendar, data)
+            if data == "page_statistics" and "histories" in late:
+                # Histories leave page statistics behind when they are pruned.
+                days = (oldest, late["histories"].oldest)
+                oldest = min(day for day in days if day is not None)
             if oldest is not None and oldest < day_of(since):
                 late[data] = Late(oldest, day_of(since))
     return late

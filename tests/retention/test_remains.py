@@ -234,7 +234,8 @@ def test_no_id_is_left(tmp_path: Path) -> None:
             assert run("erase-user", user, "--yes", *here).returncode == 0
         assert run("erase-tenant", gone, "--yes", *here).returncode == 0
         keep = [f"--keep-{data}" for data in ("histories", "page-statistics", "counts")]
-        pruned = run("prune", *(word for option in keep for word in (option, "30")), *here)
+        days = (word for option in keep for word in (option, "30"))
+        pruned = run("prune", *days, "--yes", *here)
         assert pruned.returncode == 0, pruned.stderr
         ask(others[0])
         found = remains(ids.made, tmp_path)
