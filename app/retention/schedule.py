@@ -104,7 +104,7 @@ def newest_day(database: Database) -> int | None:
 def find_late(database: Database, settings: Settings, today: int | None = None) -> dict[str, Late]:
     """Return what is older than the settings keep, counted from a day, or from today."""
     day_of = database.calendar.day_of
-    late = {}
+    late: dict[str, Late] = {}
     with database.reading() as connection:
         for data, since in limits(settings, database, today).items():
             oldest = _oldest_day(connection, database.calendar, data)
