@@ -109,7 +109,7 @@ def check_count(records: Sized, name: str = "the body") -> None:
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Tell whether lists and objects stand in each other more than so many levels deep."""
+    """Return whether JSON is nested more than so many levels deep."""
     values = [value]
     for _ in range(levels):
         if _CONTAINERS.isdisjoint(map(type, values)):

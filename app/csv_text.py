@@ -23,7 +23,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def wants_csv(accept: str | None) -> bool:
-    """Tell whether an Accept header prefers CSV to JSON (RFC 9110, 12.5.1).
+    """Return whether an Accept header prefers CSV to JSON (RFC 9110, 12.5.1).
 
     JSON it is without a wish, and for one that neither can fulfil. Parameters are not looked at.
     """

@@ -82,7 +82,7 @@ def client_address() -> Address | None:
 
 
 def is_tls() -> bool:
-    """Tell whether the client came by TLS, as `proxies` has it."""
+    """Return whether the client came by TLS, as `proxies` has it."""
     return request.is_secure
 
 

@@ -78,7 +78,7 @@ def require_key() -> None:
 
 
 def is_well_formed(authorization: str) -> bool:
-    """Tell whether an Authorization header has one of the two forms, whatever key it names."""
+    """Return whether an Authorization header has one of the two forms, whatever key it names."""
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.upper() == signature.SCHEME:
         given = signature.Credentials.parse(rest)

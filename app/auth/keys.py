@@ -177,7 +177,7 @@ def revoke_key(database: Database, name: str) -> bool:
 
 
 def has_keys(database: Database) -> bool:
-    """Tell whether a key was ever made."""
+    """Return whether a key was ever made."""
     with database.reading() as connection:
         return bool(connection.execute(HAS_KEYS).fetchone()[0])
 
@@ -204,7 +204,7 @@ def find_signature_key(database: Database, saas_id: str, api_key: str) -> tuple[
 
 @dataclass(frozen=True)
 class _Made(Generic[Shown]):
-    """What is shown of a new key, and what is stored of it."""
+    """A new key: the part that is shown once, and the row that is stored."""
 
     shown: Shown
     row: dict[str, Any]

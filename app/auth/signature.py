@@ -52,7 +52,7 @@ def sign(request: SignedRequest, api_key: str, secret: str, timestamp: int) -> s
 
 
 def verify(request: SignedRequest, given: Credentials, secret: str, now: int) -> bool:
-    """Tell whether a signature holds: made for this minute, the one before or the one after.
+    """Return whether a signature holds: made for this minute, the one before or the one after.
 
     Takes the same time whichever of them fits, and if none does.
     """

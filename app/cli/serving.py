@@ -226,7 +226,7 @@ def _open_browser(url: str) -> None:
 
 
 def _has_onlooker() -> bool:
-    """Tell whether this was started by a person at a screen, and not by a program or far away."""
+    """Return whether this was started by a person at a screen, and not by a program or far away."""
     has_screen = sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

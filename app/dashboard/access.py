@@ -70,7 +70,7 @@ def for_managers(view: View) -> View:
 
 
 def is_shared() -> bool:
-    """Tell whether a page is asked for by a link."""
+    """Return whether a page is asked for by a link."""
     return request.blueprint == "shared"
 
 

@@ -113,12 +113,12 @@ def offered_tenants(controls: Controls) -> list[str]:
 
 
 def is_inactive(controls: Controls, last_day: int) -> bool:
-    """Tell whether a tenant whose last activity was on a day counts as inactive now."""
+    """Return whether a tenant whose last activity was on a day counts as inactive now."""
     return controls.today - last_day >= INACTIVE_DAYS
 
 
 def is_going_on(controls: Controls, column: Column, period: int) -> bool:
-    """Tell whether a day or month of a table is not over."""
+    """Return whether a day or month of a table is not over."""
     return period >= (month_of(controls.today) if column.kind == "month" else controls.today)
 
 

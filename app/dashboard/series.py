@@ -45,7 +45,7 @@ def table_over_time(
 
 
 def is_by_month(days: Days) -> bool:
-    """Tell whether numbers of these days are shown by month."""
+    """Return whether numbers of these days are shown by month."""
     return len(days) > MOST_DAYS
 
 

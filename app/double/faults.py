@@ -34,7 +34,7 @@ class Fault:
         self._random = Random(self.document.get("seed", 0))  # noqa: S311 (must repeat itself)
 
     def matches(self, operation: str | None, path: str) -> bool:
-        """Tell whether a request is one that the rule is for."""
+        """Return whether a request is one that the rule is for."""
         if "operation" in self.document:
             return bool(operation == self.document["operation"])
         return fnmatchcase(path, self.document["path"])

@@ -185,7 +185,7 @@ def _is_of_a_namespace() -> bool:
 
 
 def _is_noted() -> bool:
-    """Tell whether the journal has the request: to an operation, or to nothing that is there."""
+    """Return whether the journal has the request: to an operation, or to nothing that is there."""
     if is_preflight():
         return False
     view = _view()

@@ -72,7 +72,7 @@ class Entry:
         return shown | {"parameters": dict(self.parameters), "body": self.content()}
 
     def names(self, kind: str, wanted: str) -> bool:
-        """Tell whether the request names a user or tenant, in whatever part of it."""
+        """Return whether the request names a user or tenant, in whatever part of it."""
         return any(
             wanted in found for found in _values((self.parameters, self.content()), IDS[kind])
         )

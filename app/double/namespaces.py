@@ -97,7 +97,7 @@ class Namespaces:
             )
 
     def has(self, name: str) -> bool:
-        """Tell whether a namespace is there."""
+        """Return whether a namespace is there."""
         return name in self._named
 
     def names(self) -> list[str]:

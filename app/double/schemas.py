@@ -206,5 +206,5 @@ def load(schema: type[api.Schema], document: Any, place: str = "") -> dict[str, 
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a namespace or a snapshot can have this name."""
+    """Return whether a namespace or a snapshot can have this name."""
     return re.fullmatch(NAME, text) is not None

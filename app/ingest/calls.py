@@ -43,7 +43,7 @@ def type_of(method: object, uri: str) -> str | None:
 
 
 def succeeded(status: object) -> bool:
-    """Tell whether an HTTP status, a number or its text, says that a call succeeded."""
+    """Return whether an HTTP status, a number or its text, says that a call succeeded."""
     return isinstance(status, int | str) and re.fullmatch("2[0-9][0-9]", str(status)) is not None
 
 

@@ -98,7 +98,7 @@ def _since(kept: Kept, event: Event) -> int:
 
 
 def has_events(database: Database) -> bool:
-    """Tell whether anything was fed or put into a database."""
+    """Return whether anything was fed or put into a database."""
     with database.reading() as connection:
         (found,) = connection.execute(HAS_EVENTS).fetchone()
     return bool(found)

@@ -80,7 +80,7 @@ class ActionKind:
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Tell whether a day has so many rows."""
+        """Return whether a day has so many rows."""
         parameters = _seconds(calendar, period) | {"most": least}
         (rows,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
         return bool(rows >= least)
@@ -102,7 +102,7 @@ ACTIONS = ActionKind()
 
 
 def has_action(referer: str) -> bool:
-    """Tell whether a referer has a parameter `action` in its query."""
+    """Return whether a referer has a parameter `action` in its query."""
     return bool(_with_action.match(referer))
 
 

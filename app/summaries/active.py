@@ -99,7 +99,7 @@ class ActiveKind(Generic[Bitmap]):
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Tell whether a period has so many rows."""
+        """Return whether a period has so many rows."""
         parameters = {"monthly": self.monthly, "period": period}
         (rows,) = connection.execute(COUNT_ROWS, parameters).fetchone()
         return bool(rows >= least)

@@ -61,7 +61,7 @@ class CallerKind:
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Tell whether a day has so many rows."""
+        """Return whether a day has so many rows."""
         parameters = {"day": period, "least": least}
         (rows,) = connection.execute(COUNT_ROWS, parameters).fetchone()
         return bool(rows >= least)

@@ -103,7 +103,7 @@ def seal(
 
 @contextmanager
 def turn(database: Database, patience: int | None) -> Iterator[bool]:
-    """Tell whether this thread may seal; no other one does meanwhile.
+    """Return whether this thread may seal; no other one does meanwhile.
 
     Sealing ends where the database cannot be written to: an answer needs no summaries. Without
     a patience, summaries are all that is wanted, and ServiceUnavailable is raised.

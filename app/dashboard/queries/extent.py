@@ -79,7 +79,7 @@ class Outside(NamedTuple):
 
 
 def has_data(database: Database) -> bool:
-    """Tell whether there is anything to show."""
+    """Return whether there is anything to show."""
     return first_day(database) is not None
 
 

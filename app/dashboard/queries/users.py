@@ -127,7 +127,7 @@ def find_users(database: Database, text: str, limit: int) -> list[str]:
 
 
 def user_exists(database: Database, user_id: str) -> bool:
-    """Tell whether anything is known of a user."""
+    """Return whether anything is known of a user."""
     with database.reading() as connection:
         return find_user(connection, user_id) is not None
 
