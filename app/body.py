@@ -18,9 +18,6 @@ BODY_PENDING = "saasus_analysis.body_pending"
 MAX_DEPTH = 500
 """How many levels of lists and objects JSON may have; Python reads about a thousand at most."""
 
-BODY_PENDING = "saasus_analysis.body_pending"
-"""Key of the WSGI environment: true while only the headers of a request are there."""
-
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
 NO_GZIP = "the body must be one whole gzip member, as Content-Encoding says"

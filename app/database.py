@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import gettempdir
-from threading import Lock
+from threading import Lock, local
 from typing import Self
 
 from flask import current_app, g
@@ -77,6 +78,16 @@ TRY_WRITE = (
 )
 
 
+@dataclass
+class Group:
+    """Writes of one thread that are committed together."""
+
+    is_open: bool = False
+    """Whether their transaction has begun; the thread has the write lock then."""
+    loss: ServiceUnavailable | None = None
+    """Why nothing of them can be stored any more."""
+
+
 class Database:
     """One database file, with the calendar that is fixed in it and the clock of its application.
 
@@ -119,6 +130,7 @@ class Database:
         self._lent = 0
         self._lending = Lock()
         self._write_lock = Lock()
+        self._thread = local()
         self._wal_rests_until = 0.0
         self.sealing = Lock()
         """Held by the thread that makes summaries."""
@@ -212,6 +224,11 @@ class Database:
 
         Raises ServiceUnavailable where asking again later can help.
         """
+        group = self._group
+        if group and group.is_open:  # which has to see what it has written
+            with passing_errors():
+                yield self._writer
+            return
         with self._idle_connection() as connection:
             connection.execute("begin")
             self._refuse_other_version(connection)
@@ -270,6 +287,11 @@ class Database:
         Waits for other threads, and `busy_seconds` for other processes; with a patience, so many
         seconds for both. Raises ServiceUnavailable where asking again later can help.
         """
+        group = self._group
+        if group and (group.is_open or patience is None):
+            with self._writing_in(group) as connection:
+                yield connection
+            return
         began = time.perf_counter()
         with self._lock(-1 if patience is None else patience), passing_errors():
             self._open_again()
@@ -281,6 +303,81 @@ class Database:
                 yield self._writer
             self._save_what_was_committed()
             self._keep_wal_small()
+
+    @contextmanager
+    def group_commit(self) -> Iterator[None]:
+        """Let everything that this thread writes meanwhile wait for one commit, at the end.
+
+        Each `writing` still stores all of its own or nothing. Raises ServiceUnavailable at the end
+        if none of them could be stored.
+        """
+        group = self._thread.group = Group()
+        try:
+            yield
+        finally:
+            self._thread.group = None
+            if group.is_open:
+                self._commit(group)
+        if group.loss:
+            raise group.loss
+
+    @property
+    def _group(self) -> Group | None:
+        return getattr(self._thread, "group", None)
+
+    @contextmanager
+    def _writing_in(self, group: Group) -> Iterator[sqlite3.Connection]:
+        if group.loss:
+            raise group.loss
+        try:
+            with passing_errors():
+                if not group.is_open:
+                    self._begin(group)
+                self._writer.execute("savepoint one")
+                yield self._writer
+                self._writer.execute("release one")
+        except BaseException as error:
+            if self._writer.in_transaction:
+                self._writer.execute("rollback to one")
+                self._writer.execute("release one")
+            elif group.is_open:  # SQLite has undone all of it
+                group.loss = ServiceUnavailable("the database failed; nothing was stored")
+                if isinstance(error, ServiceUnavailable):
+                    group.loss = error
+            raise
+
+    def _begin(self, group: Group) -> None:
+        began = time.perf_counter()
+        self._write_lock.acquire()
+        group.is_open = True
+        try:
+            self._open_again()
+            self._writer.execute("begin immediate")
+            self.write_waits.observe(time.perf_counter() - began)
+            self._refuse_other_version(self._writer)
+        except BaseException:
+            self._let_go(group)
+            raise
+
+    def _commit(self, group: Group) -> None:
+        try:
+            if not group.loss:
+                with passing_errors():
+                    self._writer.commit()
+                    self._save_what_was_committed()
+                    self._keep_wal_small()
+        except ServiceUnavailable as error:
+            group.loss = error
+            raise
+        finally:
+            self._let_go(group)
+
+    def _let_go(self, group: Group) -> None:
+        """Undo what of a group is not committed, and let others write."""
+        group.is_open = False
+        if self._writer.in_transaction:
+            self._writer.rollback()
+        self._write_lock.release()
 
     @contextmanager
     def erasing(self) -> Iterator[sqlite3.Connection]:
@@ -359,6 +456,8 @@ class Database:
     @contextmanager
     def _lock(self, seconds: float) -> Iterator[None]:
         """Hold the write lock, after waiting so long for other threads; with -1, however long."""
+        if (group := self._group) and group.is_open:
+            self._commit(group)  # whose lock this thread has
         if not self._write_lock.acquire(timeout=seconds):
             raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
         try:

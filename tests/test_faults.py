@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -184,6 +185,18 @@ def test_a_full_disk_is_a_503_until_there_is_space(small_disk: Path) -> None:
     with watched(small_disk / "a.db") as server, fill(small_disk):
         server.refuses("the disk that holds the database is full")
         assert server.ask("GET", BASE + STATISTICS)[0] == 200
+
+
+def test_a_full_disk_is_told_to_each_of_many_who_write_at_once(small_disk: Path) -> None:
+    full = "the disk that holds the database is full"
+    with (
+        watched(small_disk / "a.db") as server,
+        fill(small_disk),
+        ThreadPoolExecutor(16) as threads,
+    ):
+        for answers in threads.map(lambda _: server.write(), range(64)):
+            for answer in answers:
+                refused(answer, full)
 
 
 def leave_room_in_the_wal(database: Database) -> None:

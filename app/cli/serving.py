@@ -260,4 +260,4 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
             stack.enter_context(closing(listener))
         app = create_app(given(**options))
         database = stack.enter_context(closing(app.extensions["database"]))
-        yield Server(app, listeners, settings), settings, database
+        yield Server(app, listeners, settings, database.group_commit), settings, database

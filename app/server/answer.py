@@ -70,12 +70,16 @@ class Limits:
 
 
 class Failure(Error):
-    """Why a request is refused by the server itself: an HTTP status."""
+    """Why a request is refused by the server itself: an HTTP status, and what the client is told.
 
-    def __init__(self, status: HTTPStatus) -> None:
+    Without a message it is that of the status.
+    """
+
+    def __init__(self, status: HTTPStatus, message: str | None = None) -> None:
         super().__init__("")
         self.code = status
         self.reason = status.phrase
+        self.message = message
 
 
 class Request(HTTPRequestParser):
@@ -259,7 +263,8 @@ class Refusal(ErrorTask):
         limits = self.channel.server.adj
         code = self._failure.code
         status = known_status(code)
-        message = MESSAGES.get(code, MESSAGES[status]).format(
+        own = self._failure.message if isinstance(self._failure, Failure) else None
+        message = own or MESSAGES.get(code, MESSAGES[status]).format(
             max_body=limits.max_request_body_size - 1,
             max_header=limits.max_request_header_size - 1,
         )

@@ -4,7 +4,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .answer import Answer, Refusal, Request
+from .answer import Answer, Failure, Refusal, Request
 
 if TYPE_CHECKING:
     from .server import Server
@@ -133,13 +133,26 @@ class Connection:
 
     def make_answer(self) -> None:
         """Make the answer and send it, until it is whole or the socket takes no more."""
-        answer = self.answer
-        while answer and not (answer.is_done or self.is_broken):
-            answer.advance()
-            if answer.is_done or self.unsent > ENOUGH:
-                self.flush()
-                if self.unsent:
-                    return
+        self.begin_answer()
+        while self.answer and not self.is_broken:
+            self.flush()
+            if self.answer.is_done or self.unsent:
+                return
+            self.begin_answer()
+
+    def begin_answer(self) -> None:
+        """Make the answer until it is whole or enough of it waits to be sent."""
+        while self.answer and not (self.answer.is_done or self.is_broken or self.unsent > ENOUGH):
+            self.answer.advance()
+
+    def refuse(self, failure: Failure) -> None:
+        """Answer that the server itself fails, in the place of what was made and not sent."""
+        if self.answer:
+            self.answer.close()
+        self._output.clear()
+        self.unsent = 0
+        if self.request:
+            self.answer = Refusal(self, self.request, failure)
 
     def end_answer(self, now: float) -> None:
         """Let go of an answer that is made and sent, or whose client is gone."""

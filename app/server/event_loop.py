@@ -8,7 +8,7 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import EAGAIN, ECONNABORTED, EINTR
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
@@ -125,9 +125,9 @@ class EventLoop:
         connection.moved = time.monotonic()
         self._guarded(self._go_on, connection)
 
-    def hand_back(self, connection: Connection) -> None:
-        """Do the same at the next turn; from any thread."""
-        self._handed_back.append(connection)
+    def hand_back(self, connections: Iterable[Connection]) -> None:
+        """Do the same with some at the next turn; from any thread."""
+        self._handed_back.extend(connections)
         self.wake()
 
     def wake(self) -> None:

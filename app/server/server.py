@@ -12,7 +12,7 @@ from ..config import Settings
 from .answer import Limits
 from .event_loop import EventLoop
 from .listening import connection_limit
-from .workers import POLL_SECONDS, Workers
+from .workers import POLL_SECONDS, GroupCommit, Workers
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -23,12 +23,18 @@ TURN_SECONDS = 0.5
 class Server:
     """The application behind sockets that listen. `run` answers; `url` is the first one's address.
 
+    `group_commit` makes a context in which the application's writes are committed together.
+
     The application is called early, with `BODY_PENDING`, for a request whose body is large or waits
     to be asked for.
     """
 
     def __init__(
-        self, app: WSGIApplication, listeners: list[socket.socket], settings: Settings
+        self,
+        app: WSGIApplication,
+        listeners: list[socket.socket],
+        settings: Settings,
+        group_commit: GroupCommit | None = None,
     ) -> None:
         self.application = app
         self.adj = Limits(
@@ -44,7 +50,9 @@ class Server:
         self._is_stopping = False
         self._turned = 0.0
         self._loop = EventLoop(self, listeners, settings, connection_limit())
-        self._workers = Workers(self._loop, settings.threads, settings.queue, self._turn)
+        self._workers = Workers(
+            self._loop, settings.threads, settings.queue, self._turn, group_commit
+        )
         self.waiting = self._workers.waiting
 
     def run(

@@ -4,18 +4,24 @@ Handing a request to another thread and back takes longer than a small answer, a
 have an answer to make take the interpreter from each other at every read and write. So the thread
 that runs the loop, the leader, answers what is ready. Where a request takes longer than
 `PATIENCE_SECONDS`, another thread becomes the leader, and the first only ends its request.
+
+Small writes that wait at the same time are answered by one thread with one commit for all of them,
+or each would wait for the disk. While a thread other than the leader's is at some, those that come
+wait for it.
 """
 
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
-from threading import Condition, Event, Lock, Thread
+from itertools import islice
+from threading import Condition, Event, Lock, Thread, get_ident
 
+from ..errors import ServiceUnavailable
 from ..security import OPEN
-from .answer import Failure, Refusal
+from .answer import SMALL_BODY, Failure
 from .connection import Connection
 from .event_loop import EventLoop
 
@@ -23,6 +29,15 @@ logger = logging.getLogger("saasus_analysis.server")
 
 PATIENCE_SECONDS = 0.002
 """How long a request takes until others are answered beside it; a small one takes a fifth."""
+
+WRITE_SECONDS = 0.05
+"""How long writes take until others no longer wait for their thread."""
+
+FEEDS = ("/active-users", "/user-behavior-day", "/ingest/events")
+"""The ends of paths whose small writes are stored together."""
+
+TOGETHER = 32
+"""How many of them at most: each answer waits for all of them."""
 
 AWAKE_SECONDS = 0.1
 """How long the leader is watched after a request, in which the next one need not call for that."""
@@ -34,6 +49,10 @@ SPARE = 2
 """Threads beside those at requests: one leads, and one leads while that makes a health check."""
 
 
+GroupCommit = Callable[[], AbstractContextManager[None]]
+"""Makes a context in which writes wait for its end, to be committed together."""
+
+
 class Workers:
     """Threads that answer the requests of an event loop: `threads` at once, while `queue` wait.
 
@@ -41,9 +60,15 @@ class Workers:
     """
 
     def __init__(
-        self, loop: EventLoop, threads: int, queue: int, on_turn: Callable[[], None]
+        self,
+        loop: EventLoop,
+        threads: int,
+        queue: int,
+        on_turn: Callable[[], None],
+        group_commit: GroupCommit | None,
     ) -> None:
         self._loop = loop
+        self._group_commit = group_commit
         self._limit = threads
         self._queue = queue
         self._on_turn = on_turn
@@ -51,10 +76,19 @@ class Workers:
         self._idle = Condition(self._lock)
         self._watching = Condition(self._lock)
         self._waiting: deque[Connection] = deque()
+        self._checks: list[Connection] = []
+        """Health checks for which no thread is left just now."""
         self._threads = 0
         self._busy = 0
         """Threads at a request that do not lead."""
-        self._leader: object | None = None
+        self._leader: int | None = None
+        self._are_feeds = False
+        """Whether what the leader answers are writes that others may wait for."""
+        self._writes: deque[Connection] = deque()
+        """Writes that wait for the thread that is at others."""
+        self._writer: int | None = None
+        """That thread; it does not lead."""
+        self._writing_since = 0.0
         self._answering_since: float | None = None
         """When the leader began with a request; None: it runs the loop."""
         self._answered = 0.0
@@ -99,7 +133,7 @@ class Workers:
             Thread(target=self._work, name="answers", daemon=True).start()
 
     def _work(self) -> None:
-        me = object()
+        me = get_ident()
         while True:
             with self._lock:
                 has_work = self._find_work(me)
@@ -108,14 +142,14 @@ class Workers:
                 if not has_work:
                     self._threads -= 1
                     return
-                connection = None if self._leader is me else self._waiting.popleft()
+                connection = None if self._leader == me else self._waiting.popleft()
             if connection is None:
                 self._lead(me)
             else:
-                _answer(connection)
-                self._finish(connection)
+                self._answer([connection])
+                self._finish(me, [connection])
 
-    def _find_work(self, me: object) -> bool:
+    def _find_work(self, me: int) -> bool:
         """Wait for something to do: to lead, or to answer what waits; False where there is none."""
         while not self._is_over.is_set() and self._threads <= self._limit + SPARE:
             if self._waiting and self._busy < self._limit:
@@ -124,6 +158,8 @@ class Workers:
             if self._leader is None or self._takes_long():
                 if self._leader is not None:
                     self._busy += 1  # who has led until now goes on with its request
+                    if self._are_feeds:
+                        self._writer, self._writing_since = self._leader, time.monotonic()
                     self._answering_since = None
                 self._leader = me
                 return True
@@ -146,25 +182,38 @@ class Workers:
         since = self._answering_since
         return since is not None and time.monotonic() - since > PATIENCE_SECONDS
 
-    def _lead(self, me: object) -> None:
+    def _lead(self, me: int) -> None:
         """Run the loop and answer what is ready, until another thread leads or all is over."""
         ready = self._loop.ready
         while True:
             try:
-                self._loop.poll(POLL_SECONDS)
+                self._loop.poll(WRITE_SECONDS if self._writes else POLL_SECONDS)
                 self._on_turn()
             except Exception:
                 logger.exception("the event loop goes on")
                 time.sleep(PATIENCE_SECONDS)
+            self._take_back_writes()
+            ready.extend(self._checks)
+            self._checks.clear()
             while ready:
                 connection = ready.popleft()
+                is_feed = self._is_feed(connection)
+                has_room = len(self._waiting) + len(self._writes) < self._queue
+                if is_feed and has_room and self._waits_for_writer(connection):
+                    continue
                 if self._may_answer(connection):
-                    if not self._answer_leading(me, connection):
+                    connections = [connection]
+                    if is_feed:
+                        connections += self._take_feeds()
+                    if not self._answer_leading(me, connections, is_feed):
                         return
-                elif len(self._waiting) < self._queue or _is_begun(connection):
+                elif _is_check(connection):
+                    self._checks.append(connection)
+                elif has_room or _is_begun(connection):
                     self._waiting.append(connection)  # for whoever ends with a request next
                 else:
-                    _refuse(connection)
+                    connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE))
+                    _guarded(connection.make_answer, connection)
                     self._loop.take_back(connection)
             if self._loop.is_over:
                 with self._lock:
@@ -176,50 +225,122 @@ class Workers:
 
     def _may_answer(self, connection: Connection) -> bool:
         """Return whether another thread is left to lead while the leader answers."""
-        if connection.request and connection.request.path.endswith(OPEN):
+        if _is_check(connection):
             return self._busy < self._limit + SPARE - 1
         return self._busy < self._limit and not self._waiting
 
-    def _answer_leading(self, me: object, connection: Connection) -> bool:
+    def _answer_leading(self, me: int, connections: list[Connection], are_feeds: bool) -> bool:
         """Answer as the leader; return whether this thread still leads."""
+        self._are_feeds = are_feeds
         self._answering_since = time.monotonic()
         if self._is_watcher_asleep:
             with self._lock:
                 self._watching.notify()
-        _answer(connection)
+        self._answer(connections)
         with self._lock:
-            is_leading = self._leader is me
+            is_leading = self._leader == me
             if is_leading:
                 self._answered = time.monotonic()
                 self._answering_since = None
         if is_leading:
-            self._loop.take_back(connection)
+            for connection in connections:
+                self._loop.take_back(connection)
         else:
-            self._finish(connection)
+            self._finish(me, connections)
         return is_leading
 
-    def _finish(self, connection: Connection) -> None:
-        """End a request that was answered beside the leader."""
-        self._loop.hand_back(connection)
+    def _finish(self, me: int, connections: list[Connection]) -> None:
+        """End requests that were answered beside the leader, and the writes that wait for them."""
+        while connections:
+            ended = connections
+            with self._lock:
+                connections = self._next_writes(me)
+                if not connections:
+                    self._busy -= 1
+            self._loop.hand_back(ended)
+            self._answer(connections)
+
+    def _answer(self, connections: list[Connection]) -> None:
+        """Answer requests; where they are several, with one commit."""
+        if self._group_commit and len(connections) > 1:
+            try:
+                with self._group_commit():
+                    for connection in connections:
+                        _guarded(connection.begin_answer, connection)
+            except ServiceUnavailable as error:
+                for connection in connections:
+                    connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE, error.description))
+        for connection in connections:
+            _guarded(connection.make_answer, connection)
+
+    # Writes that are stored together -------------------------------------------------------
+
+    def _is_feed(self, connection: Connection) -> bool:
+        """Return whether a request is a small write that can be stored together with others."""
+        request, answer = connection.request, connection.answer
+        return (
+            self._group_commit is not None
+            and request is not None
+            and request.command != "GET"
+            and request.path.endswith(FEEDS)
+            and request.completed
+            and request.body_length <= SMALL_BODY
+            and "CONTENT_ENCODING" not in request.headers  # which may hide a large body
+            and answer is not None
+            and not answer.wrote_header
+        )
+
+    def _take_feeds(self) -> list[Connection]:
+        """Take more such writes from what is ready."""
+        ready = self._loop.ready
+        found = list(islice(filter(self._is_feed, ready), TOGETHER - 1))
+        for connection in found:
+            ready.remove(connection)
+        return found
+
+    def _waits_for_writer(self, connection: Connection) -> bool:
+        """Let a write wait for the thread that is at others, if there is one."""
         with self._lock:
-            self._busy -= 1
+            if self._writer is not None:
+                self._writes.append(connection)
+            return self._writer is not None
+
+    def _next_writes(self, me: int) -> list[Connection]:
+        """Return writes that wait for this thread; none where others wait for a thread as well."""
+        if self._writer != me:
+            return []
+        if self._waiting or not self._writes:
+            self._writer = None
+            return []
+        self._writing_since = time.monotonic()
+        return [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+
+    def _take_back_writes(self) -> None:
+        """Put the writes that wait back to what is ready, if nobody is at others or takes long."""
+        if not self._writes:
+            return
+        with self._lock:
+            if time.monotonic() - self._writing_since > WRITE_SECONDS:
+                self._writer = None
+            if self._writer is None:
+                self._loop.ready.extendleft(reversed(self._writes))
+                self._writes.clear()
 
 
-def _answer(connection: Connection) -> None:
+def _guarded(make: Callable[[], None], connection: Connection) -> None:
+    """Make an answer; where that fails, it is the end of the connection."""
     try:
-        connection.make_answer()
+        make()
     except Exception:
         logger.exception("a request was not answered")
         connection.is_broken = True
 
 
+def _is_check(connection: Connection) -> bool:
+    """Return whether a request asks for the server's health."""
+    return bool(connection.request and connection.request.path.endswith(OPEN))
+
+
 def _is_begun(connection: Connection) -> bool:
     """Return whether some of the answer was sent, so that no other can be given."""
     return bool(connection.answer and connection.answer.wrote_header)
-
-
-def _refuse(connection: Connection) -> None:
-    if connection.request:
-        failure = Failure(HTTPStatus.SERVICE_UNAVAILABLE)
-        connection.answer = Refusal(connection, connection.request, failure)
-        connection.make_answer()
