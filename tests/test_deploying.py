@@ -141,8 +141,18 @@ def test_through_nginx_nobody_is_on_the_server_s_own_machine_but_who_is(
 
 @needs_nginx
 def test_nginx_tells_of_tls_and_logs_no_link(port: int, tmp_path: Path) -> None:
-    made = run("links", "create", "board", "--database", tmp_path / "a.db")
-    for path in (made.stdout.strip(), "/dashboard/sign-in"):
+    link = run("links", "create", "board", "--database", tmp_path / "a.db").stdout.strip()
+    token = link.rsplit("/", 1)[-1]
+    hidden = [
+        link,
+        f"/dashboard//shared/{token}/pages",
+        f"/%64ashboard/%73hared/{token}",
+        f"/dashboard%2Fshared%2f{token}",
+        f"/x/..//dashboard/shared/{token}",
+        f"/dashboard/sign-in?next=%2Fdashboard%2Fshared%2F{token}",
+        f"/dashboard/sign-in?next=%252Fdashboard%252fshared%252F{token}",
+    ]
+    for path in (*hidden, "/dashboard/sign-in?last"):
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
             connection.request("GET", path, headers={"X-Forwarded-Proto": "https"})
             answer = connection.getresponse()
@@ -150,10 +160,10 @@ def test_nginx_tells_of_tls_and_logs_no_link(port: int, tmp_path: Path) -> None:
     assert "Secure" not in str(answer.getheader("Set-Cookie")), "whatever the client says"
     until = time.monotonic() + 20
     # nginx writes a line after its answer, those of two requests in their order.
-    while "/dashboard/sign-in" not in (log := (tmp_path / "access.log").read_text()):
+    while "/dashboard/sign-in?last" not in (log := (tmp_path / "access.log").read_text()):
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert "/dashboard/shared/" not in log
+    assert token not in log
 
 
 @needs_nginx
