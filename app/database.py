@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +24,6 @@ from .config import Settings
 from .days import Calendar, Clock
 from .errors import ServiceUnavailable, StartError
 from .header import holds_database
-from .histogram import Histogram
 from .migrations import newest_version, prepare, read_version
 from .servers import count_others, enter
 from .transactions import passing_errors, transaction
@@ -134,8 +133,8 @@ class Database:
         self._wal_rests_until = 0.0
         self.sealing = Lock()
         """Held by the thread that makes summaries."""
-        self.write_waits = Histogram()
-        """How long writes waited for other threads and processes."""
+        self.on_write_wait: Callable[[float], object] = lambda seconds: None
+        """Told how long each write waited for other threads and processes, in seconds."""
         self._wanted = {
             "time_zone": time_zone,
             "keep_query": SWITCHED[keep_query],
@@ -298,7 +297,7 @@ class Database:
             if patience is not None:
                 patience = max(0, patience - (time.perf_counter() - began))
             with self._patient(patience), transaction(self._writer):
-                self.write_waits.observe(time.perf_counter() - began)
+                self.on_write_wait(time.perf_counter() - began)
                 self._refuse_other_version(self._writer)
                 yield self._writer
             self._save_what_was_committed()
@@ -353,7 +352,7 @@ class Database:
         try:
             self._open_again()
             self._writer.execute("begin immediate")
-            self.write_waits.observe(time.perf_counter() - began)
+            self.on_write_wait(time.perf_counter() - began)
             self._refuse_other_version(self._writer)
         except BaseException:
             self._let_go(group)

@@ -31,6 +31,7 @@ class Monitor:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
         self.records: Counter[str] = Counter()
+        self.write_waits = Histogram()
 
     def note(self, response: Response) -> Response:
         """Count a request that was answered."""
@@ -70,7 +71,7 @@ class Monitor:
         for outcome, count in sorted(records.items()):
             fed.add_metric([outcome], count)
         yield fed
-        waits = {"": database.write_waits}
+        waits = {"": self.write_waits}
         yield _histogram("write_wait_seconds", "Time that writes waited for others", waits)
         held = database.wal_held()  # which can make the file larger
         size = database.path.stat().st_size if database.path.exists() else 0
@@ -104,6 +105,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         return
     monitor = Monitor()
     app.after_request(monitor.note)
+    app.extensions["database"].on_write_wait = monitor.write_waits.observe
 
     @app.get("/metrics")
     def metrics() -> Response:
