@@ -39,14 +39,16 @@ create index referer_page on referer (page_id);
 -- Facts -------------------------------------------------------------------------------------
 
 -- One row for each entry of a user's behaviour history. Clustered by block of time and user: a
--- user's day is a few ranges of the key, and a range of time is one.
+-- user's day is a few ranges of the key, and a range of time is one. The timestamp is computed from
+-- the key, since the second within the block takes two bytes and not four.
 create table behavior (
-  block      integer not null,         -- timestamp / 14400: four hours
+  block      integer not null check (block >= 0), -- timestamp / 14400: four hours
   user_id    integer not null references user (id),
-  seq        integer not null,         -- order among the entries of that user and block
-  timestamp  integer not null check (timestamp >= 0),
+  second     integer not null check (second between 0 and 14399), -- timestamp % 14400
+  seq        integer not null,         -- order among the entries of that user and second, from 0
   referer_id integer not null references referer (id),
-  primary key (block, user_id, seq)
+  timestamp  integer generated always as (block * 14400 + second) virtual,
+  primary key (block, user_id, second, seq)
 ) strict, without rowid;
 
 -- API calls counted by type, day and tenant.

@@ -21,13 +21,6 @@ CHECK_FILE = "pragma integrity_check"
 
 CHECK_REFERENCES = "pragma foreign_key_check"
 
-WRONG_BLOCKS = """
-select user_id, seq, timestamp, block
-from behavior
-where block <> timestamp / 14400
-order by block, user_id, seq
-"""
-
 WRONG_PAGES = """
 select referer.url, page.url, page_of(referer.url)
 from referer
@@ -158,12 +151,6 @@ def _references(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{row} of {table} refers to a {parent} that is not there"
 
 
-def _blocks(connection: sqlite3.Connection) -> Iterator[str]:
-    for user, seq, timestamp, block in connection.execute(WRONG_BLOCKS):
-        right = timestamp // 14400
-        yield f"entry {seq} of user {user} at {timestamp} is in block {block}, not {right}"
-
-
 def _pages(connection: sqlite3.Connection) -> Iterator[str]:
     rule = read_page_rule(connection)
     connection.create_function("page_of", 1, rule.page_of, deterministic=True)
@@ -199,7 +186,6 @@ CHECKS = (
     Check("references", _references, RESTORE, any_schema=True),
     Check("settings", _settings, RESTORE, decides=True),
     Check("time zone", _time_zone, UPDATE_ZONES, decides=True),
-    Check("blocks of histories", _blocks, RESTORE),
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),
     Check("calls of users", _user_calls, RESTORE),

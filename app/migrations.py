@@ -155,6 +155,27 @@ MIGRATIONS: tuple[str, ...] = (
     order by digest;
     drop table event_id_in_clear;
     """,
+    """
+    alter table behavior rename to behavior_with_timestamp;
+    create table behavior (
+      block      integer not null check (block >= 0),
+      user_id    integer not null references user (id),
+      second     integer not null check (second between 0 and 14399),
+      seq        integer not null,
+      referer_id integer not null references referer (id),
+      timestamp  integer generated always as (block * 14400 + second) virtual,
+      primary key (block, user_id, second, seq)
+    ) strict, without rowid;
+    insert into behavior (block, user_id, second, seq, referer_id)
+    select block,
+           user_id,
+           timestamp - block * 14400,
+           row_number() over (partition by block, user_id, timestamp order by seq) - 1,
+           referer_id
+    from behavior_with_timestamp
+    order by block, user_id, timestamp, seq;
+    drop table behavior_with_timestamp;
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 

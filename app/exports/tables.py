@@ -26,7 +26,7 @@ cross join referer on referer.id = behavior.referer_id
 where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
   and behavior.timestamp >= coalesce((select since from kept where data = 'histories'), 0)
-order by behavior.block, behavior.timestamp, user.name, behavior.seq
+order by behavior.block, behavior.second, user.name, behavior.seq
 """
 
 SELECT_CALLS = """
