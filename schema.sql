@@ -51,10 +51,10 @@ create table behavior (
   primary key (block, user_id, second, seq)
 ) strict, without rowid;
 
--- API calls counted by type, day and tenant.
+-- API calls counted by type, day and tenant. Types: 0 userinfo (0 takes no byte), 1 create_tenant,
+-- 2 create_saas_user, 3 create_tenant_user.
 create table call_count (
-  type      text    not null
-    check (type in ('userinfo', 'create_tenant', 'create_saas_user', 'create_tenant_user')),
+  type      integer not null check (type between 0 and 3),
   day       integer not null,
   tenant_id integer not null references tenant (id),
   count     integer not null check (count > 0),
@@ -64,8 +64,7 @@ create table call_count (
 -- Whose calls these were, where that is known: what to take away when a user is erased.
 create table user_call (
   day       integer not null,
-  type      text    not null
-    check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
+  type      integer not null check (type in (0, 2, 3)),
   tenant_id integer not null references tenant (id),
   user_id   integer not null references user (id),
   count     integer not null check (count > 0),

@@ -10,6 +10,7 @@ from typing import Any
 from .backup import UNREADABLE
 from .days import Calendar
 from .dictionary import SELECT_SETTINGS, read_page_rule
+from .ingest.events import TYPES
 from .migrations import FIXED
 from .summaries import periods, sealing
 from .summaries.spans import LENGTHS
@@ -165,7 +166,7 @@ def _counts(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
     for type_, date, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
-        yield f"{type_} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
+        yield f"{TYPES[type_]} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
 
 
 def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:

@@ -175,6 +175,45 @@ MIGRATIONS: tuple[str, ...] = (
     from behavior_with_timestamp
     order by block, user_id, timestamp, seq;
     drop table behavior_with_timestamp;
+    alter table call_count rename to call_count_of_texts;
+    create table call_count (
+      type      integer not null check (type between 0 and 3),
+      day       integer not null,
+      tenant_id integer not null references tenant (id),
+      count     integer not null check (count > 0),
+      primary key (type, day, tenant_id)
+    ) strict, without rowid;
+    insert into call_count (type, day, tenant_id, count)
+    select case type
+             when 'userinfo' then 0
+             when 'create_tenant' then 1
+             when 'create_saas_user' then 2
+             when 'create_tenant_user' then 3
+           end as number,
+           day, tenant_id, count
+    from call_count_of_texts
+    order by number, day, tenant_id;
+    drop table call_count_of_texts;
+    alter table user_call rename to user_call_of_texts;
+    create table user_call (
+      day       integer not null,
+      type      integer not null check (type in (0, 2, 3)),
+      tenant_id integer not null references tenant (id),
+      user_id   integer not null references user (id),
+      count     integer not null check (count > 0),
+      primary key (day, type, tenant_id, user_id)
+    ) strict, without rowid;
+    insert into user_call (day, type, tenant_id, user_id, count)
+    select day,
+           case type
+             when 'userinfo' then 0
+             when 'create_saas_user' then 2
+             when 'create_tenant_user' then 3
+           end as number,
+           tenant_id, user_id, count
+    from user_call_of_texts
+    order by day, number, tenant_id, user_id;
+    drop table user_call_of_texts;
     """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""

@@ -60,12 +60,16 @@ join tenant on tenant.id = tenant_id
 join user on user.id = user_id
 """
 CALLS = """
-select type, day, tenant.name, count
+select json_extract('["userinfo","create_tenant","create_saas_user","create_tenant_user"]',
+                    '$[' || type || ']'),
+       day, tenant.name, count
 from call_count
 join tenant on tenant.id = tenant_id
 """
 USER_CALLS = """
-select type, day, tenant.name, user.name, count
+select json_extract('["userinfo","create_tenant","create_saas_user","create_tenant_user"]',
+                    '$[' || type || ']'),
+       day, tenant.name, user.name, count
 from user_call
 join tenant on tenant.id = tenant_id
 join user on user.id = user_id

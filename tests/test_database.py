@@ -32,6 +32,25 @@ create table behavior (
   referer_id integer not null references referer (id),
   primary key (block, user_id, seq)
 ) strict, without rowid;
+drop table call_count;
+create table call_count (
+  type      text    not null
+    check (type in ('userinfo', 'create_tenant', 'create_saas_user', 'create_tenant_user')),
+  day       integer not null,
+  tenant_id integer not null references tenant (id),
+  count     integer not null check (count > 0),
+  primary key (type, day, tenant_id)
+) strict, without rowid;
+drop table user_call;
+create table user_call (
+  day       integer not null,
+  type      text    not null
+    check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
+  tenant_id integer not null references tenant (id),
+  user_id   integer not null references user (id),
+  count     integer not null check (count > 0),
+  primary key (day, type, tenant_id, user_id)
+) strict, without rowid;
 """
 """What makes the tables of facts those of version 7."""
 
@@ -193,7 +212,7 @@ class TestMigration:
         self, opened: Callable[..., Database], path: Path, tmp_path: Path
     ) -> None:
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(IDS_IN_CLEAR)
+            connection.executescript(OLD_FACTS + IDS_IN_CLEAR)
             connection.executescript(
                 """
                 drop table session;
@@ -225,8 +244,8 @@ class TestMigration:
                 """
             )
         assert (count(opened()), pragma(path, "user_version")) == (1, NEWEST)
-        kept = "select user_id, timestamp, referer_id from behavior order by block, user_id, second, seq"
-        assert fetched(path, kept) == [
+        kept = "select user_id, timestamp, referer_id from behavior "
+        assert fetched(path, kept + "order by block, user_id, second, seq") == [
             (1, 53999, 1),
             (1, 53999, 2),
             (1, 54000, 2),

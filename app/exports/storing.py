@@ -12,7 +12,7 @@ from ..accepted import Times, period_refusal
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..event_ids import INSERT_DIGEST
-from ..ingest.events import Report
+from ..ingest.events import TYPE_NUMBERS, Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..kept import read_kept, too_old
 from ..summaries.dropping import drop_callers
@@ -193,11 +193,12 @@ def _facts(
     loaded: Mapping[str, Sequence[Loaded]], tenants: dict[str, int], users: dict[str, int]
 ) -> Iterator[_Fact]:
     for line, each in loaded["call"]:
-        key: Any = each["type"], each["date"], tenants[each["tenant_id"]]
+        key: Any = TYPE_NUMBERS[each["type"]], each["date"], tenants[each["tenant_id"]]
         count = each["count"]
         yield _Fact(line, FIND_CALLS, key, count, ADD_CALLS, (*key, count))
     for line, each in loaded["user-call"]:
-        key = each["date"], each["type"], tenants[each["tenant_id"]], users[each["user_id"]]
+        type_ = TYPE_NUMBERS[each["type"]]
+        key = each["date"], type_, tenants[each["tenant_id"]], users[each["user_id"]]
         count = each["count"]
         yield _Fact(line, FIND_USER_CALLS, key, count, ADD_USER_CALLS, (*key, count))
     for line, each in loaded["number"]:

@@ -30,21 +30,22 @@ order by behavior.block, behavior.second, user.name, behavior.seq
 """
 
 SELECT_CALLS = """
-select call_count.type, date(call_count.day * 86400, 'unixepoch'), tenant.name, call_count.count
+select json_extract(:types, '$[' || call_count.type || ']') as type,
+       date(call_count.day * 86400, 'unixepoch'), tenant.name, call_count.count
 from call_count
 cross join tenant on tenant.id = call_count.tenant_id
 where call_count.day between :first_day and :last_day
-order by call_count.type, call_count.day, tenant.name
+order by type, call_count.day, tenant.name
 """
 
 SELECT_USER_CALLS = """
-select user_call.type, date(user_call.day * 86400, 'unixepoch'), tenant.name, user.name,
-       user_call.count
+select json_extract(:types, '$[' || user_call.type || ']') as type,
+       date(user_call.day * 86400, 'unixepoch'), tenant.name, user.name, user_call.count
 from user_call
 cross join tenant on tenant.id = user_call.tenant_id
 cross join user on user.id = user_call.user_id
 where user_call.day between :first_day and :last_day
-order by user_call.day, user_call.type, tenant.name, user.name
+order by user_call.day, type, tenant.name, user.name
 """
 
 SELECT_ACTIVE_USERS = """

@@ -16,7 +16,7 @@ from ..event_ids import INSERT_DIGEST, digest_of, find_known
 from ..kept import Kept, kept_of, read_kept, too_old
 from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
-from .events import Event, Reader, Report, events_stored
+from .events import TYPE_NUMBERS, Event, Reader, Report, events_stored
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
@@ -137,21 +137,22 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     tenants = names.tenants(place.tenant_id for event in events for place in event.places)
     users = names.users(event.user_id for event in events if event.user_id)
     referers = names.referers(event.referer for event in events if event.referer)
-    calls: Counter[tuple[str, int, int]] = Counter()
-    user_calls: Counter[tuple[int, str, int, int]] = Counter()
+    calls: Counter[tuple[int, int, int]] = Counter()
+    user_calls: Counter[tuple[int, int, int, int]] = Counter()
     active: ActiveUsers = defaultdict(set)
     days_without_environment = set()
     behaviors = []
     for event in events:
+        type_ = TYPE_NUMBERS[event.type]
         day = calendar.day_of(event.timestamp)
         user = users[event.user_id] if event.user_id else None
         if user and event.referer:
             behaviors.append((event.timestamp, user, referers[event.referer]))
         for tenant_id, env_ids in event.places:
             tenant = tenants[tenant_id]
-            calls[event.type, day, tenant] += 1
+            calls[type_, day, tenant] += 1
             if user:
-                user_calls[day, event.type, tenant, user] += 1
+                user_calls[day, type_, tenant, user] += 1
                 if not env_ids:
                     days_without_environment.add(day)
                 for env_id in env_ids:

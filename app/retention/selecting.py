@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
+from ..ingest.events import TYPE_NUMBERS
 from ..kept import read_kept
 from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
@@ -255,7 +256,7 @@ def _delete_calls(
     names: Touched,
 ) -> set[tuple[int, int]]:
     """Return the days and tenants of which calls of GetUserInfo were known by user."""
-    calls: Counter[tuple[str, int, int]] = Counter()
+    calls: Counter[tuple[int, int, int]] = Counter()
     for type_, day, tenant, user, count in connection.execute(DELETE_USER_CALLS, parameters):
         calls[type_, day, tenant] += count
         names.users.add(user)
@@ -270,7 +271,7 @@ def _delete_calls(
                 connection.execute(SUBTRACT_CALLS, (*key, count))
     names.tenants.update(tenant for _, _, tenant in calls)
     drop_callers(connection, {day for _, day, _ in calls})
-    return {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
+    return {(day, tenant) for type_, day, tenant in calls if type_ == TYPE_NUMBERS["userinfo"]}
 
 
 def _delete_active(
