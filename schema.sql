@@ -61,7 +61,8 @@ create table call_count (
   primary key (type, day, tenant_id)
 ) strict, without rowid;
 
--- Whose calls these were, where that is known: what to take away when a user is erased.
+-- Whose calls these were, where that is known: what to take away when a user is erased. Calls of
+-- userinfo with an environment are in active_user; here are creations and calls without any.
 create table user_call (
   day       integer not null,
   type      integer not null check (type in (0, 2, 3)),
@@ -71,13 +72,16 @@ create table user_call (
   primary key (day, type, tenant_id, user_id)
 ) strict, without rowid;
 
--- Who was active: one row for each user in a day or month, tenant and environment.
+-- Who was active: one row for each user in a day or month, tenant and environment. A user's calls of
+-- userinfo in a day and tenant are the sum of `calls` and of what is in user_call.
 create table active_user (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
   tenant_id integer not null references tenant (id),
   env_id    integer not null check (env_id >= 0),
   user_id   integer not null references user (id),
+  calls     integer not null           -- of userinfo: each counts in its lowest environment
+    check (calls >= 0 and (not monthly or calls = 0)),
   primary key (monthly, period, tenant_id, env_id, user_id)
 ) strict, without rowid;
 

@@ -56,12 +56,17 @@ order by monthly, period, tenant_id, env_id
 WRONG_USER_CALLS = """
 select type, date(day * 86400, 'unixepoch'), coalesce(tenant.name, tenant_id), told, counted
 from (
-  select user_call.type, user_call.day, user_call.tenant_id,
-         sum(user_call.count) as told,
-         coalesce(call_count.count, 0) as counted
-  from user_call
+  select type, day, tenant_id, sum(calls) as told, coalesce(call_count.count, 0) as counted
+  from (
+    select type, day, tenant_id, count as calls
+    from user_call
+    union all
+    select 0, period, tenant_id, calls
+    from active_user
+    where monthly = 0 and calls > 0
+  )
   left join call_count using (type, day, tenant_id)
-  group by user_call.type, user_call.day, user_call.tenant_id
+  group by type, day, tenant_id
   having told > counted
 )
 left join tenant on tenant.id = tenant_id

@@ -203,6 +203,36 @@ MIGRATIONS: tuple[str, ...] = (
       count     integer not null check (count > 0),
       primary key (day, type, tenant_id, user_id)
     ) strict, without rowid;
+    alter table active_user rename to active_user_without_calls;
+    create table active_user (
+      monthly   integer not null check (monthly in (0, 1)),
+      period    integer not null,
+      tenant_id integer not null references tenant (id),
+      env_id    integer not null check (env_id >= 0),
+      user_id   integer not null references user (id),
+      calls     integer not null
+        check (calls >= 0 and (not monthly or calls = 0)),
+      primary key (monthly, period, tenant_id, env_id, user_id)
+    ) strict, without rowid;
+    insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+    select monthly, period, active.tenant_id, env_id, active.user_id, coalesce(count, 0)
+    from (
+      select monthly, period, tenant_id, env_id, user_id,
+             row_number() over (
+               partition by monthly, period, tenant_id, user_id
+               order by env_id
+             ) as place
+      from active_user_without_calls
+    ) as active
+    left join user_call_of_texts as call
+      on place = 1
+      and not monthly
+      and call.day = period
+      and call.type = 'userinfo'
+      and call.tenant_id = active.tenant_id
+      and call.user_id = active.user_id
+    order by monthly, period, active.tenant_id, env_id, active.user_id;
+    drop table active_user_without_calls;
     insert into user_call (day, type, tenant_id, user_id, count)
     select day,
            case type
@@ -212,6 +242,12 @@ MIGRATIONS: tuple[str, ...] = (
            end as number,
            tenant_id, user_id, count
     from user_call_of_texts
+    where type <> 'userinfo'
+      or (day, tenant_id, user_id) not in (
+        select period, tenant_id, user_id
+        from active_user
+        where monthly = 0 and calls > 0
+      )
     order by day, number, tenant_id, user_id;
     drop table user_call_of_texts;
     """,

@@ -18,41 +18,10 @@ from app.event_ids import digest_of
 from app.header import APPLICATION_ID
 from app.migrations import MIGRATIONS
 
+from . import older
 from .conftest import ROOT, SetClock
 
 NEWEST = len(MIGRATIONS) + 1
-
-OLD_FACTS = """
-drop table behavior;
-create table behavior (
-  block      integer not null,
-  user_id    integer not null references user (id),
-  seq        integer not null,
-  timestamp  integer not null check (timestamp >= 0),
-  referer_id integer not null references referer (id),
-  primary key (block, user_id, seq)
-) strict, without rowid;
-drop table call_count;
-create table call_count (
-  type      text    not null
-    check (type in ('userinfo', 'create_tenant', 'create_saas_user', 'create_tenant_user')),
-  day       integer not null,
-  tenant_id integer not null references tenant (id),
-  count     integer not null check (count > 0),
-  primary key (type, day, tenant_id)
-) strict, without rowid;
-drop table user_call;
-create table user_call (
-  day       integer not null,
-  type      text    not null
-    check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
-  tenant_id integer not null references tenant (id),
-  user_id   integer not null references user (id),
-  count     integer not null check (count > 0),
-  primary key (day, type, tenant_id, user_id)
-) strict, without rowid;
-"""
-"""What makes the tables of facts those of version 7."""
 
 IDS_IN_CLEAR = """
 drop table event_id;
@@ -212,7 +181,7 @@ class TestMigration:
         self, opened: Callable[..., Database], path: Path, tmp_path: Path
     ) -> None:
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(OLD_FACTS + IDS_IN_CLEAR)
+            connection.executescript(older.FACTS + IDS_IN_CLEAR)
             connection.executescript(
                 """
                 drop table session;
@@ -264,7 +233,7 @@ class TestMigration:
         token = keys.create_bearer_key(database, name="k", scopes=("read",))
         database.close()
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(OLD_FACTS + IDS_IN_CLEAR)
+            connection.executescript(older.FACTS + IDS_IN_CLEAR)
             for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3]):
                 connection.execute(f"drop {kind} if exists {name}")
             connection.execute("pragma user_version = 4")
@@ -365,7 +334,7 @@ def test_ids_of_events_become_digests_and_are_nowhere_in_the_file(
     names = [f"an-id-in-clear-{number}" for number in range(5000)]
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("pragma secure_delete = off")
-        connection.executescript(f"{OLD_FACTS} {IDS_IN_CLEAR} drop index session_expires_at;")
+        connection.executescript(f"{older.FACTS} {IDS_IN_CLEAR} drop index session_expires_at;")
         connection.execute("create table remains (name text)")
         connection.execute("pragma user_version = 5")
         rows = [("client", name, number) for number, name in enumerate(names)]
