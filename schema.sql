@@ -39,44 +39,49 @@ create index referer_page on referer (page_id);
 -- Facts -------------------------------------------------------------------------------------
 
 -- One row for each entry of a user's behaviour history. Clustered by block of time and user: a
--- user's day is a few ranges of the key, and a range of time is one.
+-- user's day is a few ranges of the key, and a range of time is one. The timestamp is computed from
+-- the key, since the second within the block takes two bytes and not four.
 create table behavior (
-  block      integer not null,         -- timestamp / 14400: four hours
+  block      integer not null check (block >= 0), -- timestamp / 14400: four hours
   user_id    integer not null references user (id),
-  seq        integer not null,         -- order among the entries of that user and block
-  timestamp  integer not null check (timestamp >= 0),
+  second     integer not null check (second between 0 and 14399), -- timestamp % 14400
+  seq        integer not null,         -- order among the entries of that user and second, from 0
   referer_id integer not null references referer (id),
-  primary key (block, user_id, seq)
+  timestamp  integer generated always as (block * 14400 + second) virtual,
+  primary key (block, user_id, second, seq)
 ) strict, without rowid;
 
--- API calls counted by type, day and tenant.
+-- API calls counted by type, day and tenant. Types: 0 userinfo (0 takes no byte), 1 create_tenant,
+-- 2 create_saas_user, 3 create_tenant_user.
 create table call_count (
-  type      text    not null
-    check (type in ('userinfo', 'create_tenant', 'create_saas_user', 'create_tenant_user')),
+  type      integer not null check (type between 0 and 3),
   day       integer not null,
   tenant_id integer not null references tenant (id),
   count     integer not null check (count > 0),
   primary key (type, day, tenant_id)
 ) strict, without rowid;
 
--- Whose calls these were, where that is known: what to take away when a user is erased.
+-- Whose calls these were, where that is known: what to take away when a user is erased. Calls of
+-- userinfo with an environment are in active_user; here are creations and calls without any.
 create table user_call (
   day       integer not null,
-  type      text    not null
-    check (type in ('userinfo', 'create_saas_user', 'create_tenant_user')),
+  type      integer not null check (type in (0, 2, 3)),
   tenant_id integer not null references tenant (id),
   user_id   integer not null references user (id),
   count     integer not null check (count > 0),
   primary key (day, type, tenant_id, user_id)
 ) strict, without rowid;
 
--- Who was active: one row for each user in a day or month, tenant and environment.
+-- Who was active: one row for each user in a day or month, tenant and environment. A user's calls of
+-- userinfo in a day and tenant are the sum of `calls` and of what is in user_call.
 create table active_user (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
   tenant_id integer not null references tenant (id),
   env_id    integer not null check (env_id >= 0),
   user_id   integer not null references user (id),
+  calls     integer not null           -- of userinfo: each counts in its lowest environment
+    check (calls >= 0 and (not monthly or calls = 0)),
   primary key (monthly, period, tenant_id, env_id, user_id)
 ) strict, without rowid;
 

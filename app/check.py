@@ -10,6 +10,7 @@ from typing import Any
 from .backup import UNREADABLE
 from .days import Calendar
 from .dictionary import SELECT_SETTINGS, read_page_rule
+from .ingest.events import TYPES
 from .migrations import FIXED
 from .summaries import periods, sealing
 from .summaries.spans import LENGTHS
@@ -20,13 +21,6 @@ SHOWN = 20
 CHECK_FILE = "pragma integrity_check"
 
 CHECK_REFERENCES = "pragma foreign_key_check"
-
-WRONG_BLOCKS = """
-select user_id, seq, timestamp, block
-from behavior
-where block <> timestamp / 14400
-order by block, user_id, seq
-"""
 
 WRONG_PAGES = """
 select referer.url, page.url, page_of(referer.url)
@@ -62,12 +56,17 @@ order by monthly, period, tenant_id, env_id
 WRONG_USER_CALLS = """
 select type, date(day * 86400, 'unixepoch'), coalesce(tenant.name, tenant_id), told, counted
 from (
-  select user_call.type, user_call.day, user_call.tenant_id,
-         sum(user_call.count) as told,
-         coalesce(call_count.count, 0) as counted
-  from user_call
+  select type, day, tenant_id, sum(calls) as told, coalesce(call_count.count, 0) as counted
+  from (
+    select type, day, tenant_id, count as calls
+    from user_call
+    union all
+    select 0, period, tenant_id, calls
+    from active_user
+    where monthly = 0 and calls > 0
+  )
   left join call_count using (type, day, tenant_id)
-  group by user_call.type, user_call.day, user_call.tenant_id
+  group by type, day, tenant_id
   having told > counted
 )
 left join tenant on tenant.id = tenant_id
@@ -158,12 +157,6 @@ def _references(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"{row} of {table} refers to a {parent} that is not there"
 
 
-def _blocks(connection: sqlite3.Connection) -> Iterator[str]:
-    for user, seq, timestamp, block in connection.execute(WRONG_BLOCKS):
-        right = timestamp // 14400
-        yield f"entry {seq} of user {user} at {timestamp} is in block {block}, not {right}"
-
-
 def _pages(connection: sqlite3.Connection) -> Iterator[str]:
     rule = read_page_rule(connection)
     connection.create_function("page_of", 1, rule.page_of, deterministic=True)
@@ -178,7 +171,7 @@ def _counts(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
     for type_, date, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
-        yield f"{type_} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
+        yield f"{TYPES[type_]} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
 
 
 def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
@@ -199,7 +192,6 @@ CHECKS = (
     Check("references", _references, RESTORE, any_schema=True),
     Check("settings", _settings, RESTORE, decides=True),
     Check("time zone", _time_zone, UPDATE_ZONES, decides=True),
-    Check("blocks of histories", _blocks, RESTORE),
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),
     Check("calls of users", _user_calls, RESTORE),

@@ -155,6 +155,102 @@ MIGRATIONS: tuple[str, ...] = (
     order by digest;
     drop table event_id_in_clear;
     """,
+    """
+    alter table behavior rename to behavior_with_timestamp;
+    create table behavior (
+      block      integer not null check (block >= 0),
+      user_id    integer not null references user (id),
+      second     integer not null check (second between 0 and 14399),
+      seq        integer not null,
+      referer_id integer not null references referer (id),
+      timestamp  integer generated always as (block * 14400 + second) virtual,
+      primary key (block, user_id, second, seq)
+    ) strict, without rowid;
+    insert into behavior (block, user_id, second, seq, referer_id)
+    select block,
+           user_id,
+           timestamp - block * 14400,
+           row_number() over (partition by block, user_id, timestamp order by seq) - 1,
+           referer_id
+    from behavior_with_timestamp
+    order by block, user_id, timestamp, seq;
+    drop table behavior_with_timestamp;
+    alter table call_count rename to call_count_of_texts;
+    create table call_count (
+      type      integer not null check (type between 0 and 3),
+      day       integer not null,
+      tenant_id integer not null references tenant (id),
+      count     integer not null check (count > 0),
+      primary key (type, day, tenant_id)
+    ) strict, without rowid;
+    insert into call_count (type, day, tenant_id, count)
+    select case type
+             when 'userinfo' then 0
+             when 'create_tenant' then 1
+             when 'create_saas_user' then 2
+             when 'create_tenant_user' then 3
+           end as number,
+           day, tenant_id, count
+    from call_count_of_texts
+    order by number, day, tenant_id;
+    drop table call_count_of_texts;
+    alter table user_call rename to user_call_of_texts;
+    create table user_call (
+      day       integer not null,
+      type      integer not null check (type in (0, 2, 3)),
+      tenant_id integer not null references tenant (id),
+      user_id   integer not null references user (id),
+      count     integer not null check (count > 0),
+      primary key (day, type, tenant_id, user_id)
+    ) strict, without rowid;
+    alter table active_user rename to active_user_without_calls;
+    create table active_user (
+      monthly   integer not null check (monthly in (0, 1)),
+      period    integer not null,
+      tenant_id integer not null references tenant (id),
+      env_id    integer not null check (env_id >= 0),
+      user_id   integer not null references user (id),
+      calls     integer not null
+        check (calls >= 0 and (not monthly or calls = 0)),
+      primary key (monthly, period, tenant_id, env_id, user_id)
+    ) strict, without rowid;
+    insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+    select monthly, period, active.tenant_id, env_id, active.user_id, coalesce(count, 0)
+    from (
+      select monthly, period, tenant_id, env_id, user_id,
+             row_number() over (
+               partition by monthly, period, tenant_id, user_id
+               order by env_id
+             ) as place
+      from active_user_without_calls
+    ) as active
+    left join user_call_of_texts as call
+      on place = 1
+      and not monthly
+      and call.day = period
+      and call.type = 'userinfo'
+      and call.tenant_id = active.tenant_id
+      and call.user_id = active.user_id
+    order by monthly, period, active.tenant_id, env_id, active.user_id;
+    drop table active_user_without_calls;
+    insert into user_call (day, type, tenant_id, user_id, count)
+    select day,
+           case type
+             when 'userinfo' then 0
+             when 'create_saas_user' then 2
+             when 'create_tenant_user' then 3
+           end as number,
+           tenant_id, user_id, count
+    from user_call_of_texts
+    where type <> 'userinfo'
+      or (day, tenant_id, user_id) not in (
+        select period, tenant_id, user_id
+        from active_user
+        where monthly = 0 and calls > 0
+      )
+    order by day, number, tenant_id, user_id;
+    drop table user_call_of_texts;
+    """,
 )
 """SQL scripts; the first leads from schema version 1 to 2, and so on."""
 

@@ -36,14 +36,14 @@ BASE = (
     from each
     """,
     """
-    insert into behavior (block, user_id, seq, timestamp, referer_id)
-    select (:yesterday * 86400 + id * 80) / 14400, id, 0, :yesterday * 86400 + id * 80, 1
+    insert into behavior (block, user_id, second, seq, referer_id)
+    select (:yesterday * 86400 + id * 80) / 14400, id, (:yesterday * 86400 + id * 80) % 14400, 0, 1
     from user
     order by 1, 2
     """,
     """
-    insert into active_user (monthly, period, tenant_id, env_id, user_id)
-    select monthly, iif(monthly, :month, :yesterday), 1, 3, id
+    insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+    select monthly, iif(monthly, :month, :yesterday), 1, 3, id, not monthly
     from (select 0 as monthly union all select 1)
     cross join user
     """,
@@ -53,12 +53,7 @@ BASE = (
     """,
     """
     insert into call_count (type, day, tenant_id, count)
-    values ('userinfo', :yesterday, 1, 1000)
-    """,
-    """
-    insert into user_call (day, type, tenant_id, user_id, count)
-    select :yesterday, 'userinfo', 1, id, 1
-    from user
+    values (0, :yesterday, 1, 1000)
     """,
 )
 
@@ -73,10 +68,10 @@ from each
 NO_NUMBERS = "drop table many"
 
 MANY_VIEWS = """
-insert into behavior (block, user_id, seq, timestamp, referer_id)
-select timestamp / 14400, user_id, i, timestamp, i
+insert into behavior (block, user_id, second, seq, referer_id)
+select timestamp / 14400, user_id, timestamp % 14400, i, i
 from many
-order by 1, 2, 3
+order by 1, 2, 3, 4
 """
 
 MANY_TENANTS = "insert into tenant (id, name) select i, 'tenant-' || i from many"
@@ -90,7 +85,7 @@ cross join many
 
 MANY_CALLS = """
 insert into call_count (type, day, tenant_id, count)
-select 'userinfo', :yesterday, i, 1
+select 0, :yesterday, i, 1
 from many
 """
 
@@ -103,8 +98,8 @@ KINDS: dict[str, Sequence[str]] = {
         cross join many
         """,
         """
-        insert into active_user (monthly, period, tenant_id, env_id, user_id)
-        select monthly, iif(monthly, :month, :yesterday), 1, i, user_id
+        insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+        select monthly, iif(monthly, :month, :yesterday), 1, i, user_id, 0
         from (select 0 as monthly union all select 1)
         cross join many
         """,
@@ -114,8 +109,8 @@ KINDS: dict[str, Sequence[str]] = {
         MANY_CELLS,
         MANY_CALLS,
         """
-        insert into active_user (monthly, period, tenant_id, env_id, user_id)
-        select monthly, iif(monthly, :month, :yesterday), i, 3, user_id
+        insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+        select monthly, iif(monthly, :month, :yesterday), i, 3, user_id, not monthly
         from (select 0 as monthly union all select 1)
         cross join many
         """,
@@ -125,8 +120,8 @@ KINDS: dict[str, Sequence[str]] = {
         MANY_CELLS,
         MANY_CALLS,
         """
-        insert into active_user (monthly, period, tenant_id, env_id, user_id)
-        select monthly, iif(monthly, :month, :yesterday), i, 3, 1
+        insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+        select monthly, iif(monthly, :month, :yesterday), i, 3, 1, not monthly
         from (select 0 as monthly union all select 1)
         cross join many
         """,
@@ -134,14 +129,14 @@ KINDS: dict[str, Sequence[str]] = {
     "users": (
         "insert into user (id, name) select i, 'member-' || i from many",
         """
-        insert into behavior (block, user_id, seq, timestamp, referer_id)
-        select timestamp / 14400, i, 0, timestamp, 1
+        insert into behavior (block, user_id, second, seq, referer_id)
+        select timestamp / 14400, i, timestamp % 14400, 0, 1
         from many
         order by 1, 2
         """,
         """
-        insert into active_user (monthly, period, tenant_id, env_id, user_id)
-        select monthly, iif(monthly, :month, :yesterday), 1, 3, i
+        insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+        select monthly, iif(monthly, :month, :yesterday), 1, 3, i, not monthly
         from (select 0 as monthly union all select 1)
         cross join many
         """,
@@ -159,10 +154,10 @@ KINDS: dict[str, Sequence[str]] = {
     ),
     "entries of one user": (
         """
-        insert into behavior (block, user_id, seq, timestamp, referer_id)
-        select timestamp / 14400, 1, i, timestamp, 1
+        insert into behavior (block, user_id, second, seq, referer_id)
+        select timestamp / 14400, 1, timestamp % 14400, i, 1
         from many
-        order by 1, 2, 3
+        order by 1, 2, 3, 4
         """,
     ),
     "event ids": (

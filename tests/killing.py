@@ -60,15 +60,24 @@ join tenant on tenant.id = tenant_id
 join user on user.id = user_id
 """
 CALLS = """
-select type, day, tenant.name, count
+select json_extract('["userinfo","create_tenant","create_saas_user","create_tenant_user"]',
+                    '$[' || type || ']'),
+       day, tenant.name, count
 from call_count
 join tenant on tenant.id = tenant_id
 """
 USER_CALLS = """
-select type, day, tenant.name, user.name, count
-from user_call
+select json_extract('["userinfo","create_tenant","create_saas_user","create_tenant_user"]',
+                    '$[' || type || ']'),
+       day, tenant.name, user.name, sum(count)
+from (
+  select type, day, tenant_id, user_id, count from user_call
+  union all
+  select 0, period, tenant_id, user_id, calls from active_user where calls > 0
+)
 join tenant on tenant.id = tenant_id
 join user on user.id = user_id
+group by type, day, tenant.name, user.name
 """
 IDS = "select digest from event_id"
 USERS = "select name from user"

@@ -596,7 +596,7 @@ class TestCheck:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
-            "time zone, blocks of histories, pages of referers, counts of active users, "
+            "time zone, pages of referers, counts of active users, "
             "calls of users, page summaries, period summaries\n"
         )
 
@@ -613,12 +613,6 @@ class TestCheck:
                 "time zone",
                 "update setting set value = 'Mars' where name = 'time_zone'",
                 "'Mars' is not an IANA time zone",
-            ),
-            (
-                "blocks of histories",
-                "update behavior set block = 7, seq = 5 "
-                "where (block, user_id, seq) in (select block, user_id, seq from behavior limit 1)",
-                "is in block 7, not 1",
             ),
             (
                 "pages of referers",
@@ -642,7 +636,7 @@ class TestCheck:
                 "64 hours: damaged",
             ),
             ("settings", "drop table setting", "it cannot be read: no such table: setting"),
-            ("blocks of histories", "drop table behavior", "cannot be read: no such table"),
+            ("pages of referers", "drop table page", "cannot be read: no such table"),
         ],
     )
     def test_what_is_wrong_is_told_with_what_to_do(

@@ -264,7 +264,7 @@ def test_a_prune_that_cannot_go_on_tells_what_it_deleted(
 ) -> None:
     with closing(Database(path)) as database, database.writing() as connection:
         connection.execute("insert into tenant (id, name) values (1, 't')")
-        connection.execute("insert into call_count values ('create_tenant', 1, 1, 1)")
+        connection.execute("insert into call_count values (1, 1, 1, 1)")
     with locked_from(monkeypatch, path, pruning, "find_unused"), pytest.raises(SystemExit) as ended:
         main(["prune", "--keep-counts", "9", "--yes", "--database", str(path)])
     assert (ended.value.code, capfd.readouterr().err.splitlines()[-1]) == (

@@ -223,7 +223,7 @@ def test_a_summary_tells_each_environment_and_all_together(
         connection.execute("insert into tenant values (1, 'acme')")
         connection.executemany("insert into user values (?1, ?1)", [(str(n),) for n in range(1, 6)])
         connection.executemany(
-            "insert into active_user values (0, ?, ?, ?, ?)",
+            "insert into active_user values (0, ?, ?, ?, ?, 1)",
             [(YESTERDAY, *row) for row in database_rows],
         )
         connection.executemany(

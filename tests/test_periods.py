@@ -82,9 +82,10 @@ def feed(database: Database, *events: Event) -> None:
 
 
 def fill(database: Database, days: int) -> None:
-    """Record who was active on some days before today, and today."""
+    """Record who was active on some days before today, and today; some without an environment."""
     feed(
         database,
+        *(visit((TODAY - back) * DAY, "u0", "t0", None, "") for back in range(days + 1)),
         *(
             visit((TODAY - back) * DAY + user, f"u{user}", f"t{user % 2}", 1 + user % 2)
             for back in range(days + 1)
@@ -510,10 +511,11 @@ def test_the_next_question_reads_summaries_only(database: Database) -> None:
 def test_few_rows_are_not_sealed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(periods, "PAYS", 3)
     day = TODAY - 40
-    feed(database, visit(day * DAY, "ann"), visit(day * DAY, "bob"))
+    for user in ("ann", "bob"):
+        feed(database, visit(day * DAY, user), visit(day * DAY, user, env_id=None, referer=""))
     before = ask(database)
     assert sealed(database) == set()
-    feed(database, visit(day * DAY, "cleo"))
+    feed(database, visit(day * DAY, "cleo"), visit(day * DAY, "cleo", env_id=None, referer=""))
     assert ask(database) != before
     assert sealed(database) == summaries_of(day)
 
@@ -777,7 +779,11 @@ def test_one_that_was_begun_and_left_is_made_by_the_next_question(database: Data
 class TestCommands:
     @pytest.fixture(autouse=True)
     def filled(self, database: Database) -> None:
-        feed(database, *(visit((TODAY - 40) * DAY + user, f"u{user}") for user in range(1000)))
+        for env_id in (3, None):
+            visits = (
+                visit((TODAY - 40) * DAY + user, f"u{user}", env_id=env_id) for user in range(1000)
+            )
+            feed(database, *visits)
         ask(database)
 
     def command(self, database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -51,7 +51,7 @@ def test_an_export_that_nobody_reads_does_not_hold_it(database: Database) -> Non
         connection.execute("insert into user (name) values ('ann')")
         connection.execute("insert into referer (url, page_id) values ('/', 1)")
         connection.executemany(
-            "insert into behavior values (0, 1, ?, 5, 1)", [(n,) for n in range(20_000)]
+            "insert into behavior values (0, 1, 5, ?, 1)", [(n,) for n in range(20_000)]
         )
     database.empty_wal()
     command = [sys.executable, "-m", "app", "export", "--database", str(database.path)]

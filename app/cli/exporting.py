@@ -50,7 +50,7 @@ def export(
 ) -> None:
     """Write out everything but the keys, or one table.
 
-    TABLE is histories, calls, user-calls, active-users, numbers or event-ids. Days are those of the
+    TABLE is histories, calls, active-users, user-calls, numbers or event-ids. Days are those of the
     database's time zone; a month goes with its first day. `import export` reads it back.
     """
     if format_ == "csv" and table is None:

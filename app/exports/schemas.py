@@ -37,7 +37,7 @@ class UserCall(Schema):
     date = Day(required=True)
     tenant_id = Uuid(required=True)
     user_id = Uuid(required=True)
-    count = Integer(least=1, required=True)
+    count = Integer(least=1, most=MAX_CALLS, required=True)
 
 
 class ActiveUser(Schema):

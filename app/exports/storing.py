@@ -1,7 +1,7 @@
 """Storing the records of an export: once, and never over what is there already."""
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from ..accepted import Times, period_refusal
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
 from ..event_ids import INSERT_DIGEST
-from ..ingest.events import Report
+from ..ingest.events import TYPE_NUMBERS, Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..kept import read_kept, too_old
 from ..summaries.dropping import drop_callers
@@ -31,10 +31,41 @@ from call_count
 where type = ? and day = ? and tenant_id = ?
 """
 
+# A seek for each environment that anybody was active in.
 FIND_USER_CALLS = """
-select count
-from user_call
-where day = ? and type = ? and tenant_id = ? and user_id = ?
+select nullif(sum(calls), 0)
+from (
+  select count as calls
+  from user_call
+  where day = ?1 and type = ?2 and tenant_id = ?3 and user_id = ?4
+  union all
+  select active_user.calls
+  from active_users
+  cross join active_user using (monthly, period, tenant_id, env_id)
+  where ?2 = 0
+    and active_users.monthly = 0
+    and active_users.period = ?1
+    and active_users.tenant_id = ?3
+    and active_user.user_id = ?4
+)
+"""
+
+# In the lowest environment that the user was active in, if there is any.
+ADD_ACTIVE_CALLS = """
+update active_user
+set calls = calls + ?5
+where ?2 = 0 and monthly = 0 and period = ?1 and tenant_id = ?3 and user_id = ?4
+  and env_id = (
+    select active_users.env_id
+    from active_users
+    cross join active_user using (monthly, period, tenant_id, env_id)
+    where active_users.monthly = 0
+      and active_users.period = ?1
+      and active_users.tenant_id = ?3
+      and active_user.user_id = ?4
+    order by active_users.env_id
+    limit 1
+  )
 """
 
 FIND_NUMBER = """
@@ -71,7 +102,8 @@ class _Fact(NamedTuple):
     find: str
     key: Any
     value: int
-    add: str
+    add: tuple[str, ...]
+    """Statements, of which the first that changes a row adds it."""
     row: Any
 
 
@@ -98,9 +130,9 @@ def store(
         for line, each in loaded["history"]
     ]
     _store_histories(connection, calendar, entries, report)
-    active: ActiveUsers = defaultdict(set)
+    active: ActiveUsers = defaultdict(Counter)
     for _, each in loaded["active-user"]:
-        active[_place(each, tenants)].add(users[each["user_id"]])
+        active[_place(each, tenants)][users[each["user_id"]]] += 0
     new = mark_active(connection, active)
     report.accepted += new
     report.duplicates += len(loaded["active-user"]) - new
@@ -193,27 +225,31 @@ def _facts(
     loaded: Mapping[str, Sequence[Loaded]], tenants: dict[str, int], users: dict[str, int]
 ) -> Iterator[_Fact]:
     for line, each in loaded["call"]:
-        key: Any = each["type"], each["date"], tenants[each["tenant_id"]]
+        key: Any = TYPE_NUMBERS[each["type"]], each["date"], tenants[each["tenant_id"]]
         count = each["count"]
-        yield _Fact(line, FIND_CALLS, key, count, ADD_CALLS, (*key, count))
+        yield _Fact(line, FIND_CALLS, key, count, (ADD_CALLS,), (*key, count))
     for line, each in loaded["user-call"]:
-        key = each["date"], each["type"], tenants[each["tenant_id"]], users[each["user_id"]]
+        type_ = TYPE_NUMBERS[each["type"]]
+        key = each["date"], type_, tenants[each["tenant_id"]], users[each["user_id"]]
         count = each["count"]
-        yield _Fact(line, FIND_USER_CALLS, key, count, ADD_USER_CALLS, (*key, count))
+        add = ADD_ACTIVE_CALLS, ADD_USER_CALLS
+        yield _Fact(line, FIND_USER_CALLS, key, count, add, (*key, count))
     for line, each in loaded["number"]:
         names = ("monthly", "period", "tenant_id", "env_id")
         key = dict(zip(names, _place(each, tenants), strict=True))
         number = each["active_users"]
-        yield _Fact(line, FIND_NUMBER, key, number, PUT_ACTIVE_USERS, key | {"put": number})
+        yield _Fact(line, FIND_NUMBER, key, number, (PUT_ACTIVE_USERS,), key | {"put": number})
     for line, each in loaded["event-id"]:
         key, day = (each["digest"],), each["date"]
-        yield _Fact(line, FIND_ID, key, day, INSERT_DIGEST, (*key, day))
+        yield _Fact(line, FIND_ID, key, day, (INSERT_DIGEST,), (*key, day))
 
 
 def _store_fact(connection: sqlite3.Connection, fact: _Fact, report: Report) -> None:
     (known,) = connection.execute(fact.find, fact.key).fetchone() or (None,)
     if known is None:
-        connection.execute(fact.add, fact.row)
+        for statement in fact.add:
+            if connection.execute(statement, fact.row).rowcount:
+                break
         report.accepted += 1
     elif known == fact.value:
         report.duplicates += 1

@@ -26,25 +26,35 @@ cross join referer on referer.id = behavior.referer_id
 where behavior.block between :start / 14400 and :end / 14400
   and behavior.timestamp between :start and :end
   and behavior.timestamp >= coalesce((select since from kept where data = 'histories'), 0)
-order by behavior.block, behavior.timestamp, user.name, behavior.seq
+order by behavior.block, behavior.second, user.name, behavior.seq
 """
 
 SELECT_CALLS = """
-select call_count.type, date(call_count.day * 86400, 'unixepoch'), tenant.name, call_count.count
+select json_extract(:types, '$[' || call_count.type || ']') as type,
+       date(call_count.day * 86400, 'unixepoch'), tenant.name, call_count.count
 from call_count
 cross join tenant on tenant.id = call_count.tenant_id
 where call_count.day between :first_day and :last_day
-order by call_count.type, call_count.day, tenant.name
+order by type, call_count.day, tenant.name
 """
 
+# They are stored in two tables, and of one in each environment: all are sorted to be added up.
 SELECT_USER_CALLS = """
-select user_call.type, date(user_call.day * 86400, 'unixepoch'), tenant.name, user.name,
-       user_call.count
-from user_call
-cross join tenant on tenant.id = user_call.tenant_id
-cross join user on user.id = user_call.user_id
-where user_call.day between :first_day and :last_day
-order by user_call.day, user_call.type, tenant.name, user.name
+select type, date(day * 86400, 'unixepoch'), tenant.name, user.name, sum(calls)
+from (
+  select json_extract(:types, '$[' || type || ']') as type,
+         day, tenant_id, user_id, count as calls
+  from user_call
+  where day between :first_day and :last_day
+  union all
+  select json_extract(:types, '$[0]'), period, tenant_id, user_id, calls
+  from active_user
+  where monthly = 0 and period between :first_day and :last_day and calls > 0
+)
+cross join tenant on tenant.id = tenant_id
+cross join user on user.id = user_id
+group by day, type, tenant.name, user.name
+order by day, type, tenant.name, user.name
 """
 
 SELECT_ACTIVE_USERS = """
@@ -104,12 +114,15 @@ class Table:
 TABLES = {
     "histories": Table("history", schemas.History, SELECT_HISTORIES),
     "calls": Table("call", schemas.Call, SELECT_CALLS),
-    "user-calls": Table("user-call", schemas.UserCall, SELECT_USER_CALLS),
     "active-users": Table("active-user", schemas.ActiveUser, SELECT_ACTIVE_USERS),
+    "user-calls": Table("user-call", schemas.UserCall, SELECT_USER_CALLS),
     "numbers": Table("number", UpdateActiveUsersParam, SELECT_NUMBERS),
     "event-ids": Table("event-id", schemas.EventId, SELECT_EVENT_IDS),
 }
-"""The tables by name, in the order of an export of all."""
+"""The tables by name, in the order of an export of all.
+
+Calls are behind the active users with whom an import stores them.
+"""
 
 EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, SELECT_EVENT_IDS)
 """What older versions wrote in the place of `event-ids`; it is only read."""

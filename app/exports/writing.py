@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from ..csv_text import csv_text
 from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, month_of
+from ..ingest.events import TYPES
 from .tables import HEAD, TABLES, VERSION, Table
 
 PIECE = 10_000
@@ -58,7 +59,7 @@ def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
     return write
 
 
-def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, int]:
+def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, object]:
     """Return the parameters of the queries: the seconds, days and months of a range of days.
 
     A month is in a range that its first day is in, so that ranges that follow each other hold each
@@ -68,6 +69,7 @@ def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, 
     last = LAST_DAY if last is None else last
     # Histories begin in 1970, in the west on the day before; days long before have no start.
     return {
+        "types": json.dumps(TYPES),
         "first_day": first,
         "last_day": last,
         "first_month": month_of(first - 1) + 1 if first > FIRST_DAY else month_of(first),

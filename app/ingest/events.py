@@ -12,6 +12,9 @@ from ..fields import describe
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 TYPES = ("userinfo", *CREATIONS)
+TYPE_NUMBERS = {type_: number for number, type_ in enumerate(TYPES)}
+"""The integers of the types in the database (schema.sql)."""
+USERINFO = TYPE_NUMBERS["userinfo"]
 USER_TYPES = ("userinfo", "create_saas_user", "create_tenant_user")
 """The types of events that have a user."""
 SOURCES = ("client", "eventbridge", "eventbridge-log", "apilog")

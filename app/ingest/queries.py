@@ -16,7 +16,7 @@ from ..event_ids import INSERT_DIGEST, digest_of, find_known
 from ..kept import Kept, kept_of, read_kept, too_old
 from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
-from .events import Event, Reader, Report, events_stored
+from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
@@ -37,9 +37,15 @@ on conflict (day, type, tenant_id, user_id) do update set count = count + exclud
 """
 
 MARK_ACTIVE = """
-insert into active_user (monthly, period, tenant_id, env_id, user_id)
-values (?, ?, ?, ?, ?)
+insert into active_user (monthly, period, tenant_id, env_id, user_id, calls)
+values (?, ?, ?, ?, ?, 0)
 on conflict do nothing
+"""
+
+ADD_ACTIVE_CALLS = """
+update active_user
+set calls = calls + ?6
+where monthly = ?1 and period = ?2 and tenant_id = ?3 and env_id = ?4 and user_id = ?5
 """
 
 ADD_ACTIVE = """
@@ -49,8 +55,11 @@ on conflict (monthly, period, tenant_id, env_id) do update
 set computed = computed + excluded.computed
 """
 
-ActiveUsers = defaultdict[tuple[bool, int, int, int], set[int]]
-"""Users by whether a period is a month, the period, tenant and environment."""
+ActiveUsers = defaultdict[tuple[bool, int, int, int], Counter[int]]
+"""Users by whether a period is a month, the period, tenant and environment.
+
+Each with the number of calls to count there (schema.sql): 0 in a month.
+"""
 
 
 def record_events(database: Database, events: Sequence[Event], report: Report) -> None:
@@ -137,26 +146,29 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     tenants = names.tenants(place.tenant_id for event in events for place in event.places)
     users = names.users(event.user_id for event in events if event.user_id)
     referers = names.referers(event.referer for event in events if event.referer)
-    calls: Counter[tuple[str, int, int]] = Counter()
-    user_calls: Counter[tuple[int, str, int, int]] = Counter()
-    active: ActiveUsers = defaultdict(set)
+    calls: Counter[tuple[int, int, int]] = Counter()
+    user_calls: Counter[tuple[int, int, int, int]] = Counter()
+    active: ActiveUsers = defaultdict(Counter)
     days_without_environment = set()
     behaviors = []
     for event in events:
+        type_ = TYPE_NUMBERS[event.type]
         day = calendar.day_of(event.timestamp)
         user = users[event.user_id] if event.user_id else None
         if user and event.referer:
             behaviors.append((event.timestamp, user, referers[event.referer]))
         for tenant_id, env_ids in event.places:
             tenant = tenants[tenant_id]
-            calls[event.type, day, tenant] += 1
+            calls[type_, day, tenant] += 1
             if user:
-                user_calls[day, event.type, tenant, user] += 1
-                if not env_ids:
-                    days_without_environment.add(day)
                 for env_id in env_ids:
-                    active[False, day, tenant, env_id].add(user)
-                    active[True, month_of(day), tenant, env_id].add(user)
+                    active[False, day, tenant, env_id][user] += 0
+                    active[True, month_of(day), tenant, env_id][user] += 0
+                if env_ids and type_ == USERINFO:
+                    active[False, day, tenant, min(env_ids)][user] += 1
+                else:
+                    user_calls[day, type_, tenant, user] += 1
+                    days_without_environment.add(day)
     connection.executemany(ADD_CALLS, [(*key, count) for key, count in calls.items()])
     connection.executemany(
         ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
@@ -167,15 +179,18 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
 
 
 def mark_active(connection: sqlite3.Connection, active: ActiveUsers) -> int:
-    """Store who was active; return how many of these were not known."""
+    """Store who was active, and add their calls; return how many of these were not known."""
     total = 0
     changed: set[tuple[bool, int]] = set()
     for key, users in sorted(active.items()):
-        rows = [(*key, user) for user in sorted(users)]
-        new = connection.executemany(MARK_ACTIVE, rows).rowcount
+        ordered = sorted(users.items())
+        new = connection.executemany(MARK_ACTIVE, [(*key, user) for user, _ in ordered]).rowcount
         if new:
             connection.execute(ADD_ACTIVE, (*key, new))
             changed.add(key[:2])
+        called = [(*key, user, calls) for user, calls in ordered if calls]
+        if called:
+            connection.executemany(ADD_ACTIVE_CALLS, called)
         total += new
     drop_active(connection, changed)
     return total

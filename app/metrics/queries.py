@@ -11,7 +11,7 @@ from typing import Any
 
 from ..database import Database
 from ..days import format_day
-from ..ingest.events import TYPES
+from ..ingest.events import TYPE_NUMBERS, TYPES
 
 SELECT_COUNTS = """
 select call_count.day, tenant.name, call_count.count
@@ -45,10 +45,11 @@ cross join call_count
 order by call_count.type, call_count.day
 """
 
+# Type 0 is userinfo.
 SELECT_CALLS_BY_TENANT = """
 select tenant_id, sum(count >> 32), sum(count & 0xffffffff)
 from call_count
-where type = 'userinfo' and day between :first and :last
+where type = 0 and day between :first and :last
   and (:tenants is null or tenant_id in (select value from json_each(:tenants)))
 group by tenant_id
 order by tenant_id
@@ -116,7 +117,7 @@ def count_calls(
         del counts["create_saas_user"]
         select = SELECT_CALLS_OF_TENANT
     parameters = {
-        "types": json.dumps(list(counts)),
+        "types": json.dumps([TYPE_NUMBERS[type_] for type_ in counts]),
         "first": first,
         "last": last,
         "days": json.dumps(list(range(first, last + 1))),
@@ -124,7 +125,7 @@ def count_calls(
     }
     with database.reading() as connection:
         for type_, day, high, low in connection.execute(select, parameters):
-            counts[type_][day] = (high << 32) + low
+            counts[TYPES[type_]][day] = (high << 32) + low
     return counts
 
 
@@ -219,7 +220,7 @@ def _daily_counts(
 ) -> list[tuple[int, dict[str, int]]]:
     """Return the days that have calls of a type, each with its counts by tenant."""
     parameters = {
-        "type": type_,
+        "type": TYPE_NUMBERS[type_],
         "start_date": start_date,
         "end_date": end_date,
         "tenant_ids": None if tenant_ids is None else json.dumps(tenant_ids),

@@ -30,16 +30,17 @@ from (
 )
 """
 
+# A seek for each type.
 SELECT_NEWEST_DAY = """
 select max(day)
 from (
-  select max(day) as day from call_count where type = 'userinfo' and day <= :today
+  select max(day) as day from call_count where type = 0 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_tenant' and day <= :today
+  select max(day) from call_count where type = 1 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_saas_user' and day <= :today
+  select max(day) from call_count where type = 2 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_tenant_user' and day <= :today
+  select max(day) from call_count where type = 3 and day <= :today
 )
 """
 
@@ -64,13 +65,13 @@ SELECT_OLDEST = {
     "counts": """
     select min(day), (select min(period) from active_users where monthly = 1)
     from (
-      select min(day) as day from call_count where type = 'userinfo'
+      select min(day) as day from call_count where type = 0
       union all
-      select min(day) from call_count where type = 'create_tenant'
+      select min(day) from call_count where type = 1
       union all
-      select min(day) from call_count where type = 'create_saas_user'
+      select min(day) from call_count where type = 2
       union all
-      select min(day) from call_count where type = 'create_tenant_user'
+      select min(day) from call_count where type = 3
       union all
       select min(period) from active_users where monthly = 0
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
+from ..ingest.events import USERINFO
 from ..kept import read_kept
 from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
@@ -83,7 +84,7 @@ where monthly = :monthly
   and period between :first and :last
   and (:users is null or user_id in (select value from json_each(:users)))
   and (:tenant is null or tenant_id = :tenant)
-returning period, tenant_id, env_id, user_id
+returning period, tenant_id, env_id, user_id, calls
 """
 
 # Who was active on no other day of a month: up to 31 seeks for each.
@@ -132,6 +133,9 @@ DELETE_SUMMARY = "delete from page_summary where level = ? and span = ?"
 
 Cell = tuple[bool, int, int, int]
 """Whether a period is a month, the period, tenant and environment."""
+
+Calls = Counter[tuple[int, int, int]]
+"""Calls that are known by user, by type, day and tenant."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +222,9 @@ def delete_selection(
     if selection.page is None:
         if selection.users is None:
             _delete_numbers(connection, selection, parameters, done, names)
-        known = _delete_calls(connection, selection, parameters, done, names)
-        days = _delete_active(connection, calendar, selection, parameters, done, names)
+        calls: Calls = Counter()
+        days = _delete_active(connection, calendar, selection, parameters, done, names, calls)
+        known = _delete_calls(connection, selection, parameters, done, names, calls)
         if selection.users is not None:
             done.unknown_days = len(days - known)
     if selection.is_of_days_alone:
@@ -253,9 +258,12 @@ def _delete_calls(
     parameters: dict[str, object],
     done: Selected,
     names: Touched,
+    calls: Calls,
 ) -> set[tuple[int, int]]:
-    """Return the days and tenants of which calls of GetUserInfo were known by user."""
-    calls: Counter[tuple[str, int, int]] = Counter()
+    """Delete calls, with those that were deleted with the users who were active.
+
+    Returns the days and tenants of which calls of GetUserInfo were known by user.
+    """
     for type_, day, tenant, user, count in connection.execute(DELETE_USER_CALLS, parameters):
         calls[type_, day, tenant] += count
         names.users.add(user)
@@ -270,7 +278,7 @@ def _delete_calls(
                 connection.execute(SUBTRACT_CALLS, (*key, count))
     names.tenants.update(tenant for _, _, tenant in calls)
     drop_callers(connection, {day for _, day, _ in calls})
-    return {(day, tenant) for type_, day, tenant in calls if type_ == "userinfo"}
+    return {(day, tenant) for type_, day, tenant in calls if type_ == USERINFO}
 
 
 def _delete_active(
@@ -280,8 +288,12 @@ def _delete_active(
     parameters: dict[str, object],
     done: Selected,
     names: Touched,
+    calls: Calls,
 ) -> set[tuple[int, int]]:
-    """Return the days and tenants in which users were active who are not any more."""
+    """Delete who was active, and add their calls to `calls`.
+
+    Returns the days and tenants in which users were active who are not any more.
+    """
     deleted: Counter[Cell] = Counter()
     in_part: defaultdict[int, set[tuple[int, int, int]]] = defaultdict(set)
     first_month, last_month = selection.months
@@ -290,9 +302,11 @@ def _delete_active(
         (True, first_month, last_month),
     ):
         of_periods = parameters | {"monthly": monthly, "first": first, "last": last}
-        for period, *member in connection.execute(DELETE_ACTIVE_USERS, of_periods):
+        for period, *member, count in connection.execute(DELETE_ACTIVE_USERS, of_periods):
             tenant, env_id, user = member
             deleted[monthly, period, tenant, env_id] += 1
+            if count:
+                calls[USERINFO, period, tenant] += count
             names.users.add(user)
             if not monthly and not first_month <= month_of(period) <= last_month:
                 in_part[month_of(period)].add((tenant, env_id, user))

@@ -79,8 +79,13 @@ DELETE_UNUSED = {
     "tenant": """
     delete from tenant
     where id in (select value from json_each(:tenants))
-      and not exists (select 1 from call_count where tenant_id = tenant.id)
-      and not exists (select 1 from active_users where tenant_id = tenant.id)
+      and id not in (
+        select tenant_id from call_count
+        where tenant_id in (select value from json_each(:tenants))
+        union all
+        select tenant_id from active_users
+        where tenant_id in (select value from json_each(:tenants))
+      )
       and not exists (select 1 from active_user where tenant_id = tenant.id)
       and not exists (select 1 from user_call where tenant_id = tenant.id)
       and not exists (select 1 from link where tenant_id = tenant.id)

@@ -9,7 +9,7 @@ from pyroaring import BitMap64
 
 from ..days import Calendar
 
-# A seek for each day: its rows are not read.
+# A seek for each day: its rows are not read. Type 0, below, is userinfo.
 SELECT_DAYS = """
 with recursive found (day) as (
   select min(day)
@@ -28,13 +28,13 @@ order by day
 
 COUNT_ROWS = """
 select count(*)
-from (select 1 from user_call where day = :day and type = 'userinfo' limit :least)
+from (select 1 from user_call where day = :day and type = 0 limit :least)
 """
 
 SELECT_CALLERS = """
 select json_group_array(tenant_id << 32 | user_id)
 from user_call
-where day = :day and type = 'userinfo'
+where day = :day and type = 0
 """
 
 SELECT_ACTIVE = """

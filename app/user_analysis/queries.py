@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
-from itertools import chain, count, groupby, repeat
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import chain, count, groupby
 from typing import Any
 
 from ..accepted import accepted_times, period_refusal
@@ -27,23 +29,16 @@ where block in (select value from json_each(:blocks))
 returning timestamp
 """
 
-NEXT_SEQ = """
-select coalesce(max(seq) + 1, 0)
-from behavior
-where block in (select value from json_each(:blocks))
-  and user_id = :user_id
-"""
-
 INSERT_BEHAVIOR = """
-insert into behavior (block, user_id, seq, timestamp, referer_id)
-values (?1 / 14400, ?2, ?3, ?1, ?4)
+insert into behavior (block, user_id, second, seq, referer_id)
+values (?1 / 14400, ?2, ?1 % 14400, ?3, ?4)
 """
 
 APPEND_BEHAVIOR = """
-insert into behavior (block, user_id, seq, timestamp, referer_id)
-select ?1 / 14400, ?2, coalesce(max(seq) + 1, 0), ?1, ?3
+insert into behavior (block, user_id, second, seq, referer_id)
+select ?1 / 14400, ?2, ?1 % 14400, coalesce(max(seq) + 1, 0), ?3
 from behavior
-where block = ?1 / 14400 and user_id = ?2
+where block = ?1 / 14400 and user_id = ?2 and second = ?1 % 14400
 """
 
 # A seek for each block: the table is clustered by block and user.
@@ -118,10 +113,13 @@ def update_user_behavior_histories_by_day(
         referers = names.referers(urls)
         of_user = {"user_id": user} | _range(first, last)
         deleted = connection.execute(DELETE_DAY, of_user).fetchall()
-        # Blocks at the ends of the day may hold entries of the days beside it.
-        (seq,) = connection.execute(NEXT_SEQ, of_user).fetchone()
+        seqs: defaultdict[int, Iterator[int]] = defaultdict(count)
         connection.executemany(
-            INSERT_BEHAVIOR, zip(timestamps, repeat(user), count(seq), map(referers.get, urls))
+            INSERT_BEHAVIOR,
+            [
+                (at, user, next(seqs[at]), referers[url])
+                for at, url in zip(timestamps, urls, strict=True)
+            ],
         )
         drop(connection, calendar, chain((at for (at,) in deleted), timestamps))
 
@@ -134,7 +132,7 @@ def append_behaviors(
     Entries of one user and second keep their order.
     """
     # In the order of the table, which spares SQLite from going to and fro in it.
-    behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1]))
+    behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1], entry[0]))
     connection.executemany(APPEND_BEHAVIOR, behaviors)
     drop(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
 

@@ -58,8 +58,8 @@ insert into user (id, name) values (9, 'u');
 insert into page (id, url) values (1, '/');
 insert into referer (id, url, page_id) values (1, '/', 1);
 with recursive number (n) as (select 0 union all select n + 1 from number where n < 2000000)
-insert into behavior (block, user_id, seq, timestamp, referer_id)
-select n * 60 / 14400, 9, n, n * 60, 1 from number;
+insert into behavior (block, user_id, second, seq, referer_id)
+select n * 60 / 14400, 9, n * 60 % 14400, 0, 1 from number;
 """
 
 

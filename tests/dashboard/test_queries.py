@@ -235,9 +235,9 @@ class TestNumbers:
         for tenant in ("acme", "umbrella"):
             put_number(database, MAX_INTEGER, tenant, 1)
             put_number(database, MAX_INTEGER, tenant, 3)
-        edit(database, f"insert into call_count values ('userinfo', {TODAY}, 1, {MAX_INTEGER})")
-        edit(database, f"insert into call_count values ('userinfo', {TODAY}, 2, {MAX_INTEGER})")
-        edit(database, f"insert into call_count values ('userinfo', {TODAY - 1}, 1, {MAX_INTEGER})")
+        edit(database, f"insert into call_count values (0, {TODAY}, 1, {MAX_INTEGER})")
+        edit(database, f"insert into call_count values (0, {TODAY}, 2, {MAX_INTEGER})")
+        edit(database, f"insert into call_count values (0, {TODAY - 1}, 1, {MAX_INTEGER})")
         assert queries.active_by_day(database, WEEK, Scope()) == {TODAY: 4 * MAX_INTEGER}
         assert queries.calls_by_day(database, WEEK)["userinfo"] == {
             TODAY - 1: MAX_INTEGER,

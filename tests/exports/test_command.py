@@ -83,7 +83,7 @@ def test_an_export_of_another_time_zone_is_refused_with_what_to_do(
         (["--from", "2026-02-30"], "must be a date that exists"),
         (["--to", "yesterday"], "must be a date as YYYY-MM-DD"),
         (["--from", "2026-05-02", "--to", "2026-05-01"], "--from must not be after --to"),
-        (["keys"], "'keys' is not one of 'histories', 'calls', 'user-calls'"),
+        (["keys"], "'keys' is not one of 'histories', 'calls', 'active-users'"),
     ],
 )
 def test_a_wrong_call_is_told(filled: Path, arguments: list[str], message: str) -> None:

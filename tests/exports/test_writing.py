@@ -34,8 +34,8 @@ def test_an_empty_database_has_a_head_and_nothing_behind_it(database: Database) 
     assert headers == [
         "timestamp,user_id,referer\r\n",
         "type,date,tenant_id,count\r\n",
-        "type,date,tenant_id,user_id,count\r\n",
         "type,date,tenant_id,env_id,user_id\r\n",
+        "type,date,tenant_id,user_id,count\r\n",
         "type,date,tenant_id,env_id,active_users\r\n",
         "digest,date\r\n",
     ]
@@ -49,12 +49,12 @@ def test_a_record_is_a_line_of_its_kind(client: FlaskClient, database: Database)
     assert exported(database).decode().splitlines()[1:] == [
         f'{{"kind":"history","timestamp":{at},"user_id":"ann","referer":"/頁\U0001f600"}}',
         '{"kind":"call","type":"userinfo","date":"2026-05-19","tenant_id":"acme","count":1}',
-        '{"kind":"user-call","type":"userinfo","date":"2026-05-19","tenant_id":"acme",'
-        '"user_id":"ann","count":1}',
         '{"kind":"active-user","type":"daily","date":"2026-05-19","tenant_id":"acme",'
         '"env_id":3,"user_id":"ann"}',
         '{"kind":"active-user","type":"monthly","date":"2026-05","tenant_id":"acme",'
         '"env_id":3,"user_id":"ann"}',
+        '{"kind":"user-call","type":"userinfo","date":"2026-05-19","tenant_id":"acme",'
+        '"user_id":"ann","count":1}',
         '{"kind":"number","type":"monthly","date":"2026-05","tenant_id":"acme",'
         '"env_id":3,"active_users":9223372036854775807}',
         f'{{"kind":"event-id","digest":"{digest_of("client", "e-1").hex()}","date":"2026-05-19"}}',

@@ -253,10 +253,12 @@ def test_a_call_of_many_events_stores_what_many_calls_store(
     answers = [one_by_one.post(EVENTS, json=event).json for event in events]
     assert sum(answer["duplicates"] for answer in answers if answer) == 50
     tables = [
-        "select user.name, block, seq, timestamp, url from behavior "
+        "select user.name, block, second, seq, timestamp, url from behavior "
         "join user on user.id = user_id join referer on referer.id = referer_id",
         "select type, day, name, count from call_count join tenant on tenant.id = tenant_id",
-        "select monthly, period, tenant.name, env_id, user.name from active_user "
+        "select monthly, period, tenant.name, env_id, user.name, calls from active_user "
+        "join tenant on tenant.id = tenant_id join user on user.id = user_id",
+        "select day, type, tenant.name, user.name, count from user_call "
         "join tenant on tenant.id = tenant_id join user on user.id = user_id",
         "select monthly, period, name, env_id, computed, put from active_users "
         "join tenant on tenant.id = tenant_id",

@@ -12,16 +12,17 @@ from ..selection import Days
 GAP_DAYS = 366
 """What is alone before a gap of more days than these is of an implausible time."""
 
+# A seek for each type of call.
 SELECT_FIRST_DAY = """
 select min(day)
 from (
-  select min(day) as day from call_count where type = 'userinfo' and day >= :since
+  select min(day) as day from call_count where type = 0 and day >= :since
   union all
-  select min(day) from call_count where type = 'create_tenant' and day >= :since
+  select min(day) from call_count where type = 1 and day >= :since
   union all
-  select min(day) from call_count where type = 'create_saas_user' and day >= :since
+  select min(day) from call_count where type = 2 and day >= :since
   union all
-  select min(day) from call_count where type = 'create_tenant_user' and day >= :since
+  select min(day) from call_count where type = 3 and day >= :since
   union all
   select min(period) from active_users where monthly = 0 and period >= :since
 )
@@ -40,13 +41,13 @@ select min(timestamp) from behavior where block = :block and timestamp >= :start
 SELECT_LAST_DAY = """
 select max(day)
 from (
-  select max(day) as day from call_count where type = 'userinfo' and day <= :today
+  select max(day) as day from call_count where type = 0 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_tenant' and day <= :today
+  select max(day) from call_count where type = 1 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_saas_user' and day <= :today
+  select max(day) from call_count where type = 2 and day <= :today
   union all
-  select max(day) from call_count where type = 'create_tenant_user' and day <= :today
+  select max(day) from call_count where type = 3 and day <= :today
   union all
   select max(period) from active_users where monthly = 0 and period <= :today
 )

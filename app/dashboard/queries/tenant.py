@@ -28,7 +28,7 @@ order by (
 limit :limit
 """
 
-# In two halves: their sum may be more than an integer of SQLite holds.
+# In two halves: their sum may be more than an integer of SQLite holds. Type 0 is userinfo.
 SELECT_FEWER_CALLS = """
 select tenant_id, high, low, high_before, low_before
 from (
@@ -38,7 +38,7 @@ from (
          sum(iif(day < :first, count >> 32, 0)) as high_before,
          sum(iif(day < :first, count & 0xffffffff, 0)) as low_before
   from call_count
-  where type = 'userinfo' and day between :first_before and :last
+  where type = 0 and day between :first_before and :last
   group by tenant_id
 )
 where (high_before - high) * 4294967296.0 + (low_before - low) > 0
@@ -57,7 +57,7 @@ SELECT_DAYS = """
 with recursive found (day) as (
   select max(latest)
   from (
-    select max(day) as latest from call_count where type = 'userinfo' and day <= :tomorrow
+    select max(day) as latest from call_count where type = 0 and day <= :tomorrow
     union all
     select max(period) from active_users where monthly = 0 and period <= :tomorrow
   )
@@ -65,7 +65,7 @@ with recursive found (day) as (
   select (
     select max(latest)
     from (
-      select max(day) as latest from call_count where type = 'userinfo' and day < found.day
+      select max(day) as latest from call_count where type = 0 and day < found.day
       union all
       select max(period) from active_users where monthly = 0 and period < found.day
     )
@@ -82,7 +82,7 @@ from json_each(:tenants) as wanted
 where exists (
     select 1
     from call_count
-    where type = 'userinfo' and day = :day and tenant_id = wanted.value
+    where type = 0 and day = :day and tenant_id = wanted.value
   )
   or exists (
     select 1
