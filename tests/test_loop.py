@@ -29,6 +29,7 @@ class Service:
     def __init__(self, **settings: Any) -> None:
         self.gate, self.end = Event(), Event()
         self.holds: list[str] = []
+        self.slow = 0
         listeners = listen("127.0.0.1", 0)
         self._server = Server(self._answer, listeners, load_settings(settings, {}))
         self._thread = Thread(target=self._server.run)
@@ -45,6 +46,9 @@ class Service:
         if path == "/last":
             self.holds.append(path)
             assert self.end.wait(60)
+        if path == "/slow":
+            self.slow += 1
+            time.sleep(0.001)
         if path == "/large":
             start_response("200 OK", [("Content-Length", str(LARGE))])
             return (PIECE for _ in range(PIECES))
@@ -247,6 +251,18 @@ def test_requests_that_take_long_hold_up_others_only_when_all_threads_are_at_the
             service.gate.set()
             assert waiting.answer() == b"/ok"
         assert sorted(client.answer() for client in held) == [b"/held0", b"/held1", b"/held2"]
+
+
+def test_others_are_heard_between_the_requests_of_those_who_ask_without_pause() -> None:
+    with running() as service, ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(service.connect())
+            client.send(*["/slow"] * 90)  # as many as are read at once
+        with service.connect() as other:
+            for path in ("/healthz", "/ok"):
+                asked_at = service.slow
+                assert other.ask(path) == path.encode()
+                assert service.slow - asked_at < 300
 
 
 def test_a_request_behind_another_of_its_connection_waits_for_no_third() -> None:

@@ -4,6 +4,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ..security import OPEN
 from .answer import Answer, Failure, Refusal, Request
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether nothing is coming in, being answered or going out."""
         return not (self.request or self.answer or self.unsent or self._received)
+
+    @property
+    def is_check(self) -> bool:
+        """Whether its request asks for the server's health."""
+        return self.request is not None and self.request.path.endswith(OPEN)
 
     def receive(self, now: float) -> bool:
         """Read once from the socket; return whether anything came."""

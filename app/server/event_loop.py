@@ -62,7 +62,7 @@ class EventLoop:
         self, server: "Server", listeners: list[socket.socket], settings: Settings, limit: int
     ) -> None:
         self.ready: deque[Connection] = deque()
-        """Connections with a request to answer."""
+        """Connections with a request to answer, health checks first."""
         self.connections: set[Connection] = set()
         self._server = server
         self._settings = settings
@@ -202,7 +202,10 @@ class EventLoop:
                 self._watch(connection, EVENT_WRITE)
             elif connection.answer and not connection.answer.is_done:
                 connection.is_answering = True
-                self.ready.append(connection)
+                if connection.is_check:
+                    self.ready.appendleft(connection)
+                else:
+                    self.ready.append(connection)
             elif connection.answer:
                 connection.end_answer(time.monotonic())
                 if connection.is_leaving and not self._leave(connection):

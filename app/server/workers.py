@@ -20,7 +20,6 @@ from itertools import islice
 from threading import Condition, Event, Lock, Thread, get_ident
 
 from ..errors import ServiceUnavailable
-from ..security import OPEN
 from .answer import SMALL_BODY, Failure
 from .connection import Connection
 from .event_loop import EventLoop
@@ -29,6 +28,9 @@ logger = logging.getLogger("saasus_analysis.server")
 
 PATIENCE_SECONDS = 0.002
 """How long a request takes until others are answered beside it; a small one takes a fifth."""
+
+TURN_SECONDS = 0.01
+"""How long the leader answers until it looks at the sockets again, however much is ready."""
 
 WRITE_SECONDS = 0.05
 """How long writes take until others no longer wait for their thread."""
@@ -193,8 +195,9 @@ class Workers:
                 logger.exception("the event loop goes on")
                 time.sleep(PATIENCE_SECONDS)
             self._take_back_writes()
-            ready.extend(self._checks)
+            ready.extendleft(self._checks)
             self._checks.clear()
+            until = time.monotonic() + TURN_SECONDS
             while ready:
                 connection = ready.popleft()
                 is_feed = self._is_feed(connection)
@@ -207,7 +210,7 @@ class Workers:
                         connections += self._take_feeds()
                     if not self._answer_leading(me, connections, is_feed):
                         return
-                elif _is_check(connection):
+                elif connection.is_check:
                     self._checks.append(connection)
                 elif has_room or _is_begun(connection):
                     self._waiting.append(connection)  # for whoever ends with a request next
@@ -215,6 +218,8 @@ class Workers:
                     connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE))
                     _guarded(connection.make_answer, connection)
                     self._loop.take_back(connection)
+                if time.monotonic() > until:
+                    break  # others may have asked meanwhile
             if self._loop.is_over:
                 with self._lock:
                     self._leader = None
@@ -225,7 +230,7 @@ class Workers:
 
     def _may_answer(self, connection: Connection) -> bool:
         """Return whether another thread is left to lead while the leader answers."""
-        if _is_check(connection):
+        if connection.is_check:
             return self._busy < self._limit + SPARE - 1
         return self._busy < self._limit and not self._waiting
 
@@ -334,11 +339,6 @@ def _guarded(make: Callable[[], None], connection: Connection) -> None:
     except Exception:
         logger.exception("a request was not answered")
         connection.is_broken = True
-
-
-def _is_check(connection: Connection) -> bool:
-    """Return whether a request asks for the server's health."""
-    return bool(connection.request and connection.request.path.endswith(OPEN))
 
 
 def _is_begun(connection: Connection) -> bool:
