@@ -68,7 +68,7 @@ def _run_load(connections: int, duration: float) -> None:
             cells.append(f"{shown(one)} ({times(of(ours) / of(one))})")
         return [name, *cells]
 
-    rows = [
+    rows: list[list[object]] = [
         row("requests", lambda one: f"{one.rate:,.0f}/s", lambda one: one.rate),
         ["of them not with 200", *(one.others for one in loads)],
     ]
