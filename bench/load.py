@@ -55,31 +55,17 @@ def run() -> None:
 
 def _run_load(connections: int, duration: float) -> None:
     with TemporaryDirectory() as folder:
-        ours, *plain = loads = [
+        loads = [
             _load(start, Path(folder, f"{name}.db"), connections, duration)
             for name, start in SERVERS.items()
         ]
-
-    def row(
-        name: str, shown: Callable[[Load], object], of: Callable[[Load], float]
-    ) -> list[object]:
-        cells = [shown(ours)]
-        for one in plain:
-            cells.append(f"{shown(one)} ({times(of(ours) / of(one))})")
-        return [name, *cells]
-
-    rows: list[list[object]] = [
-        row("requests", lambda one: f"{one.rate:,.0f}/s", lambda one: one.rate),
+    rows = [
+        _beside("requests", [f"{one.rate:,.0f}/s" for one in loads], [one.rate for one in loads]),
         ["of them not with 200", *(one.others for one in loads)],
     ]
     for name, at in (("median", 499), ("p99", 989), ("p99.9", 998)):
-        rows.append(
-            row(
-                name,
-                lambda one, at=at: ms(one.quantiles[at]),  # type: ignore[misc]
-                lambda one, at=at: one.quantiles[at],  # type: ignore[misc]
-            )
-        )
+        taken = [one.quantiles[at] for one in loads]
+        rows.append(_beside(name, list(map(ms, taken)), taken))
     rows.append(["memory before, after", *(one.memory for one in loads)])
     write(
         "load",
@@ -97,6 +83,12 @@ thread has nobody to wait for. Ours answers the writes that wait in one thread, 
         rows,
         ["waitress"],
     )
+
+
+def _beside(name: str, shown: list[str], figures: list[float]) -> list[object]:
+    """Return a row: ours, and each other with how many times that is ours."""
+    others = zip(shown[1:], figures[1:], strict=True)
+    return [name, shown[0], *(f"{text} ({times(figures[0] / figure)})" for text, figure in others)]
 
 
 def _load(start: Start, database: Path, connections: int, duration: float) -> Load:
