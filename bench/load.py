@@ -59,7 +59,7 @@ def _run_load(connections: int, duration: float) -> None:
             _load(start, Path(folder, f"{name}.db"), connections, duration)
             for name, start in SERVERS.items()
         ]
-    rows = [
+    rows: list[list[object]] = [
         _beside("requests", [f"{one.rate:,.0f}/s" for one in loads], [one.rate for one in loads]),
         ["of them not with 200", *(one.others for one in loads)],
     ]
