@@ -233,7 +233,7 @@ class TestMigration:
         database.close()
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(IDS_IN_CLEAR)
-            for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3]):
+            for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", str(MIGRATIONS[3])):
                 connection.execute(f"drop {kind} if exists {name}")
             connection.execute("pragma user_version = 4")
         database = opened()
