@@ -95,15 +95,15 @@ create table active_users (
 -- The numbers that were put: few, where all are asked for them first.
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
--- Which events are known already, so that a second delivery changes nothing: 16-byte digests of
--- the feed and the id, many in a row. See app/event_ids.py and app/event_id_rows.py.
+-- Which events are known already, so that a second delivery changes nothing: digests of 16 bytes
+-- of the feed and the id, many in a row. See app/event_ids.py and app/event_id_rows.py.
 create table event_id (
-  start integer primary key,           -- first 7 bytes of a digest: those from here on are in ids
-  wide  integer not null check (wide in (0, 1)), -- whether each day takes 4 bytes, and not 2
-  ids   blob    not null check (length(ids) > 0) -- digests without their first byte, with days
+  start integer primary key,           -- it holds digests whose first 7 bytes are from here on
+  wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes, else 2
+  ids   blob    not null check (length(ids) > 0) -- rests of digests (15 bytes) and days of events
 ) strict;
 
--- How many of them there are of each day of an event.
+-- How many of these ids there are of each day.
 create table event_id_day (
   day   integer primary key,
   count integer not null check (count > 0)

@@ -6,23 +6,22 @@ must tell duplicates in any database that reads it.
 
 import json
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 
 from .days import FIRST_DAY, LAST_DAY, format_day
 from .event_id_rows import (
-    MOST,
+    LONGEST,
+    PREFIX_SHIFT,
     PREFIX_SIZE,
     START_SIZE,
-    Entry,
     Row,
     cut,
+    first_start,
     pack,
     pack_in_order,
-    range_of,
     start_of,
 )
 
@@ -35,25 +34,30 @@ STEM_SIZE = 4
 NUMBERED = 4
 """How many characters at the end are not part of the stem."""
 
+# A copy of these takes half as long as a new one.
+STEM, WHOLE = blake2b(digest_size=STEM_SIZE), blake2b(digest_size=SIZE - STEM_SIZE)
+
 ASKED = 1000
-"""How many digests are looked up at once, and how many rows are read: they are in memory then."""
+"""How many digests are looked up at once, and how many rows are read to delete from."""
 
 BEFORE_ALL = -1
 """What is before the `start` of every row."""
 
+AFTER_ALL = Row(1 << 8 * START_SIZE, 0, b"")
+"""What is behind all rows."""
+
 # Each number in JSON has its place as `key`.
 SELECT_ROWS_OF = """
 select asked.key, event_id.start, event_id.wide, event_id.ids
-from json_each(:starts) as asked
+from json_each(?) as asked
 cross join event_id
   on event_id.start = (select max(start) from event_id where start <= asked.value)
 """
 
+# Concatenated blobs are text for SQLite, of the same bytes.
 APPEND = "update event_id set ids = cast(ids || ? as blob) where start = ?"
 
-INSERT_ROW = "insert into event_id (start, wide, ids) values (?, ?, ?)"
-
-# A row with two before it and three behind it, as far as there are any.
+# Of the same prefix, the row of a start with three before it and four behind it at most.
 SELECT_AROUND = """
 select start, wide, ids
 from event_id
@@ -63,16 +67,32 @@ where start >= coalesce(
       from event_id
       where start >= :first and start < :start
       order by start desc
-      limit 1 offset 1
+      limit 1 offset 2
     ),
     :first
   )
-  and start <= :last
+  and start < :end
 order by start
-limit 6
+limit 8
 """
 
-DELETE_ROWS = "delete from event_id where start between ? and ?"
+DELETE_AROUND = "delete from event_id where start between ? and ?"
+
+INSERT_ROW = "insert into event_id (start, wide, ids) values (?, ?, ?)"
+
+UPDATE_ROW = "update event_id set wide = ?2, ids = ?3 where start = ?1"
+
+DELETE_ROW = "delete from event_id where start = ?"
+
+SELECT_ROWS = "select start, wide, ids from event_id order by start"
+
+SELECT_ROWS_AFTER = """
+select start, wide, ids
+from event_id
+where start > ?
+order by start
+limit ?
+"""
 
 ADD_TO_DAY = """
 insert into event_id_day (day, count)
@@ -80,31 +100,13 @@ values (?, ?)
 on conflict (day) do update set count = count + excluded.count
 """
 
-COUNT_DAYS = "select coalesce(sum(count), 0) from event_id_day where day between ? and ?"
-
-SELECT_DAYS = "select day, count from event_id_day"
-
-SELECT_ROWS_AFTER = """
-select start, wide, ids
-from event_id
-where start > :after
-order by start
-limit :limit
-"""
-
-UPDATE_ROW = "update event_id set wide = ?2, ids = ?3 where start = ?1"
-
-DELETE_ROW = "delete from event_id where start = ?"
-
 DELETE_DAY = "delete from event_id_day where day = ? and count <= ?"
 
 SUBTRACT_FROM_DAY = "update event_id_day set count = count - ?2 where day = ?1"
 
-SELECT_ROWS = "select start, wide, ids from event_id order by start"
+HAS_DAY = "select exists (select 1 from event_id_day where day between ? and ?)"
 
-
-AFTER_ALL = Row(1 << 8 * START_SIZE, 0, b"")
-"""What is behind all rows."""
+SELECT_DAYS = "select day, count from event_id_day"
 
 
 def digest_of(source: str, id_: str) -> bytes:
@@ -114,13 +116,10 @@ def digest_of(source: str, id_: str) -> bytes:
     each other, and not each in another page.
     """
     text = f"{source}\0{id_}"
-    whole = blake2b(text.encode(), digest_size=SIZE - STEM_SIZE).digest()
-    return _digest_of_stem(text[:-NUMBERED]) + whole
-
-
-@lru_cache(maxsize=16)
-def _digest_of_stem(stem: str) -> bytes:
-    return blake2b(stem.encode(), digest_size=STEM_SIZE).digest()
+    stem, whole = STEM.copy(), WHOLE.copy()
+    stem.update(text[:-NUMBERED].encode())
+    whole.update(text.encode())
+    return stem.digest() + whole.digest()
 
 
 class EventIds:
@@ -129,9 +128,11 @@ class EventIds:
     def __init__(self, connection: sqlite3.Connection, digests: Collection[bytes]) -> None:
         self._connection = connection
         self._days: dict[bytes, int] = {}
-        self._places: dict[bytes, tuple[int, int]] = {}
-        """By digest, the start of its row, and how many bytes may come to that."""
-        self._new: defaultdict[tuple[int, int], list[Entry]] = defaultdict(list)
+        self._starts: dict[bytes, int] = {}
+        """The start of the row of each digest."""
+        self._room: dict[int, int] = {}
+        """How many bytes may be appended to a row, by its start."""
+        self._added: list[bytes] = []
         in_order = sorted(digests)
         for begin in range(0, len(in_order), ASKED):
             self._look_up(in_order[begin : begin + ASKED])
@@ -147,49 +148,49 @@ class EventIds:
         """Add one of the digests unless it is known."""
         if digest not in self._days:
             self._days[digest] = day
-            self._new[self._places[digest]].append((digest[PREFIX_SIZE:], day))
+            self._added.append(digest)
 
     def store(self) -> None:
         """Store what was added."""
+        days, room = self._days, self._room
         appended: list[tuple[bytes, int]] = []
         others: dict[int, Row] = {}
-        for (start, room), entries in sorted(self._new.items()):
-            new = pack(start, entries)
-            if new.wide or len(new.ids) > room:
-                others[start] = new
+        for start, digests in groupby(sorted(self._added), self._starts.__getitem__):
+            row = pack(start, [(digest[PREFIX_SIZE:], days[digest]) for digest in digests])
+            if row.wide or len(row.ids) > room.get(start, 0):
+                others[start] = row
             else:
-                appended.append((new.ids, start))
+                appended.append((row.ids, start))
         self._connection.executemany(APPEND, appended)
         while others:
             self._distribute(others)
-        days = Counter(day for entries in self._new.values() for _, day in entries)
-        self._connection.executemany(ADD_TO_DAY, sorted(days.items()))
-        self._new.clear()
+        counts = Counter(map(days.__getitem__, self._added))
+        self._connection.executemany(ADD_TO_DAY, sorted(counts.items()))
+        self._added.clear()
 
     def _look_up(self, digests: list[bytes]) -> None:
-        starts = [start_of(digest) for digest in digests]
-        found = self._connection.execute(SELECT_ROWS_OF, {"starts": json.dumps(starts)})
-        for digest, start in zip(digests, starts, strict=True):
-            self._places[digest] = range_of(start)[0], 0
-        for at, *values in found:
-            digest, row = digests[at], Row(*values)
-            if row.prefix() != digest[:PREFIX_SIZE]:
-                continue
-            self._places[digest] = row.start, 0 if row.wide else MOST - len(row.ids)
-            day = row.day_of(digest[PREFIX_SIZE:])
-            if day is not None:
-                self._days[digest] = day
+        asked = [int.from_bytes(digest[:START_SIZE]) for digest in digests]
+        starts = [start >> PREFIX_SHIFT << PREFIX_SHIFT for start in asked]
+        for at, start, wide, ids in self._connection.execute(SELECT_ROWS_OF, (json.dumps(asked),)):
+            if start < starts[at]:
+                continue  # it has another prefix: there is no row for this digest
+            starts[at] = start
+            self._room[start] = 0 if wide else LONGEST - len(ids)
+            rest = digests[at][PREFIX_SIZE:]
+            if rest in ids and (day := Row(start, wide, ids).day_of(rest)) is not None:
+                self._days[digests[at]] = day
+        self._starts.update(zip(digests, starts, strict=True))
 
     def _distribute(self, others: dict[int, Row]) -> None:
-        """Store the first of these entries by row, and distribute them among the rows around."""
+        """Store the first of what comes to rows, and make the rows around equally full."""
         start = next(iter(others))
-        first, last = range_of(start)
-        around = {"start": start, "first": first, "last": last}
+        first = first_start(start)
+        around = {"first": first, "start": start, "end": first + (1 << PREFIX_SHIFT)}
         rows = [Row(*values) for values in self._connection.execute(SELECT_AROUND, around)]
         if rows:
-            self._connection.execute(DELETE_ROWS, (rows[0].start, rows[-1].start))
-        rows += [others.pop(each) for each in {start, *(row.start for row in rows)} & others.keys()]
-        self._connection.executemany(INSERT_ROW, cut(rows))
+            self._connection.execute(DELETE_AROUND, (rows[0].start, rows[-1].start))
+        more = {start, *(row.start for row in rows)} & others.keys()
+        self._connection.executemany(INSERT_ROW, cut(rows + [others.pop(each) for each in more]))
 
 
 def delete_days(connection: sqlite3.Connection, first: int, last: int) -> int:
@@ -205,33 +206,26 @@ def delete_days(connection: sqlite3.Connection, first: int, last: int) -> int:
 def delete_some(
     connection: sqlite3.Connection, first: int, last: int, after: int
 ) -> tuple[int, int | None]:
-    """Delete the ids of some days, inclusive, from some of the rows behind a start.
+    """Delete the ids of some days, inclusive, from the first rows behind a start.
 
     Return how many these were, and the start of the last of the rows; None if nothing is left.
     """
-    if not count_days(connection, first, last):
+    if not connection.execute(HAS_DAY, (first, last)).fetchone()[0]:
         return 0, None
-    part = {"after": after, "limit": ASKED}
-    rows = [Row(*values) for values in connection.execute(SELECT_ROWS_AFTER, part)]
+    rows = [Row(*values) for values in connection.execute(SELECT_ROWS_AFTER, (after, ASKED))]
     deleted: Counter[int] = Counter()
     changed: list[Row] = []
     for row in rows:
-        entries = list(row.entries())
-        left = [entry for entry in entries if not first <= entry[1] <= last]
-        if len(left) < len(entries):
-            deleted.update(day for _, day in entries if first <= day <= last)
+        days = [day for _, day in row.entries() if first <= day <= last]
+        if days:
+            deleted.update(days)
+            left = [entry for entry in row.entries() if not first <= entry[1] <= last]
             changed.append(pack(row.start, left))
     connection.executemany(UPDATE_ROW, [row for row in changed if row.ids])
     connection.executemany(DELETE_ROW, [(row.start,) for row in changed if not row.ids])
     connection.executemany(DELETE_DAY, deleted.items())
     connection.executemany(SUBTRACT_FROM_DAY, deleted.items())
     return deleted.total(), rows[-1].start if rows else None
-
-
-def count_days(connection: sqlite3.Connection, first: int, last: int) -> int:
-    """Return how many ids of some days, inclusive, are stored."""
-    (count,) = connection.execute(COUNT_DAYS, (first, last)).fetchone()
-    return int(count)
 
 
 def read_ids(
@@ -248,33 +242,34 @@ def read_ids(
 
 def store_in_order(connection: sqlite3.Connection, ids: Iterable[tuple[bytes, int]]) -> None:
     """Fill a database without ids with digests and their days, in the order of the digests."""
-    days: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
 
     def counted() -> Iterator[tuple[bytes, int]]:
         for digest, day in ids:
-            days[day] += 1
+            counts[day] += 1
             yield digest, day
 
     connection.executemany(INSERT_ROW, pack_in_order(counted()))
-    connection.executemany(ADD_TO_DAY, sorted(days.items()))
+    connection.executemany(ADD_TO_DAY, sorted(counts.items()))
 
 
 def find_wrong(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield what is wrong with the rows and the counts by day, each in words."""
+    """Yield what is wrong with the rows and with the counts by day, each in words."""
     counted: Counter[int] = Counter()
-    found = (Row(*values) for values in connection.execute(SELECT_ROWS))
-    for row, next_ in pairwise(chain(found, [AFTER_ALL])):
-        entries = row.readable_entries()
-        if not entries:
-            yield f"row {row.start} of event_id has {len(row.ids)} bytes, which are no entries"
+    rows = (Row(*values) for values in connection.execute(SELECT_ROWS))
+    for row, behind in pairwise(chain(rows, [AFTER_ALL])):
+        name = f"row {row.start} of event_id"
+        if not row.is_whole():
+            yield f"{name} has {len(row.ids)} bytes, which are no entries"
             continue
-        counted.update(day for _, day in entries)
-        if len({rest for rest, _ in entries}) < len(entries):
-            yield f"row {row.start} of event_id holds an id twice"
-        for rest, _ in entries:
-            if not row.start <= start_of(row.prefix() + rest) < next_.start:
-                yield f"row {row.start} of event_id holds {(row.prefix() + rest).hex()}"
-    stored = Counter(dict(connection.execute(SELECT_DAYS)))
+        digests = [row.prefix() + rest for rest, _ in row.entries()]
+        counted.update(day for _, day in row.entries())
+        if len(set(digests)) < len(digests):
+            yield f"{name} holds an id twice"
+        for digest in digests:
+            if not row.start <= start_of(digest) < behind.start:
+                yield f"{name} holds {digest.hex()}, which belongs in another"
+    stored = dict(connection.execute(SELECT_DAYS))
     for day in sorted(stored.keys() | counted.keys()):
-        if stored[day] != counted[day]:
-            yield f"{format_day(day)}: {stored[day]} ids stored, {counted[day]} in rows"
+        if stored.get(day, 0) != counted[day]:
+            yield f"{format_day(day)}: {stored.get(day, 0)} ids stored, {counted[day]} in rows"
