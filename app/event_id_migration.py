@@ -1,4 +1,4 @@
-"""The step from schema version 6 to 7: digests of events move from a row each to rows of many."""
+"""The step from schema version 7 to 8: digests of events move from a row each to rows of many."""
 
 import sqlite3
 
@@ -27,7 +27,7 @@ DROP = "drop table event_id_by_digest"
 
 
 def pack_event_ids(connection: sqlite3.Connection) -> None:
-    """Store the ids of version 6 as version 7 does."""
+    """Store the ids of version 7 as version 8 does."""
     for statement in (RENAME, CREATE_ROWS, CREATE_DAYS):
         connection.execute(statement)
     store_in_order(connection, connection.execute(SELECT_BY_DIGEST))
