@@ -100,12 +100,19 @@ create table active_users (
 -- The numbers that were put: few, where all are asked for them first.
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
--- Which events are known already, so that a second delivery changes nothing.
+-- Which events are known already, so that a second delivery changes nothing: digests of 16 bytes
+-- of the feed and the id, many in a row. See app/event_ids.py and app/event_id_rows.py.
 create table event_id (
-  digest blob    not null primary key  -- of the feed and the id: see app/event_ids.py
-    check (length(digest) = 16),
-  day    integer not null              -- of the event
-) strict, without rowid;
+  start integer primary key,           -- it holds digests whose first 7 bytes are from here on
+  wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes, else 2
+  ids   blob    not null check (length(ids) > 0) -- rests of digests (15 bytes) and days of events
+) strict;
+
+-- How many of these ids there are of each day.
+create table event_id_day (
+  day   integer primary key,
+  count integer not null check (count > 0)
+) strict;
 
 -- Page summaries ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from . import event_ids
 from .backup import UNREADABLE
 from .days import Calendar
 from .dictionary import SELECT_SETTINGS, read_page_rule
@@ -195,6 +196,7 @@ CHECKS = (
     Check("pages of referers", _pages, REMAKE_PAGES),
     Check("counts of active users", _counts, RESTORE),
     Check("calls of users", _user_calls, RESTORE),
+    Check("event ids", event_ids.find_wrong, RESTORE),
     Check("page summaries", _page_summaries, REBUILD),
     Check("period summaries", _period_summaries, REBUILD),
 )

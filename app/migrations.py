@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
 from .errors import StartError
+from .event_id_migration import pack_event_ids
 from .event_ids import digest_of
 from .header import APPLICATION_ID
 
@@ -16,7 +17,7 @@ READ_PRAGMA = {
     "user_version": "pragma user_version",
 }
 
-MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: tuple[str | Callable[[sqlite3.Connection], None], ...] = (
     """
     insert into setting (name, value) values ('keep_query', 'off'), ('collapse_ids', 'off');
     alter table behavior rename to behavior_by_day;
@@ -251,8 +252,9 @@ MIGRATIONS: tuple[str, ...] = (
     order by day, number, tenant_id, user_id;
     drop table user_call_of_texts;
     """,
+    pack_event_ids,
 )
-"""SQL scripts; the first leads from schema version 1 to 2, and so on."""
+"""SQL scripts and functions; the first leads from schema version 1 to 2, and so on."""
 
 
 def newest_version() -> int:
@@ -309,7 +311,10 @@ def prepare(
             _back_up(path, version)
             connection.create_function("digest_of", 2, digest_of, deterministic=True)
             for step in MIGRATIONS[version - 1 :]:
-                _run_script(connection, step)
+                if callable(step):
+                    step(connection)
+                else:
+                    _run_script(connection, step)
         if version != newest:
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {newest}")

@@ -22,7 +22,7 @@ from time import sleep
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from app.event_ids import digest_of
+from app.event_ids import digest_of, read_ids
 
 from .calls import BASE, NO_TENANT, utc
 from .conftest import run, serving
@@ -79,7 +79,6 @@ join tenant on tenant.id = tenant_id
 join user on user.id = user_id
 group by type, day, tenant.name, user.name
 """
-IDS = "select digest from event_id"
 USERS = "select name from user"
 TENANTS = "select name from tenant"
 REFERERS = "select referer.url, page.url from referer join page on page.id = page_id"
@@ -124,7 +123,7 @@ class Facts:
                 active=set(connection.execute(ACTIVE)),
                 calls=Counter(_by_key(connection, CALLS)),
                 user_calls=Counter(_by_key(connection, USER_CALLS)),
-                ids={digest for (digest,) in connection.execute(IDS)},
+                ids={digest for digest, _ in read_ids(connection)},
                 users={name for (name,) in connection.execute(USERS)},
                 tenants={name for (name,) in connection.execute(TENANTS)},
                 referers=dict(connection.execute(REFERERS)),

@@ -32,6 +32,7 @@ delete from call_count;
 delete from active_user;
 delete from active_users;
 delete from event_id;
+delete from event_id_day;
 delete from page_summary;
 delete from page_sealing;
 delete from period_summary;
@@ -48,7 +49,7 @@ select (select coalesce(sum(count), 0) from call_count),
        (select count(*) from behavior),
        (select count(*) from active_user),
        (select count(*) from active_users where put is not null),
-       (select count(*) from event_id)
+       (select coalesce(sum(count), 0) from event_id_day)
 """
 
 

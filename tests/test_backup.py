@@ -597,7 +597,7 @@ class TestCheck:
         assert done.stdout == (
             f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
             "time zone, pages of referers, counts of active users, "
-            "calls of users, page summaries, period summaries\n"
+            "calls of users, event ids, page summaries, period summaries\n"
         )
 
     @pytest.mark.parametrize(
@@ -629,6 +629,11 @@ class TestCheck:
                 "counts of active users",
                 "delete from active_users where monthly and env_id = 4",
                 "2026-04, tenant 'acme', environment 4: 0 stored, 97 rows",
+            ),
+            (
+                "event ids",
+                "update event_id_day set count = count + 1",
+                "ids stored, ",
             ),
             (
                 "page summaries",

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 
 from app.auth import keys, links, sessions
 from app.database import Database
+from app.days import FIRST_DAY, LAST_DAY
 from app.errors import ServiceUnavailable, StartError
-from app.event_ids import digest_of
+from app.event_ids import digest_of, find_wrong, read_ids
 from app.header import APPLICATION_ID
 from app.migrations import MIGRATIONS
 
@@ -25,6 +26,7 @@ NEWEST = len(MIGRATIONS) + 1
 
 IDS_IN_CLEAR = """
 drop table event_id;
+drop table event_id_day;
 create table event_id (
   source text    not null,
   id     text    not null,
@@ -234,7 +236,9 @@ class TestMigration:
         database.close()
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(older.FACTS + IDS_IN_CLEAR)
-            for kind, name in re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3]):
+            for kind, name in re.findall(
+                r"create (?:unique )?(index|table) (\w+)", str(MIGRATIONS[3])
+            ):
                 connection.execute(f"drop {kind} if exists {name}")
             connection.execute("pragma user_version = 4")
         database = opened()
@@ -344,12 +348,44 @@ def test_ids_of_events_become_digests_and_are_nowhere_in_the_file(
         connection.execute("drop table remains")
     database = opened()
     with database.reading() as connection:
-        found = dict(connection.execute("select digest, day from event_id"))
+        found = dict(read_ids(connection))
     assert found == {digest_of("client", name): number for number, name in enumerate(names)}
     assert database.empty_wal()
     assert b"an-id-in-clear" not in path.read_bytes()
     copy = path.with_name("a.db.schema-5.backup")
     assert b"an-id-in-clear" in copy.read_bytes()
+
+
+IDS_BY_DIGEST = """
+drop table event_id;
+drop table event_id_day;
+create table event_id (
+  digest blob    not null primary key
+    check (length(digest) = 16),
+  day    integer not null
+) strict, without rowid;
+pragma user_version = 7;
+"""
+"""What makes the ids of events those of version 7."""
+
+
+def test_ids_of_version_7_are_kept_with_their_days(
+    opened: Callable[..., Database], path: Path, tmp_path: Path
+) -> None:
+    opened().close()
+    days = [0, 65535, 65536, -1, FIRST_DAY, LAST_DAY, *[20_000] * 94]
+    ids = {digest_of("client", f"event-{i}"): days[i % len(days)] for i in range(3000)}
+    ids |= {bytes([7] * 7) + i.to_bytes(9): days[i % 3] for i in range(300)}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(IDS_BY_DIGEST)
+        connection.executemany("insert into event_id values (?, ?)", ids.items())
+        connection.commit()
+    with opened().reading() as connection:
+        assert list(read_ids(connection)) == sorted(ids.items())
+        assert list(find_wrong(connection)) == []
+        connection.rollback()
+    with closing(Database(tmp_path / "new.db")):
+        assert without_comments(path) == without_comments(tmp_path / "new.db")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ import pytest
 from app.cli import main
 from app.database import Database
 from app.errors import ServiceUnavailable
-from app.event_ids import digest_of
+from app.event_ids import digest_of, read_ids
 from app.migrations import MIGRATIONS
 from app.retention import pruning
 from app.summaries import sealing
@@ -118,7 +118,7 @@ def stored(path: Path) -> set[int]:
             )
         )
         (puts,) = connection.execute("select group_concat(put) from active_users").fetchone()
-        ids = {digest for (digest,) in connection.execute("select digest from event_id")}
+        ids = {digest for digest, _ in read_ids(connection)}
         (tenants,) = connection.execute("select count(*) from tenant").fetchone()
     assert set(days.values()) <= {ENTRIES}
     assert days.keys() == set(puts.split(","))

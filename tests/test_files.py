@@ -195,7 +195,7 @@ def test_who_makes_a_file_says_so_once(path: Path) -> None:
 def older(path: Path) -> Path:
     """A database of version 4."""
     Database(path).close()
-    names = re.findall(r"create (?:unique )?(index|table) (\w+)", MIGRATIONS[3])
+    names = re.findall(r"create (?:unique )?(index|table) (\w+)", str(MIGRATIONS[3]))
     sql(path, "".join(f"drop {kind} if exists {name};" for kind, name in names))
     sql(path, IDS_IN_CLEAR)
     sql(path, "pragma journal_mode = delete; pragma user_version = 4;")

@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from ..accepted import Times, period_refusal
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..dictionary import Dictionary
-from ..event_ids import INSERT_DIGEST
+from ..event_ids import EventIds
 from ..ingest.events import TYPE_NUMBERS, Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..kept import read_kept, too_old
@@ -73,9 +73,6 @@ select put
 from active_users
 where monthly = :monthly and period = :period and tenant_id = :tenant_id and env_id = :env_id
 """
-
-FIND_ID = "select day from event_id where digest = ?"
-
 
 SINCE = {
     "history": ("timestamp", ["histories"]),
@@ -139,6 +136,7 @@ def store(
     drop_callers(connection, {each["date"] for _, each in loaded["user-call"]})
     for fact in _facts(loaded, tenants, users):
         _store_fact(connection, fact, report)
+    _store_ids(connection, loaded["event-id"], report)
 
 
 def _acceptable(
@@ -239,9 +237,6 @@ def _facts(
         key = dict(zip(names, _place(each, tenants), strict=True))
         number = each["active_users"]
         yield _Fact(line, FIND_NUMBER, key, number, (PUT_ACTIVE_USERS,), key | {"put": number})
-    for line, each in loaded["event-id"]:
-        key, day = (each["digest"],), each["date"]
-        yield _Fact(line, FIND_ID, key, day, (INSERT_DIGEST,), (*key, day))
 
 
 def _store_fact(connection: sqlite3.Connection, fact: _Fact, report: Report) -> None:
@@ -250,8 +245,24 @@ def _store_fact(connection: sqlite3.Connection, fact: _Fact, report: Report) -> 
         for statement in fact.add:
             if connection.execute(statement, fact.row).rowcount:
                 break
+    _count(fact.line, known, fact.value, report)
+
+
+def _store_ids(connection: sqlite3.Connection, records: Sequence[Loaded], report: Report) -> None:
+    ids = EventIds(connection, {each["digest"] for _, each in records})
+    for line, each in records:
+        known = ids.day_of(each["digest"])
+        if known is None:
+            ids.add(each["digest"], each["date"])
+        _count(line, known, each["date"], report)
+    ids.store()
+
+
+def _count(line: int, known: int | None, value: int, report: Report) -> None:
+    """Count in the report a value that was added unless one was known."""
+    if known is None:
         report.accepted += 1
-    elif known == fact.value:
+    elif known == value:
         report.duplicates += 1
     else:
-        report.refuse(fact.line, ValidationError("another value is stored here", "_schema"))
+        report.refuse(line, ValidationError("another value is stored here", "_schema"))

@@ -3,11 +3,15 @@
 Their rows come in a total order that only the data decide, whatever integers stand for names.
 """
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ..api import Schema
+from ..days import format_day
+from ..event_ids import read_ids
 from ..user_analysis.schemas import UpdateActiveUsersParam
 from . import schemas
 
@@ -89,12 +93,21 @@ where active_users.put is not null
 order by active_users.monthly, active_users.period, tenant.name, active_users.env_id
 """
 
-SELECT_EVENT_IDS = """
-select lower(hex(digest)), date(day * 86400, 'unixepoch')
-from event_id
-where day between :first_day and :last_day
-order by digest
-"""
+Rows = Iterator[Sequence[object]]
+Read = Callable[[sqlite3.Connection, Mapping[str, Any]], Rows]
+"""Reads a table; parameters are the seconds, days and months of a range of days."""
+
+
+def _selecting(sql: str) -> Read:
+    return lambda connection, span: connection.execute(sql, span)
+
+
+def _read_event_ids(connection: sqlite3.Connection, span: Mapping[str, Any]) -> Rows:
+    dates: dict[int, str] = {}
+    for digest, day in read_ids(connection, span["first_day"], span["last_day"]):
+        if day not in dates:
+            dates[day] = format_day(day)
+        yield digest.hex(), dates[day]
 
 
 @dataclass(frozen=True)
@@ -103,8 +116,8 @@ class Table:
 
     kind: str
     schema: type[Schema]
-    select: str
-    """Returns the columns in the order of the schema's fields."""
+    read: Read
+    """Yields the columns in the order of the schema's fields."""
 
     @cached_property
     def columns(self) -> Sequence[str]:
@@ -112,17 +125,17 @@ class Table:
 
 
 TABLES = {
-    "histories": Table("history", schemas.History, SELECT_HISTORIES),
-    "calls": Table("call", schemas.Call, SELECT_CALLS),
-    "active-users": Table("active-user", schemas.ActiveUser, SELECT_ACTIVE_USERS),
-    "user-calls": Table("user-call", schemas.UserCall, SELECT_USER_CALLS),
-    "numbers": Table("number", UpdateActiveUsersParam, SELECT_NUMBERS),
-    "event-ids": Table("event-id", schemas.EventId, SELECT_EVENT_IDS),
+    "histories": Table("history", schemas.History, _selecting(SELECT_HISTORIES)),
+    "calls": Table("call", schemas.Call, _selecting(SELECT_CALLS)),
+    "active-users": Table("active-user", schemas.ActiveUser, _selecting(SELECT_ACTIVE_USERS)),
+    "user-calls": Table("user-call", schemas.UserCall, _selecting(SELECT_USER_CALLS)),
+    "numbers": Table("number", UpdateActiveUsersParam, _selecting(SELECT_NUMBERS)),
+    "event-ids": Table("event-id", schemas.EventId, _read_event_ids),
 }
 """The tables by name, in the order of an export of all.
 
 Calls are behind the active users with whom an import stores them.
 """
 
-EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, SELECT_EVENT_IDS)
+EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, _read_event_ids)
 """What older versions wrote in the place of `event-ids`; it is only read."""

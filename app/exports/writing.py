@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
 
 from ..csv_text import csv_text
 from ..database import Database
@@ -39,8 +40,8 @@ def export(
             if format_ == "csv":
                 yield 0, csv_text([table.columns]).encode()
             write = csv_text if format_ == "csv" else _ndjson(table)
-            cursor = connection.execute(table.select, span)
-            while rows := cursor.fetchmany(PIECE):
+            read = table.read(connection, span)
+            while rows := list(islice(read, PIECE)):
                 yield len(rows), write(rows).encode()
 
 

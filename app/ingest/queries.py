@@ -12,7 +12,7 @@ from ..database import Database
 from ..days import Calendar, month_of
 from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
-from ..event_ids import INSERT_DIGEST, digest_of, find_known
+from ..event_ids import EventIds, digest_of
 from ..kept import Kept, kept_of, read_kept, too_old
 from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
@@ -125,19 +125,16 @@ def _without_duplicates(
         )
         for event in events
     ]
-    known = find_known(connection, {id_ for own, twin, _ in told for id_ in (own, twin) if id_})
+    ids = EventIds(connection, {id_ for of_event in told for id_ in of_event if id_})
     new: list[Event] = []
-    stored: list[tuple[bytes, int]] = []
     for event, (own, twin, log) in zip(events, told, strict=True):
-        if own in known or twin in known:
+        if own in ids or twin in ids:
             continue
         new.append(event)
         for id_ in (own, log):
             if id_:
-                known.add(id_)
-                stored.append((id_, calendar.day_of(event.timestamp)))
-    # In the order of the table, which spares SQLite from going to and fro in it.
-    connection.executemany(INSERT_DIGEST, sorted(stored))
+                ids.add(id_, calendar.day_of(event.timestamp))
+    ids.store()
     return new
 
 

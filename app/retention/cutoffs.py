@@ -17,7 +17,7 @@ from (
   union all
   select max(period) from active_users where monthly = 0 and period <= :today
   union all
-  select max(day) from event_id where day <= :today
+  select max(day) from event_id_day where day <= :today
 )
 """
 

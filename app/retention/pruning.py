@@ -10,14 +10,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 
 from .. import audit
 from ..database import Database
-from ..days import Calendar, month_of
+from ..days import FIRST_DAY, Calendar, month_of
+from ..event_ids import BEFORE_ALL, delete_some
 from ..kept import kept_of, read_kept
 from ..summaries.sealing import seal, store_hours
 from ..summaries.spans import HOUR
 from .unused import delete_unused, find_unused
-
-BATCH = 10_000
-"""Ids of events that are deleted in one transaction."""
 
 KEEP_SINCE = """
 insert into kept (data, since)
@@ -58,16 +56,6 @@ DELETE_COUNTS = (
     "delete from active_users where period < iif(monthly, :month, :day)",
 )
 
-SELECT_EVENT_IDS = """
-select digest
-from event_id
-where digest > :after and day < :day
-order by digest
-limit :batch
-"""
-
-DELETE_EVENT_ID = "delete from event_id where digest = ?"
-
 COUNT = {
     "histories": """
     select count(*)
@@ -84,8 +72,8 @@ COUNT = {
          + (select count(*) from active_users where period < iif(monthly, :month, :day))
     """,
     "event_ids": """
-    select count(*)
-    from event_id
+    select coalesce(sum(count), 0)
+    from event_id_day
     where day < :day
     """,
 }
@@ -179,18 +167,13 @@ def _prune_counts(database: Database, since: int) -> Iterator[int]:
 def _prune_event_ids(database: Database, since: int) -> Iterator[int]:
     with database.writing() as connection:
         _keep_since(connection, "event_ids", since)
-    of_batch: dict[str, object] = {"batch": BATCH, "after": b""}
-    of_batch |= _before(database.calendar, since)
-    while True:
-        # A transaction for each batch: one for all would keep the -wal from being used again.
-        with database.reading() as connection:
-            old = connection.execute(SELECT_EVENT_IDS, of_batch).fetchall()
-        if not old:
-            return
+    last = database.calendar.day_of(since) - 1
+    after: int | None = BEFORE_ALL
+    while after is not None:
+        # A transaction for some rows: one for all would keep the -wal from being used again.
         with database.writing() as connection:
-            connection.executemany(DELETE_EVENT_ID, old)
-        (of_batch["after"],) = old[-1]
-        yield len(old)
+            deleted, after = delete_some(connection, FIRST_DAY, last, after)
+        yield deleted
 
 
 PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {

@@ -76,7 +76,7 @@ SELECT_OLDEST = {
       select min(period) from active_users where monthly = 0
     )
     """,
-    "event_ids": "select min(day), null from event_id",
+    "event_ids": "select min(day), null from event_id_day",
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
+from ..event_ids import delete_days
 from ..ingest.events import USERINFO
 from ..kept import read_kept
 from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
@@ -127,8 +128,6 @@ returning tenant_id
 
 DELETE_EMPTY = "delete from active_users where computed = 0 and put is null"
 
-DELETE_EVENT_IDS = "delete from event_id where day between :first_day and :last_day"
-
 DELETE_SUMMARY = "delete from page_summary where level = ? and span = ?"
 
 Cell = tuple[bool, int, int, int]
@@ -228,7 +227,7 @@ def delete_selection(
         if selection.users is not None:
             done.unknown_days = len(days - known)
     if selection.is_of_days_alone:
-        done.event_ids = connection.execute(DELETE_EVENT_IDS, parameters).rowcount
+        done.event_ids = delete_days(connection, selection.first, selection.last)
     users = (names.users | set(selection.users or ())) - seen_users
     pages = names.pages | select_ids(connection, SELECT_PAGES, referers=_json(names.referers))
     done.names = Names(names.referers, pages - seen_pages, users, names.tenants)

@@ -20,7 +20,7 @@ from app.config import Settings
 from app.database import Database
 from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
 from app.dictionary import NO_TENANT
-from app.event_ids import digest_of
+from app.event_ids import digest_of, read_ids
 from app.ingest.events import CREATIONS
 from app.metrics.queries import get_page_statistics
 from app.retention.deleting import delete
@@ -40,7 +40,6 @@ NAMES = {
     "tenants": "select name from tenant",
     "referers": "select url from referer",
     "pages": "select url from page",
-    "ids": "select hex(digest) from event_id",
 }
 
 
@@ -156,10 +155,11 @@ class World:
 
     def numbers(self) -> dict[str, list[str]]:
         with self.database.reading() as connection:
-            return {
+            names = {
                 name: sorted(value for (value,) in connection.execute(sql))
                 for name, sql in NAMES.items()
             }
+            return names | {"ids": [digest.hex() for digest, _ in read_ids(connection)]}
 
     def check(self) -> None:
         model = self.model
@@ -187,7 +187,7 @@ class World:
             ),
             "referers": sorted(referers),
             "pages": sorted({referer.split("?")[0] for referer in referers}),
-            "ids": sorted(digest_of("client", id_).hex().upper() for id_ in self.days_of_ids),
+            "ids": sorted(digest_of("client", id_).hex() for id_ in self.days_of_ids),
         }
         assert_right(self.database)
 
