@@ -57,3 +57,16 @@ drop table new_user_call;
 alter table active_user drop column calls;
 """
 """Makes the tables of facts those of version 7; entries of a block are not in the order of time."""
+
+EVENT_IDS = """
+drop table event_id;
+drop table event_id_day;
+create table event_id (
+  digest blob    not null primary key
+    check (length(digest) = 16),
+  day    integer not null
+) strict, without rowid;
+"""
+"""Makes the ids of events those of version 7, and empty."""
+
+VERSION_7 = f"{FACTS} {EVENT_IDS} pragma user_version = 7;"

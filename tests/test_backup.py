@@ -44,7 +44,14 @@ def path(tmp_path: Path) -> Path:
     with closing(Database(path, clock=SetClock(), synchronous="off")) as database:
         places = (Place("acme", (3, 4)),)
         events = [
-            Event("userinfo", NOW - at * 600, f"u{at % 97}", places=places, referer=f"/p{at % 7}?x")
+            Event(
+                "userinfo",
+                NOW - at * 600,
+                f"u{at % 97}",
+                places,
+                f"/p{at % 7}?x",
+                id=("client", f"event-{at}"),
+            )
             for at in range(4000)
         ]
         record_events(database, events, Report())

@@ -356,19 +356,6 @@ def test_ids_of_events_become_digests_and_are_nowhere_in_the_file(
     assert b"an-id-in-clear" in copy.read_bytes()
 
 
-IDS_BY_DIGEST = """
-drop table event_id;
-drop table event_id_day;
-create table event_id (
-  digest blob    not null primary key
-    check (length(digest) = 16),
-  day    integer not null
-) strict, without rowid;
-pragma user_version = 7;
-"""
-"""What makes the ids of events those of version 7."""
-
-
 def test_ids_of_version_7_are_kept_with_their_days(
     opened: Callable[..., Database], path: Path, tmp_path: Path
 ) -> None:
@@ -377,7 +364,7 @@ def test_ids_of_version_7_are_kept_with_their_days(
     ids = {digest_of("client", f"event-{i}"): days[i % len(days)] for i in range(3000)}
     ids |= {bytes([7] * 7) + i.to_bytes(9): days[i % 3] for i in range(300)}
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(IDS_BY_DIGEST)
+        connection.executescript(older.VERSION_7)
         connection.executemany("insert into event_id values (?, ?)", ids.items())
         connection.commit()
     with opened().reading() as connection:

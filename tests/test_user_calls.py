@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from app.check import CHECKS, find_wrong
 from app.database import Database
 from app.dictionary import NO_TENANT
+from app.event_ids import read_ids
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
 from app.ingest.events import Event, Place, Report
@@ -265,10 +266,12 @@ def test_a_database_of_version_7_becomes_one_of_the_same_answers(fed: list[list[
         database = open_()
         feed(database, fed)
         told, whole = answers(database), exported(database)
+        with database.reading() as connection:
+            ids = list(read_ids(connection))
         database.close()
-        with closing(sqlite3.connect(database.path)) as connection:
-            connection.executescript(older.FACTS)
-            connection.execute("pragma user_version = 7")
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.executescript(older.VERSION_7)
+            connection.executemany("insert into event_id values (?, ?)", ids)
         with closing(Database(database.path, clock=SetClock(), migrate=True)) as migrated:
             assert answers(migrated) == told
             assert exported(migrated) == whole
