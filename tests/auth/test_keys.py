@@ -154,7 +154,7 @@ def test_every_refusal_of_a_key_takes_the_same_work(
         assert refusal(anonymous, header)[0] == 401
         return dict(work)
 
-    soon = {"scopes": ("read",), "expires_at": clock.now() + 1}
+    soon: dict[str, Any] = {"scopes": ("read",), "expires_at": clock.now() + 1}
     token = keys.create_bearer_key(database, name="good", scopes=("read",))
     expired = keys.create_bearer_key(database, name="expired", **soon)
     revoked = keys.create_bearer_key(database, name="revoked", scopes=("read",))
