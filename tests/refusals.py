@@ -49,6 +49,15 @@ EVENT: dict[str, Any] = {
     "id": "event-1",
 }
 
+HEEDED = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+"""What browsers and search engines are told by every answer that is neither a page nor its file."""
+
 WRITES: dict[str, tuple[str, str, Any]] = {
     "UpdateUserBehaviorHistoriesByDay": ("PUT", "/user-behavior-day", DAY_BODY),
     "UpdateActiveUsers": ("PUT", "/active-users", ACTIVE_BODY),

@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from errno import ECONNABORTED, EMFILE, ENFILE, ENOBUFS, EPERM
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,93 @@ def test_bodies_that_stand_still_leave_their_memory_to_others(tmp_path: Path) ->
             connection.sendall(head(server, "Content-Length: 900000"))
             push(connection, b" " * 500_000)
         assert post(server, 1_000_000) == 200
+
+
+def test_answers_that_nobody_reads_leave_their_memory_to_others(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    limits = {"ANALYSIS_MAX_BUFFERED": str(3 * 2**20)}
+    with (
+        log.open("w") as file,
+        serving("--database", tmp_path / "a.db", stderr=file, **limits) as server,
+        closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)) as client,
+        ExitStack() as stack,
+    ):
+        now = int(time.time())
+        entries = [{"timestamp": now, "referer": f"/{number:050}"} for number in range(15_000)]
+        day = {"timestamp": now, "user_id": "ann", "histories": entries}
+        headers = server.headers | {"Content-Type": "application/json"}
+        client.request("PUT", f"{BASE}/user-behavior-day", json.dumps(day), headers)
+        assert client.getresponse().read() == b""
+        ask = f"GET {BASE}/users/ann/behavior-histories HTTP/1.1\r\nHost: a\r\n"
+        ask += f"Authorization: Bearer {server.token}\r\n\r\n"
+
+        def read_nothing() -> None:
+            push(stack.enter_context(connect(server)), 20 * ask.encode())
+
+        read_nothing()
+        time.sleep(4)
+        assert "reads too slowly" not in log.read_text(), "there is room for one"
+        for _ in range(9):
+            read_nothing()
+        until = time.monotonic() + 4 * SECONDS
+        while log.read_text().count("reads too slowly") < 6:
+            assert time.monotonic() < until
+            is_healthy(server)
+        time.sleep(2)
+        assert log.read_text().count("reads too slowly") < 10, "there is room for some"
+
+
+@pytest.mark.parametrize("kind", [0, 2, 3], ids=["answer", "head", "body"])
+def test_a_stop_gives_up_clients_that_stand_still_and_waits_for_others(
+    server: RunningServer, kind: int
+) -> None:
+    """Long before ANALYSIS_DRAIN_SECONDS, which is 30."""
+    with ExitStack() as stack:
+        for connection, _ in attack(server, kind + 1):
+            stack.callback(connection.close)
+        is_healthy(server)
+        started = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(timeout=3 * SECONDS) == 0
+        assert time.monotonic() - started > 4
+
+
+@contextmanager
+def limited_to(files: int, more: int, path: Path) -> Iterator[RunningServer]:
+    """Serve with a limit of open files, and a hard one that has room for so many more."""
+    serve = f"{sys.executable} -m app serve --port 0 --database {path} --no-auth --json"
+    start = f"ulimit -Sn {files}; ulimit -Hn {files + more}; exec {serve}"
+    with subprocess.Popen(
+        ["bash", "-c", start],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield RunningServer(json.loads(process.stdout.readline())["url"], "", process)
+        finally:
+            process.kill()
+
+
+def test_who_is_idle_makes_room_where_all_connections_are_taken(tmp_path: Path) -> None:
+    with limited_to(110, 30, tmp_path / "a.db") as server, ExitStack() as stack:
+        limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+        assert re.search("Max open files +140 +140 ", limits), "raised to the hard limit"
+        idle = [stack.enter_context(connect(server)) for _ in range(20)]  # half of 140 - 100
+        for connection in idle:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(4096)
+        is_healthy_at = time.monotonic()
+        is_healthy(server, 3 * SECONDS)
+        assert 3 < time.monotonic() - is_healthy_at < 8
+        closed = 0
+        for connection in idle:
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                closed += connection.recv(1) == b""
+        assert closed in (1, 2), "no more than need be"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import RunningServer, serving
 from .ingest.records import api_log, page
-from .refusals import ACTIVE_BODY, BASE, DAY_BODY, EVENT, OBJECT, check_error, short
+from .refusals import ACTIVE_BODY, BASE, DAY_BODY, EVENT, HEEDED, OBJECT, check_error, short
 
 LIMIT, HEADER_LIMIT, RECORDS = 4096, 32768, 3
 DEPTH, TENANTS = 500, 10_000
@@ -69,6 +69,7 @@ def refused_on_a_socket(
     assert answer.status == status, body
     assert answer.getheader("X-Saasus-Trace-Id")
     assert answer.getheader("Content-Length") == str(len(body))
+    assert HEEDED.items() <= dict(answer.getheaders()).items()
     check_error(status, answer.getheader("Content-Type"), body, *words)
     return answer
 

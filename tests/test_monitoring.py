@@ -3,12 +3,14 @@
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -75,6 +77,20 @@ def test_the_database_is_measured(client: FlaskClient, database: Database) -> No
     assert found["wal_bytes", ""] == Path(f"{database.path}-wal").stat().st_size
     assert found["page_summaries", "0"] > 0
     assert found["write_wait_seconds_count", ""] >= 2
+
+
+def test_each_metric_is_documented(client: FlaskClient) -> None:
+    (page,) = re.findall(
+        r"^## Metrics$.*?^## ", (ROOT / "docs/operating.md").read_text(), re.M | re.S
+    )
+    documented = set(re.findall("`saasus_analysis_(\\w+)`", page))
+    ingest(client, EVENT)
+    answer = client.get("/metrics").text
+    told = {
+        family.name.removeprefix("saasus_analysis_") + "_total" * (family.type == "counter")
+        for family in text_string_to_metric_families(answer)
+    }
+    assert told == documented
 
 
 def test_a_label_is_never_what_a_client_wrote(client: FlaskClient) -> None:
@@ -169,6 +185,65 @@ def test_the_log_names_no_user_tenant_or_page(
         client.get(unquote(path), environ_overrides=environ)
     assert told in caplog.text
     assert "ann" not in caplog.text
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_clients_write_stands_in_the_log_in_one_line_without_control_characters(
+    tmp_path: Path, log_format: str
+) -> None:
+    bad = ["\x1b[2J", "\x7f", "\x85", "\xa0", "\u2028", "\u202e", "a\tb", "%0a%1b[2J%e2%80%a8", '"']
+    head = "GET {} HTTP/1.1\r\nHost: {}\r\nX-Saasus-Trace-Id: {}\r\nX-Forwarded-For: {}\r\n\r\n"
+    requests = [
+        request
+        for text in bad
+        for request in (
+            head.format(f"/{text}", "a", "t", "192.0.2.1"),
+            head.format(f"/healthz?type={text}", "a", "t", "192.0.2.1"),
+            head.format("/healthz", text, text, text),
+            head.format("/healthz", "a", f"t{text}", f"192.0.2.1, fe80::1%{text}"),
+            head.format("/healthz", "a", "t", f"192.0.2.1:_{text}"),
+            head.format("/healthz", "a", "t", "192.0.2.1").replace("GET", f"GE{text}T"),
+        )
+    ]
+    log = tmp_path / "log"
+    given = {"ANALYSIS_PROXIES": "1", "ANALYSIS_LOG_FORMAT": log_format}
+    Database(tmp_path / "a.db").close()
+    with (
+        log.open("w") as stderr,
+        serving("--database", tmp_path / "a.db", stderr=stderr, **given) as server,
+    ):
+        at = (urlsplit(server.url).hostname, urlsplit(server.url).port)
+        for request in requests:
+            with socket.create_connection(at, timeout=20) as connection:
+                connection.sendall(request.encode())
+                assert connection.recv(7) == b"HTTP/1."
+    written = log.read_text()
+    assert re.fullmatch("(?:[ -~]+\n)+", written)
+    lines = written.splitlines()
+    assert len(lines) == len(requests)
+    assert sum("healthz" in line for line in lines) >= 2 * len(bad)
+    if log_format == "json":
+        assert {json.loads(line)["level"] for line in lines} == {"info"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "shown"),
+    [
+        ({}, None, "127.0.0.1"),
+        ({}, "192.0.2.7", "127.0.0.1"),
+        ({"proxies": 1}, "192.0.2.7", "192.0.2.7"),
+        ({"proxies": 1}, "[2001:db8::7%25eth0]:80", "2001:db8::7"),
+        ({"proxies": 1}, "192.0.2.7, unknown", "-"),
+        ({"proxies": 1}, "192.0.2.7,", "-"),
+        ({"proxies": 1}, "_hidden", "-"),
+    ],
+)
+def test_the_log_shows_whose_address_it_is_if_that_is_known(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, told: str | None, shown: str
+) -> None:
+    with caplog.at_level(logging.INFO, "saasus_analysis.access"):
+        client.get("/nothing", headers={"X-Forwarded-For": told} if told else {})
+    assert caplog.messages[-1].startswith(f"{shown} GET /nothing 404 ")
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])

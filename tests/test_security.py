@@ -10,27 +10,36 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.auth import keys, links
 from app.config import load_settings
+from app.dashboard.cookies import SESSION
 from app.database import Database
 from app.double.application import make_double
 from app.double.front import HEADER
-from app.security import SECURITY_HEADERS
 from app.trace import TRACE_HEADER
 
-from .refusals import READS, WRITES
+from .refusals import HEEDED, READS, WRITES
 
 BASE = "/v1/analysis"
 
 
 def test_every_answer_has_the_headers_that_browsers_heed(client: FlaskClient) -> None:
+    """And none of the API sets a cookie, also for who has one of the dashboard."""
+    client.set_cookie(SESSION, "x")
     answers = [client.get(BASE + path, query_string=query) for path, query in READS.items()]
     answers += [
         client.open(BASE + path, method=method, json=body) for method, path, body in WRITES.values()
     ]
     answers += [client.get(path) for path in ("/healthz", "/openapi.json", "/nothing", "/metrics")]
     answers += [client.delete(f"{BASE}/active-users"), client.get(f"{BASE}/active-users")]
-    assert {answer.status_code for answer in answers} >= {200, 400, 404, 405}
+    answers += [client.options(BASE + path) for path in READS]
+    answers += [client.head(BASE + path, query_string=query) for path, query in READS.items()]
+    answers += [client.get(path) for path in ("/", "/robots.txt", "/readyz", "/docs", "/%ff")]
+    answers.append(client.get(f"{BASE}/errors/internal-server-error"))
+    for scope in ("", "Bearer wrong", f"Bearer {'x' * 5000}"):
+        answers.append(client.get(f"{BASE}/active-users", headers={"Authorization": scope}))
+    assert {answer.status_code for answer in answers} >= {200, 302, 308, 400, 401, 404, 405, 500}
     for answer in answers:
-        assert SECURITY_HEADERS.items() <= dict(answer.headers).items()
+        assert HEEDED.items() <= dict(answer.headers).items(), answer.request.path
+        assert "Set-Cookie" not in answer.headers
 
 
 def test_the_page_of_the_description_may_load_its_own_files_alone(client: FlaskClient) -> None:
@@ -164,6 +173,21 @@ def test_they_may_send_whatever_the_operations_take(app: Flask, client: FlaskCli
     assert set(told["Access-Control-Allow-Methods"].split(", ")) == methods - {"HEAD", "OPTIONS"}
     headers = told["Access-Control-Allow-Headers"].split(", ")
     assert {HEADER, TRACE_HEADER, "Authorization", "Content-Type"} < set(headers)
+
+
+@pytest.mark.parametrize("settings", [{"auth": False, "cors_origins": "https://a.example"}])
+def test_what_a_browser_asks_before_a_request_is_answered_and_changes_nothing(
+    client: FlaskClient, database: Database
+) -> None:
+    told = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    for method, path, body in WRITES.values():
+        asked = told | {"Access-Control-Request-Method": method}
+        answer = client.options(BASE + path, json=body, headers=asked)
+        assert (answer.status_code, answer.data) == (204, b"")
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    with database.reading() as connection:
+        for table in ("tenant", "user", "active_users"):
+            assert connection.execute(f"select * from {table}").fetchall() == []
 
 
 KEYLESS = [{"auth": False, "hosts": "Demo.test,192.0.2.9,[2001:db8::9]"}]

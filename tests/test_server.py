@@ -59,11 +59,12 @@ def test_every_answer_has_a_trace_id_and_a_request_s_own_is_taken_over(
     server: RunningServer,
 ) -> None:
     for path in ("/healthz", "/nowhere", "/v1/analysis/errors/internal-server-error"):
-        own = get(server, path, **{"X-Saasus-Trace-Id": "trace-1"})
-        assert own.getheader("X-Saasus-Trace-Id") == "trace-1"
+        for good in ("trace-1", "!", "~" * 128):
+            own = get(server, path, **{"X-Saasus-Trace-Id": good})
+            assert own.getheader("X-Saasus-Trace-Id") == good
         made = {get(server, path).getheader("X-Saasus-Trace-Id") for _ in range(2)}
         assert len(made) == 2
-        for bad in ("a b", "x" * 129, "é"):
+        for bad in ("", " ", "a b", "a\t", "x" * 129, "é", "\x7f"):
             answer = get(server, path, **{"X-Saasus-Trace-Id": bad})
             assert answer.getheader("X-Saasus-Trace-Id") not in (bad, None)
 

@@ -1,6 +1,6 @@
 """The guard in front of every view: finds the key of a request and compares scopes.
 
-A view that names no scope and is not marked public is refused to everybody.
+A view that names no scope and is not marked public is refused to every key.
 """
 
 import hmac
@@ -31,6 +31,9 @@ Guard = Callable[[], Response | None]
 
 ENVIRONMENT_KEY = Key("environment", frozenset(keys.SCOPES) - {"admin"})
 """What the key that SAASUS_SAAS_ID and its siblings give may do."""
+
+UNNAMED = "unnamed"
+"""The scope of a view that names none; no key has it."""
 
 REFUSED = "a valid key is needed: Authorization: Bearer TOKEN, or a SAASUSSIGV1 signature"
 
@@ -63,7 +66,7 @@ def require_key() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
         return  # no such path or method: Flask tells so next
-    scope = getattr(view, "scope", "admin")
+    scope = getattr(view, "scope", UNNAMED)
     if scope is None:
         return
     key = watch(request.headers.get("Authorization"), _find_key)

@@ -19,6 +19,9 @@ SCOPES = ("read", "write", "ingest", "admin")
 TOKEN_PREFIX = "saa_"
 PREFIX_LENGTH = len(TOKEN_PREFIX) + 8
 
+NO_HASH, NO_SECRET = bytes(32), secrets.token_urlsafe(32)
+"""What a token and a signature are compared with where there is no key."""
+
 INSERT_KEY = """
 insert into key (name, prefix, token_hash, saas_id, secret, scopes, created_at, expires_at)
 values (:name, :prefix, :token_hash, :saas_id, :secret, :scopes, :created_at, :expires_at)
@@ -187,7 +190,7 @@ def find_bearer_key(database: Database, token: str) -> Key | None:
     row = _find(database, token[:PREFIX_LENGTH])
     stored = row[2] if row else None
     # A hash is compared whether or not there is a key, so that time tells nothing.
-    same = hmac.compare_digest(hash_token(token), stored or hash_token(""))
+    same = hmac.compare_digest(hash_token(token), stored or NO_HASH)
     return _key(row) if row and stored and same else None
 
 
@@ -199,7 +202,7 @@ def find_signature_key(database: Database, saas_id: str, api_key: str) -> tuple[
     is_same = hmac.compare_digest(stored.encode(), saas_id.encode("utf-8", "replace"))
     if row and row[4] and is_same:
         return _key(row), row[4]
-    return None, secrets.token_urlsafe(32)
+    return None, NO_SECRET
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,27 @@
+import hmac
 import re
+import time
+from collections import Counter
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.auth import keys
+from app.auth import keys, links, sessions, signature
+from app.dashboard.cookies import SESSION
 from app.database import Database
 
-from ..conftest import SetClock, run
+from ..conftest import SetClock, run, serving
 from ..test_database import locked_by_another_process
+from .signer import authorization
 
 DAY = 86400
+HISTORIES = "/v1/analysis/users/ann/behavior-histories"
 OPERATIONS = [
     ("PUT", "/user-behavior-day", "write"),
     ("GET", "/users/u/behavior-histories", "read"),
@@ -54,10 +64,12 @@ def test_an_operation_takes_its_scope_and_no_other(
 
 def test_every_route_is_public_on_purpose_or_listed_above(app: Flask) -> None:
     listed = {
-        (method, f"/v1/analysis{path}".replace("/u/", "/<user_id:user_id>/"))
-        for method, path, _ in OPERATIONS
+        (method, f"/v1/analysis{path}".replace("/u/", "/<user_id:user_id>/")): scope
+        for method, path, scope in OPERATIONS
     }
-    listed |= {("POST", f"/ingest/{feed}") for feed in ("events", "eventbridge", "apilog")}
+    listed |= {
+        ("POST", f"/ingest/{feed}"): "ingest" for feed in ("events", "eventbridge", "apilog")
+    }
     public = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/", "/docs/<path:path>"}
     public |= {"/", "/robots.txt"}  # the first leads to the dashboard
     for rule in app.url_map.iter_rules():
@@ -68,12 +80,16 @@ def test_every_route_is_public_on_purpose_or_listed_above(app: Flask) -> None:
             if scope is None:
                 assert rule.rule in public
             else:
-                assert (method, rule.rule) in listed
+                assert listed[method, rule.rule] == scope
 
 
-def test_a_view_that_names_no_scope_is_refused(app: Flask, client: FlaskClient) -> None:
+def test_a_view_that_names_no_scope_is_refused_to_every_key(
+    app: Flask, anonymous: FlaskClient, client: FlaskClient
+) -> None:
     app.add_url_rule("/forgotten", view_func=lambda: "secret", endpoint="forgotten")
-    assert app.test_client().get("/forgotten").status_code == 401
+    assert anonymous.get("/forgotten").status_code == 401
+    answer = client.get("/forgotten")  # with a key of all scopes
+    assert (answer.status_code, answer.get_json()["type"]) == (403, "permission_denied")
 
 
 def refusal(client: FlaskClient, header: str | None) -> tuple[int, str, str | None]:
@@ -116,6 +132,99 @@ def test_nothing_tells_whether_a_key_exists(
     assert status == 401
     assert '"type":"unauthorized"' in text
     assert challenge == 'Bearer realm="saasus-analysis", SAASUSSIGV1'
+
+
+def test_every_refusal_of_a_key_takes_the_same_work(
+    anonymous: FlaskClient, database: Database, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashes, comparisons and questions to the database are counted, since time is too coarse."""
+    work: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        counted = getattr(module, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            work[name] += 1
+            return counted(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    def of(header: str) -> dict[str, int]:
+        work.clear()
+        assert refusal(anonymous, header)[0] == 401
+        return dict(work)
+
+    soon: dict[str, Any] = {"scopes": ("read",), "expires_at": clock.now() + 1}
+    token = keys.create_bearer_key(database, name="good", scopes=("read",))
+    expired = keys.create_bearer_key(database, name="expired", **soon)
+    revoked = keys.create_bearer_key(database, name="revoked", scopes=("read",))
+    signing = keys.create_signature_key(database, name="sdk", scopes=("read",))
+    old = keys.create_signature_key(database, name="old", **soon)
+    gone = keys.create_signature_key(database, name="gone", scopes=("read",))
+    for name in ("revoked", "gone"):
+        keys.revoke_key(database, name)
+    clock.timestamp += 1
+    for module, name in ((keys, "hash_token"), (keys, "_find"), (signature, "sign")):
+        count(module, name)
+    count(hmac, "compare_digest")
+    unknown = f"saa_00000000_{'x' * 43}"
+    bearers = [of(f"Bearer {one}") for one in (unknown, f"{token}x", expired, revoked)]
+    assert bearers == [{"hash_token": 1, "_find": 1, "compare_digest": 1}] * 4
+    ids = [(key["SAASUS_SAAS_ID"], key["SAASUS_API_KEY"]) for key in (signing, old, gone)]
+    ids += [("unknown", "unknown"), ("unknown", ids[0][1]), (ids[0][0], "unknown")]
+    signers = [
+        of(f"SAASUSSIGV1 Sig={'0' * 64}, SaaSID={saas_id}, APIKey={api_key}")
+        for saas_id, api_key in ids
+    ]
+    assert signers == [signers[0]] * 6
+    assert signers[0].keys() == {"_find", "sign", "compare_digest"}
+
+
+def test_what_is_revoked_by_another_process_is_refused_from_the_next_request_on(
+    tmp_path: Path,
+) -> None:
+    """On a connection that goes on, and whatever was let through by it just before."""
+    path = tmp_path / "a.db"
+    with (
+        serving("--database", path) as server,
+        closing(HTTPConnection(urlsplit(server.url).netloc, timeout=20)) as connection,
+        closing(Database(path)) as database,
+    ):
+
+        def status(target: str, headers: dict[str, str]) -> int:
+            connection.request("GET", target, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+        def signed() -> dict[str, str]:
+            host, now = urlsplit(server.url).netloc, int(time.time())
+            given = authorization(sdk, at=now, method="GET", host=host, target=HISTORIES)
+            return {"Authorization": given}
+
+        token = keys.create_bearer_key(database, name="app", scopes=("read",))
+        sdk = keys.create_signature_key(database, name="sdk", scopes=("read",))
+        key = keys.find_bearer_key(database, token)
+        assert key is not None
+        session = {"Cookie": f"{SESSION}_{urlsplit(server.url).port}="}
+        session["Cookie"] += sessions.begin_session(database, key, 3600)
+        link = links.create_link(database, name="board", expires_at=2**40)
+        shared = f"/dashboard/shared/{link}"
+
+        def statuses() -> list[int]:
+            asked = [(HISTORIES, bearer(token)), ("/dashboard", session), (HISTORIES, signed())]
+            return [status(*each) for each in (*asked, (shared, {}))]
+
+        assert statuses() == [200] * 4
+        expected = [200] * 4
+        for command, name, refused in (
+            ("keys", "app", {0: 401, 1: 303}),
+            ("keys", "sdk", {2: 401}),
+            ("links", "board", {3: 404}),
+        ):
+            assert run(command, "revoke", name, "--database", path).returncode == 0
+            expected = [refused.get(n, before) for n, before in enumerate(expected)]
+            assert statuses() == expected
 
 
 def test_a_key_holds_until_the_second_it_expires(

@@ -18,7 +18,7 @@ from app.database import Database
 from ..auth.test_keys import bearer
 from ..browser import visiting
 from ..conftest import NOW, RunningServer, SetClock
-from ..refusals import READS, refused
+from ..refusals import HEEDED, READS, refused
 from ..test_database import locked_by_another_process
 from .people import (
     LINKS,
@@ -107,10 +107,26 @@ def test_every_page_asks_who_it_is(app: Flask) -> None:
     } <= walked
 
 
-def test_the_files_of_pages_are_for_everybody(person: FlaskClient) -> None:
-    for path in re.findall('(?:href|src)="(/[^"]*/static/[^"]*)"', person.get(SIGN_IN).text):
+def test_the_files_of_pages_are_for_everybody_and_browsers_may_keep_them(
+    person: FlaskClient, insider: FlaskClient
+) -> None:
+    """And nothing else: what a page shows is for whoever is signed in now."""
+    pages = [person.get(SIGN_IN), *(insider.get(f"/dashboard{path}") for path in ("", "/users"))]
+    files = {
+        path
+        for page in pages
+        for path in re.findall('(?:href|src)="(/[^"]*/static/[^"]*)"', page.text)
+    }
+    assert len(files) > 3
+    for path in files:
         with person.get(path) as answer:
             assert answer.status_code == 200
+            assert answer.headers["Cache-Control"] == "public, max-age=2592000"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Content-Security-Policy"] == HEEDED["Content-Security-Policy"]
+            assert "Set-Cookie" not in answer.headers
+    for page in (*pages, insider.get("/dashboard?csv=views"), insider.get("/dashboard/nothing")):
+        assert page.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
