@@ -112,11 +112,10 @@ def pack_in_order(ids: Iterable[tuple[bytes, int]]) -> Iterator[Row]:
     entries: list[Entry] = []
     for digest, day in ids:
         at = start_of(digest)
-        is_first = first_start(at) > last
-        if is_first or (len(entries) >= most and at > last):
+        if first_start(at) > last or (len(entries) >= most and at > last):
             if entries:
                 yield pack(start, entries)
-            start, entries = first_start(at) if is_first else at, []
+            start, entries = at, []
         entries.append((digest[PREFIX_SIZE:], day))
         last = at
     if entries:

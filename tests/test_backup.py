@@ -639,8 +639,8 @@ class TestCheck:
             ),
             (
                 "event ids",
-                "update event_id_day set count = count + 1",
-                "ids stored, ",
+                "insert into event_id_day (day, count) values (0, 7)",
+                "1970-01-01: 7 ids stored, 0 in rows",
             ),
             (
                 "page summaries",
