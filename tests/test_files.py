@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app import create_app
+from app.auth import keys
 from app.cli import main
 from app.config import load_settings
 from app.database import Database
@@ -231,6 +233,14 @@ def test_only_what_is_made_for_it_migrates(
         assert (ended.value.code, told.err) == (0, "")
         assert expected in told.out
     assert (version(older), version(copy_before(older, 4))) == (NEWEST, 4)
+
+
+def test_the_application_makes_and_migrates_a_file_for_any_server_and_no_key(older: Path) -> None:
+    for path in (older, older.with_name("new.db")):
+        with closing(create_app(database=path).extensions["database"]) as database:
+            assert keys.list_keys(database) == []
+        assert version(path) == NEWEST
+    assert version(copy_before(older, 4)) == 4
 
 
 def ask(server: RunningServer, method: str, path: str, body: str | None = None) -> int:

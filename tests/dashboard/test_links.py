@@ -417,6 +417,13 @@ def test_a_name_can_be_used_again_when_its_link_is_revoked(database: Database) -
     make(database)
 
 
+def test_each_ends_some_day(database: Database) -> None:
+    make(database)
+    never = "update link set expires_at = null"
+    with pytest.raises(sqlite3.IntegrityError), database.writing() as connection:
+        connection.execute(never)
+
+
 @pytest.mark.parametrize("settings", [{"failed_keys": "3/day"}])
 def test_wrong_tokens_count_like_wrong_keys(
     app: Flask, person: FlaskClient, database: Database
