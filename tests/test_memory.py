@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import re
 import time
 import tracemalloc
 from collections import Counter
@@ -22,13 +23,14 @@ from app.ingest.events import LISTED
 from app.memory import Budget, parsed_size
 from app.records import TOLD
 
-from .conftest import RunningServer, serving
+from .conftest import ROOT, RunningServer, serving
 from .ingest.records import eventbridge
 from .refusals import BASE, DAY_BODY, EVENT, refused
 
 MB = 2**20
 EVENTS, BRIDGE = f"{BASE}/ingest/events", f"{BASE}/ingest/eventbridge"
 MANY = 40_000
+OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 USUAL = EVENT | {"user_id": "user-12345", "referer": "/projects/123/board", "id": "e-1234567"}
 
@@ -90,6 +92,12 @@ def test_the_largest_body_of_usual_events_is_within_the_budget(
     times = Settings().max_body / len(body)
     # Packed, it is held twice while it is unpacked.
     assert parsed_size(body) * times + 2 * Settings().max_body < Settings().body_memory
+
+
+def test_the_largest_body_holds_so_many_usual_events() -> None:
+    (number,) = re.findall("A body of 16 MiB holds ([0-9,]+) usual events", OPERATING)
+    event = json.dumps(USUAL) + "\n"
+    assert int(number.replace(",", "")) * len(event) <= Settings().max_body == 16 * MB
 
 
 def of_size(value: str, size: int) -> str:
