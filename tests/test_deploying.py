@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, expect
 
+from app.config import Settings
 from app.supervisor import Supervisor
 
 from .auth.signer import authorization
@@ -235,6 +236,19 @@ def test_somebody_uses_pages_below_a_prefix_behind_nginx(
         page.goto(f"{url}{PREFIX}/dashboard")
         page.get_by_role("button", name="Sign out").click()
         expect(page).to_have_url(re.compile(f"{PREFIX}/dashboard/sign-in"))
+
+
+def test_the_pages_leave_room_for_what_the_server_takes() -> None:
+    def number(language: str, name: str) -> int:
+        (found,) = re.findall(rf"(?m)^\s*{name}[= ](?:4 )?(\d+[mk]?)", block(language))
+        units = {"k": 2**10, "m": 2**20}
+        return int(found.rstrip("mk")) * units.get(found[-1], 1)
+
+    default = Settings()
+    for name in ("WatchdogSec", "TimeoutStopSec"):
+        assert number("ini", name) > default.drain_seconds
+    assert number("nginx", "client_max_body_size") > default.max_body
+    assert number("nginx", "large_client_header_buffers") >= default.max_header
 
 
 def test_systemd_is_told_of_the_start_of_the_loop_and_of_the_end(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import json
 import os
+import re
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ from app.database import Database
 from app.doctor import OK, PROBLEM, WARNING, examine
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
-from .conftest import SetClock, run
+from .conftest import NOW, SetClock, run
+from .test_faults import small_disk
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -66,6 +71,29 @@ def test_what_others_can_read_is_a_problem(path: Path) -> None:
     assert f"(mode 644); chmod 600 {path}" in found["file", PROBLEM]
     path.chmod(0o644)
     assert run("doctor", "--database", path).returncode == 1
+
+
+def test_a_disk_with_little_room_is_told(small_disk: Path) -> None:
+    Database(small_disk / "a.db").close()
+    message = bad(small_disk / "a.db")["disk", WARNING]
+    assert re.match("[34] MB free beside 0 MB; make room: ", message)
+
+
+def test_all_that_is_looked_at_is_named(path: Path) -> None:
+    """What docs/operating.md lists."""
+    subjects = {subject for subject, _ in findings(path)}
+    named = {"file", "disk", "servers", "clock", "time zone", "keys", "database"}
+    assert named <= subjects
+    assert ("retention", WARNING) in findings(with_history(path), keep_histories=1)
+
+
+def with_history(path: Path) -> Path:
+    with closing(Database(path, clock=SetClock())) as database:
+        entry = {"timestamp": NOW, "referer": "/"}
+        update_user_behavior_histories_by_day(
+            database, timestamp=NOW, user_id="u", histories=[entry]
+        )
+    return path
 
 
 def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path) -> None:

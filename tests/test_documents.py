@@ -6,8 +6,14 @@ from typing import Any
 import click
 import pytest
 
+from app import body, early, memory, rates, wal
+from app.auth import guesses
 from app.config import Settings, variable
+from app.database import WAL_LIMIT, WAL_PATIENCE
+from app.event_ids import digest_of
 from app.migrations import FIXED
+from app.operations import readiness
+from app.server import event_loop, listening
 
 from .cli.tree import COMMANDS
 from .conftest import ROOT
@@ -50,6 +56,36 @@ def test_the_table_of_commands_is_complete_and_right() -> None:
     assert rows == [
         (name, (COMMANDS[name].help or "").split("\n\n")[0]) for name in sorted(COMMANDS)
     ]
+
+
+KIB, MIB = 2**10, 2**20
+
+NUMBERS = {
+    "docs/security.md": [
+        f"counts of {rates.REMEMBERED:,} addresses",
+        f"SHA-256 hashes of {guesses.REMEMBERED:,} right keys",
+        f"digests of {len(digest_of('client', 'x'))} bytes",
+    ],
+    "docs/operating.md": [
+        f"room for one of {readiness.ORDINARY_BYTES // KIB} KiB",
+        f"as of `PUT /active-users` | {early.OBJECT_BODY // MIB} MiB |",
+        f"form of the dashboard | {early.FORM_BODY // KIB} KiB |",
+        f"in each other, in JSON | {body.MAX_DEPTH} levels |",
+        f"Bodies of less than {memory.SHORT // KIB} KiB, unpacked",
+        f"{listening.CONNECTIONS:,} at most",
+        f"whoever has been idle for {event_loop.EVICT_SECONDS} seconds makes room",
+        f"stand still are given up after {event_loop.STALLED_SECONDS} seconds",
+        f"where it has {WAL_LIMIT // MIB} MiB or more, a write waits up to {WAL_PATIENCE} seconds",
+        f"`serve` looks every {wal.LOOK_SECONDS} seconds",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"), [(name, words) for name in NUMBERS for words in NUMBERS[name]]
+)
+def test_numbers_that_no_setting_changes_are_as_documented(document: str, words: str) -> None:
+    assert words in " ".join(DOCUMENTS[document].split())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app import create_app
+from app.auth import keys
 from app.cli import main
 from app.config import load_settings
 from app.database import Database
@@ -233,6 +235,14 @@ def test_only_what_is_made_for_it_migrates(
     assert (version(older), version(copy_before(older, 4))) == (NEWEST, 4)
 
 
+def test_the_application_makes_and_migrates_a_file_for_any_server_and_no_key(older: Path) -> None:
+    for path in (older, older.with_name("new.db")):
+        with closing(create_app(database=path).extensions["database"]) as database:
+            assert keys.list_keys(database) == []
+        assert version(path) == NEWEST
+    assert version(copy_before(older, 4)) == 4
+
+
 def ask(server: RunningServer, method: str, path: str, body: str | None = None) -> int:
     with closing(HTTPConnection(urlsplit(server.url).netloc, timeout=60)) as connection:
         connection.request(method, path, body, {"Content-Type": "application/json"})
@@ -300,13 +310,16 @@ def test_two_servers_on_one_file_are_told(path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a file of another owner; needs root")
-def test_a_file_of_another_owner_is_used_by_the_rights_of_a_group() -> None:
+@pytest.mark.parametrize(("mode", "is_warned_of"), [(0o660, False), (0o666, True), (0o664, True)])
+def test_a_file_of_another_owner_is_used_by_the_rights_of_a_group(
+    mode: int, is_warned_of: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "a.db")
         Database(path).close()
-        for each, mode in ((Path(name), 0o770), (path, 0o660)):
+        for each, its_mode in ((Path(name), 0o770), (path, mode)):
             os.chown(each, 4001, 4000)
-            each.chmod(mode)
+            each.chmod(its_mode)
         child = os.fork()
         if not child:  # a process of another user, who is in the group
             code = 1
@@ -317,11 +330,12 @@ def test_a_file_of_another_owner_is_used_by_the_rights_of_a_group() -> None:
                 with closing(Database(path, create=False)) as database:
                     database.try_write()
                     assert {file.name for file in Path(name).iterdir()} > {"a.db"}
+                assert ("everybody may use" in caplog.text) == is_warned_of
                 code = 0
             finally:
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
-        assert path.stat().st_mode & 0o777 == 0o660
+        assert path.stat().st_mode & 0o777 == mode
         # Our own file of that mode is closed to the group, as ever.
         os.chown(path, 0, 0)
         Database(path).close()

@@ -3,11 +3,14 @@
 import gzip
 import http.client
 import json
+import re
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,13 +23,14 @@ from app.ingest.events import LISTED
 from app.memory import Budget, parsed_size
 from app.records import TOLD
 
-from .conftest import RunningServer, serving
+from .conftest import ROOT, RunningServer, serving
 from .ingest.records import eventbridge
 from .refusals import BASE, DAY_BODY, EVENT, refused
 
 MB = 2**20
 EVENTS, BRIDGE = f"{BASE}/ingest/events", f"{BASE}/ingest/eventbridge"
 MANY = 40_000
+OPERATING = (ROOT / "docs" / "operating.md").read_text()
 
 USUAL = EVENT | {"user_id": "user-12345", "referer": "/projects/123/board", "id": "e-1234567"}
 
@@ -88,6 +92,12 @@ def test_the_largest_body_of_usual_events_is_within_the_budget(
     times = Settings().max_body / len(body)
     # Packed, it is held twice while it is unpacked.
     assert parsed_size(body) * times + 2 * Settings().max_body < Settings().body_memory
+
+
+def test_the_largest_body_holds_so_many_usual_events() -> None:
+    (number,) = re.findall("A body of 16 MiB holds ([0-9,]+) usual events", OPERATING)
+    event = json.dumps(USUAL) + "\n"
+    assert int(number.replace(",", "")) * len(event) <= Settings().max_body == 16 * MB
 
 
 def of_size(value: str, size: int) -> str:
@@ -175,6 +185,33 @@ class TestABudget:
         assert client.post(EVENTS, json=EVENT).status_code == 200
         budget.give_back(budget.limit)
         assert client.post(EVENTS, data=large, content_type="application/json").status_code == 200
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_is_nothing_that_a_body_under_16_kib_waits_for(
+        self, app: Flask, budget: Budget, packed: bool
+    ) -> None:
+        def send(size: int) -> tuple[int, float]:
+            event = json.dumps(EVENT | {"unknown": [[]] * 4000}).encode()
+            body = event[:-1] + b" " * (size - len(event)) + b"}"
+            began = time.monotonic()
+            answer = app.test_client().post(
+                EVENTS,
+                data=gzip.compress(body) if packed else body,
+                content_type="application/json",
+                headers={"Content-Encoding": "gzip"} if packed else {},
+            )
+            return answer.status_code, time.monotonic() - began
+
+        assert budget.take(budget.limit)
+        status, seconds = send(2**14 - 1)
+        assert (status, seconds < 0.9) == (200, True)
+        status, seconds = send(2**18)
+        assert (status, 0.9 < seconds < 5) == (503, True)
+        waits = Timer(0.3, budget.give_back, [budget.limit])
+        waits.start()
+        status, seconds = send(2**18)
+        assert (status, 0.2 < seconds < 0.9) == (200, True)
+        waits.join()
 
     def test_is_whole_after_each_request(self, app: Flask, budget: Budget) -> None:
         client = app.test_client()

@@ -1,5 +1,6 @@
 import ast
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -58,6 +59,21 @@ def test_every_package_is_listed() -> None:
     config.read(ROOT / "setup.cfg")
     listed = config["options"]["packages"].split()
     assert listed == [NAME, *sorted(f"{NAME}.{name}" for name in find_packages(str(ROOT / "app")))]
+
+
+def test_each_dependency_has_a_reason_and_no_bound_above() -> None:
+    text = (ROOT / "setup.cfg").read_text()
+    config = ConfigParser()
+    config.read_string(text)
+    reasons = re.findall(r"^# ([a-z][\w, -]*?)  +\S", text, re.M)
+    explained = {name for names in reasons for name in names.split(", ")}
+    needed = dict(
+        line.partition(">=")[::2] for line in config["options"]["install_requires"].split()
+    )
+    assert needed.keys() <= explained
+    assert {name for name, oldest in needed.items() if not re.fullmatch(r"[\d.]+", oldest)} == {
+        "tzdata"
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What `/readyz` finds, how often it looks, and that it does not wait for others."""
 
 import resource
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -118,12 +119,21 @@ def test_it_does_not_wait_for_a_write_that_takes_long(
     thread = Thread(target=hold)
     thread.start()
     held.wait()
-    assert ready(client) == (503, "the database is busy with other writes; nothing was stored")
+    began = time.monotonic()
+    told, waited = ready(client), time.monotonic() - began
     over.set()
     thread.join()
+    assert told == (503, "the database is busy with other writes; nothing was stored")
+    assert 0.8 < waited < 2.5
     with locked_by_another_process(database.path):
         app.extensions["readiness"]._ended -= 1
+        began = time.monotonic()
         told = ready(client)
+        assert 0.8 < time.monotonic() - began < 2.5
+        assert ready(client) == told, "also a refusal holds for a second"
+    assert ready(client) == told
+    app.extensions["readiness"]._ended -= 1
+    assert ready(client) == (200, "")
     assert told == (503, "the database is busy with another process; nothing was stored")
 
 

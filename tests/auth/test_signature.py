@@ -113,6 +113,32 @@ def test_a_header_that_is_no_signature_is_refused(anonymous: FlaskClient, parame
     assert status(anonymous, f"SAASUSSIGV1 {parameters}") == 401
 
 
+@pytest.mark.parametrize(
+    ("told_as", "target", "expected"),
+    [
+        ("REQUEST_URI", "/v1/analysis/users/a%2fb/behavior-histories", 200),
+        ("RAW_URI", "/v1/analysis/users/a%2fb/behavior-histories", 200),
+        (None, "/v1/analysis/users/a%2fb/behavior-histories", 401),
+        (None, "/v1/analysis/users/%E5%88%A9%20b/behavior-histories", 200),
+    ],
+)
+def test_the_raw_target_is_what_a_server_tells_in_either_way(
+    anonymous: FlaskClient,
+    key: dict[str, str],
+    clock: SetClock,
+    told_as: str | None,
+    target: str,
+    expected: int,
+) -> None:
+    """Where it tells none, the path is encoded anew, as usual."""
+    header = authorization(key, at=clock.now(), method="GET", host=HOST, target=target)
+    told: dict[str, str | None] = {"REQUEST_URI": None, "RAW_URI": None}
+    if told_as:
+        told[told_as] = target
+    answer = anonymous.get(target, headers={"Authorization": header}, environ_overrides=told)
+    assert answer.status_code == expected
+
+
 def test_an_upper_case_signature_is_refused(
     anonymous: FlaskClient, key: dict[str, str], clock: SetClock
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from html import unescape
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,6 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser
 
+from app import create_app
 from app.auth import keys, links, public
 from app.database import Database
 from app.logs import JsonFormatter, TextFormatter
@@ -364,6 +366,35 @@ class TestALinkOfATenant:
         assert not [line for line in text.splitlines() if re.search("umbrella[^<]*[0-9]", line)]
         assert "umbrella-user" not in answer.text
 
+    def test_shows_the_same_whatever_others_did(self, tmp_path: Path, clock: SetClock) -> None:
+        """On a hundred pages that links lead to, and in tables of them as CSV."""
+
+        def shown(*tenants: str) -> dict[str, str]:
+            app = create_app(database=tmp_path / f"{len(tenants)}.db", clock=clock)
+            with closing(app.extensions["database"]) as database:
+                client = app.test_client()
+                token = keys.create_bearer_key(database, name="k", scopes=("ingest",))
+                client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+                feed(client, *tenants)
+                url = make(database, tenant_id="acme")
+                person, pages = app.test_client(), dict[str, str]()
+                left = ["", "?tenant=umbrella", "/pages/page?id=/of-umbrella&period=all"]
+                left += ["/tenants?q=umbrella", "/tenants/tenant?id=umbrella&tenant=umbrella"]
+                for path in left:
+                    told = {"X-Saasus-Trace-Id": "t"}
+                    answer = person.get(url + path, headers=told, follow_redirects=True)
+                    pages[path] = answer.text.replace(url, "")
+                    for found in re.findall('href="(/(?!dashboard)[^"]*)"', pages[path]):
+                        if unescape(found) not in left and len(left) < 100:
+                            left.append(unescape(found))
+            return pages
+
+        alone, beside = shown("acme"), shown("acme", "umbrella", "umbrella-2")
+        assert alone == beside
+        assert len(alone) == 100
+        for word in ("csv=", "/pages/page?", "/tenants/tenant?", "period="):
+            assert sum(word in path for path in alone) > 1, word
+
     def test_shows_that_tenant(self, person: FlaskClient, url: str) -> None:
         text = person.get(f"{url}/tenants", follow_redirects=True).text
         assert "acme" in text
@@ -415,6 +446,13 @@ def test_a_name_can_be_used_again_when_its_link_is_revoked(database: Database) -
     assert links.revoke_link(database, "board")
     assert not links.revoke_link(database, "board")
     make(database)
+
+
+def test_each_ends_some_day(database: Database) -> None:
+    make(database)
+    never = "update link set expires_at = null"
+    with pytest.raises(sqlite3.IntegrityError), database.writing() as connection:
+        connection.execute(never)
 
 
 @pytest.mark.parametrize("settings", [{"failed_keys": "3/day"}])
