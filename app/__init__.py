@@ -30,8 +30,8 @@ def create_app(
     from .application import make_app
     from .auth import require_key, require_loopback
     from .config import load_settings
-    from .database import Database
     from .retention import routes as retention
+    from .storage.database import Database
 
     given = {**(config or {}), **settings}
     flask_config = {name: given.pop(name) for name in given.keys() & Flask.default_config.keys()}

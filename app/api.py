@@ -23,8 +23,8 @@ from .csv_text import CONTENT_TYPE, CSV, csv_text, wants_csv
 from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
 from .early import OBJECT_BODY, too_large
 from .errors import ApiError, InvalidRequest, error_body, known_status
-from .fields import Id, Uuid
 from .parser import Parser
+from .validation.fields import Id, Uuid
 
 View = Callable[..., Any]
 

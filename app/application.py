@@ -24,8 +24,8 @@ from . import (
 from .auth import Guard
 from .body import is_pending
 from .config import Settings
-from .database import Database
 from .proxies import restore_request
+from .storage.database import Database
 from .target import told_target, use_authority
 
 

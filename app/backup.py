@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import audit
 from .errors import StartError
-from .header import NotADatabase, holds_database
-from .migrations import NEWEST, older, read_version
-from .transactions import transaction
+from .storage import audit_log
+from .storage.file_header import NotADatabase, holds_database
+from .storage.migrations import NEWEST, older, read_version
+from .storage.transactions import transaction
 
 STEP = 1024
 """The pages that are copied before progress is told."""
@@ -145,7 +145,7 @@ def note_backup(database: Path, made: Made, now: int) -> None:
         transaction(connection),
     ):
         if read_version(connection) == NEWEST:
-            audit.note(connection, now, "backup", {"bytes": made.bytes})
+            audit_log.note(connection, now, "backup", {"bytes": made.bytes})
 
 
 def copies_beside(database: Path) -> list[Path]:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from . import event_ids
 from .backup import UNREADABLE
 from .days import Calendar
-from .dictionary import SELECT_SETTINGS, read_page_rule
 from .ingest.events import TYPES
-from .migrations import FIXED
+from .storage import event_ids
+from .storage.migrations import FIXED
+from .storage.page_rule import SELECT_SETTINGS, read_page_rule
 from .summaries import periods, sealing
 from .summaries.spans import LENGTHS
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from . import values
+from . import config_values as values
 from .errors import StartError
 
 PREFIX = "ANALYSIS_"

@@ -10,13 +10,13 @@ from pathlib import Path
 from .auth import keys
 from .backup import existing
 from .config import Settings, service_variables
-from .database import WAL_LIMIT, Database, rights_of_others
 from .days import Clock, format_day
 from .errors import StartError
-from .migrations import NEWEST
 from .retention.cutoffs import future_cutoffs
 from .retention.schedule import find_held_back, newest_day
-from .servers import count_servers
+from .storage.database import WAL_LIMIT, Database, rights_of_others
+from .storage.migrations import NEWEST
+from .storage.open_servers import count_servers
 
 DAY = 86400
 SPARE_BYTES = 100_000_000

@@ -9,7 +9,7 @@ from webargs.flaskparser import FlaskParser
 
 from .body import read_json
 from .errors import InvalidRequest
-from .fields import describe_messages, shown
+from .validation.messages import describe_messages, shown
 
 
 class Parser(FlaskParser):

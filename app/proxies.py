@@ -7,7 +7,7 @@ right. Without `proxies`, nothing of what a request tells of proxies is believed
 import re
 from typing import Any
 
-from . import values
+from . import config_values
 from .config import Settings
 
 SENT_HOST = "saasus_analysis.sent_host"
@@ -53,7 +53,7 @@ def _told(environ: dict[str, Any], name: str, settings: Settings) -> list[str]:
 def _told_prefix(environ: dict[str, Any], settings: Settings) -> str | None:
     """Return the prefix that proxies tell of; several have each taken away a part of it."""
     try:
-        parts = map(values.prefix, _told(environ, "HTTP_X_FORWARDED_PREFIX", settings))
-        return values.prefix("".join(part or "" for part in parts))
+        parts = map(config_values.prefix, _told(environ, "HTTP_X_FORWARDED_PREFIX", settings))
+        return config_values.prefix("".join(part or "" for part in parts))
     except ValueError:
         return None

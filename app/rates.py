@@ -6,33 +6,14 @@ This module loads `limits`, which a plain start does without: load it where a ra
 import math
 from threading import Lock
 
-from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from .config_values import parse_rate
 from .days import Clock
 
 REMEMBERED = 10_000
 """How many counts are kept at once; where there would be more, counting begins anew."""
-
-
-YEAR = 366 * 86400
-"""The longest window, in seconds."""
-
-
-def parse_rate(notation: str) -> set[RateLimitItem]:
-    """Return the limits that a notation such as `10/second;5000/hour` names.
-
-    Raises ValueError.
-    """
-    try:
-        limits = set(parse_many(notation))
-    except ValueError:
-        limits = set()
-    usable = all(limit.amount > 0 and limit.get_expiry() <= YEAR for limit in limits)
-    if not limits or not usable:
-        raise ValueError("must be a rate such as 600/minute or 10/second;5000/hour, or off")
-    return limits
 
 
 class Rate:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-from app.database import Database
 from app.days import PERIODS
+from app.storage.database import Database
 from app.user_analysis.queries import get_active_users
 
 from .data import actives, opened

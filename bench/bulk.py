@@ -13,7 +13,7 @@ from typing import Any
 
 from app.days import Calendar
 from app.demo import make_events
-from app.event_ids import digest_of
+from app.storage.event_ids import digest_of
 
 from .data import DAY, NOW, TODAY
 from .measuring import seconds, write

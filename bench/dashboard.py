@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.database import Database
-from app.dictionary import NO_TENANT
+from app.storage.database import Database
+from app.storage.dictionary import NO_TENANT
 
 from .data import DAY, TODAY, Then, saas
 from .measuring import in_turns, ms, same, seconds, times, write

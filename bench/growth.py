@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from app.database import Database
 from app.metrics.queries import get_page_statistics
+from app.storage.database import Database
 from app.user_analysis.queries import get_user_behavior_histories
 
 from .data import DAY, TODAY, opened, saas

@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.auth import keys, sessions
 from app.auth.tokens import make_token
-from app.database import Database
 from app.days import month_of
-from app.event_ids import digest_of, store_in_order
+from app.storage.database import Database
+from app.storage.event_ids import digest_of, store_in_order
 
 from .data import DAY, NOW, TODAY, Then, opened
 from .measuring import in_turns, ms, times, write

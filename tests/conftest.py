@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.auth import keys
 from app.config import PREFIX
-from app.database import Database
 from app.days import Clock
+from app.storage.database import Database
 
 pytest_plugins = ["app.pytest_plugin", "pytester", "tests.browser"]
 

@@ -22,7 +22,7 @@ from time import sleep
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from app.event_ids import digest_of, read_ids
+from app.storage.event_ids import digest_of, read_ids
 
 from .calls import BASE, NO_TENANT, utc
 from .conftest import run, serving

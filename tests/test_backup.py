@@ -19,12 +19,12 @@ import pytest
 
 from app import backup
 from app.backup import back_up, back_up_dated, restore
-from app.database import Database
 from app.errors import StartError
 from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
-from app.migrations import MIGRATIONS
+from app.storage.database import Database
+from app.storage.migrations import MIGRATIONS
 
 from .conftest import NOW, ROOT, RunningServer, SetClock, run, serving
 

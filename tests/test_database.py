@@ -12,12 +12,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.auth import keys, links, sessions
-from app.database import Database
 from app.days import FIRST_DAY, LAST_DAY
 from app.errors import ServiceUnavailable, StartError
-from app.event_ids import digest_of, find_wrong, read_ids
-from app.header import APPLICATION_ID
-from app.migrations import MIGRATIONS
+from app.storage.database import Database
+from app.storage.event_ids import digest_of, find_wrong, read_ids
+from app.storage.file_header import APPLICATION_ID
+from app.storage.migrations import MIGRATIONS
 
 from . import older
 from .conftest import ROOT, SetClock
@@ -156,7 +156,7 @@ class TestMigration:
             "create table one (a integer) strict;\ninsert into one values (1);",
             "alter table one add column b integer not null default 2;",
         )
-        monkeypatch.setattr("app.migrations.MIGRATIONS", MIGRATIONS + steps)
+        monkeypatch.setattr("app.storage.migrations.MIGRATIONS", MIGRATIONS + steps)
         database = opened()
         with database.reading() as connection:
             assert connection.execute("select a, b from one").fetchall() == [(1, 2)]
@@ -172,7 +172,7 @@ class TestMigration:
     ) -> None:
         before = schema(path)
         steps = ("create table one (a integer) strict;", "insert into absent values (1);")
-        monkeypatch.setattr("app.migrations.MIGRATIONS", MIGRATIONS + steps)
+        monkeypatch.setattr("app.storage.migrations.MIGRATIONS", MIGRATIONS + steps)
         with pytest.raises(StartError, match="no such table: absent"):
             opened()
         assert (schema(path), pragma(path, "user_version")) == (before, NEWEST)

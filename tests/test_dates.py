@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.config import load_settings
-from app.database import Database
 from app.days import MAX_TIMESTAMP, format_day, parse_day
 from app.double.application import close, make_double
 from app.errors import StartError
+from app.storage.database import Database
 
 from .calls import BASE
 from .conftest import NOW, SetClock, run

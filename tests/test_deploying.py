@@ -349,7 +349,7 @@ def test_the_parts_of_the_image_are_named_by_their_digest() -> None:
 SORT = """
 import os
 from pathlib import Path
-from app.database import Database
+from app.storage.database import Database
 database = Database(Path(os.environ["ANALYSIS_DATABASE"]))
 with database.reading() as connection:
     connection.execute("pragma cache_size = 100")

@@ -10,8 +10,8 @@ import pytest
 
 from app.auth import keys
 from app.config import load_settings
-from app.database import Database
 from app.doctor import OK, PROBLEM, WARNING, examine
+from app.storage.database import Database
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, SetClock, run

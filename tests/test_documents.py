@@ -6,14 +6,15 @@ from typing import Any
 import click
 import pytest
 
-from app import body, early, memory, rates, wal
+from app import early, memory, rates, wal
 from app.auth import guesses
 from app.config import Settings, variable
-from app.database import WAL_LIMIT, WAL_PATIENCE
-from app.event_ids import digest_of
-from app.migrations import FIXED
 from app.operations import readiness
 from app.server import event_loop, listening
+from app.storage.database import WAL_LIMIT, WAL_PATIENCE
+from app.storage.event_ids import digest_of
+from app.storage.migrations import FIXED
+from app.validation import strict_json
 
 from .cli.tree import COMMANDS
 from .conftest import ROOT
@@ -70,7 +71,7 @@ NUMBERS = {
         f"room for one of {readiness.ORDINARY_BYTES // KIB} KiB",
         f"as of `PUT /active-users` | {early.OBJECT_BODY // MIB} MiB |",
         f"form of the dashboard | {early.FORM_BODY // KIB} KiB |",
-        f"in each other, in JSON | {body.MAX_DEPTH} levels |",
+        f"in each other, in JSON | {strict_json.MAX_DEPTH} levels |",
         f"Bodies of less than {memory.SHORT // KIB} KiB, unpacked",
         f"{listening.CONNECTIONS:,} at most",
         f"whoever has been idle for {event_loop.EVICT_SECONDS} seconds makes room",

@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from app.auth import keys
 from app.body import BODY_PENDING
 from app.config import load_settings
-from app.database import Database
 from app.double import application
+from app.storage.database import Database
 
 from .auth.signer import authorization
 from .conftest import NOW

@@ -11,9 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from app import event_id_rows, event_ids
 from app.days import FIRST_DAY, LAST_DAY
-from app.event_ids import EventIds, delete_days, delete_some, find_wrong, read_ids, store_in_order
+from app.storage import event_id_rows, event_ids
+from app.storage.event_ids import (
+    EventIds,
+    delete_days,
+    delete_some,
+    find_wrong,
+    read_ids,
+    store_in_order,
+)
 
 from .conftest import ROOT
 

@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.cli import main
-from app.database import Database
 from app.errors import ServiceUnavailable
-from app.event_ids import digest_of, read_ids
-from app.migrations import MIGRATIONS
 from app.retention import pruning
+from app.storage.database import Database
+from app.storage.event_ids import digest_of, read_ids
+from app.storage.migrations import MIGRATIONS
 from app.summaries import sealing
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 

@@ -19,12 +19,12 @@ from app import create_app
 from app.auth import keys
 from app.cli import main
 from app.config import load_settings
-from app.database import Database
 from app.doctor import examine
 from app.errors import StartError
-from app.header import APPLICATION_ID
-from app.migrations import MIGRATIONS, NEWEST, copy_before
 from app.retention.erasing import erase_user
+from app.storage.database import Database
+from app.storage.file_header import APPLICATION_ID
+from app.storage.migrations import MIGRATIONS, NEWEST, copy_before
 
 from .calls import BASE
 from .cli.test_ending import ON_A_DATABASE

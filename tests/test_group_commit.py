@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.config import load_settings
-from app.database import Database
 from app.errors import ServiceUnavailable
 from app.server import Server, listen
+from app.storage.database import Database
 
 from .test_database import ADD, add, count
 

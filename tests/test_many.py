@@ -19,7 +19,7 @@ from app.auth import keys, sessions
 from app.dashboard import layout, queries
 from app.dashboard import users as users_page
 from app.dashboard.selection import Days, Scope
-from app.database import Database
+from app.storage.database import Database
 from app.summaries import active, periods
 from bench.data import NOW, Then
 from bench.million import EVENT, KINDS, PAGES, YESTERDAY, build

@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from app.config import Settings
 from app.ingest.events import LISTED
 from app.memory import Budget, parsed_size
-from app.records import TOLD
+from app.validation.records import TOLD
 
 from .conftest import ROOT, RunningServer, serving
 from .ingest.records import eventbridge

@@ -93,7 +93,7 @@ def test_the_package_imports_itself_relatively(file: Path) -> None:
 def test_the_wheel_holds_the_schema_and_no_package_named_app(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = archive.namelist()
-        schema = archive.read(f"{NAME}/schema.sql")
+        schema = archive.read(f"{NAME}/storage/schema.sql")
     assert schema == (ROOT / "schema.sql").read_bytes()
     assert {name.split("/")[0].split("-")[0] for name in names} == {NAME}
     listed = execute("git", "ls-files", "-co", "--exclude-standard", "app", folder=ROOT).split()

@@ -17,9 +17,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from app.backup import back_up
-from app.database import Database
 from app.days import Calendar, format_day, month_of
-from app.dictionary import PageRule
 from app.double.clock import ClockSetting, SettableClock
 from app.double.store import MemoryDatabase, blank
 from app.exports.reading import import_export
@@ -27,15 +25,14 @@ from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
+from app.storage.database import Database
+from app.storage.page_rule import PageRule
 from app.summaries import periods, sealing
 from app.summaries.actions import has_action
 from app.summaries.active import USERS, ActiveKind
 from app.summaries.dropping import drop_all
 from app.summaries.kinds import checksum
-from app.user_analysis.queries import (
-    update_active_users,
-    update_user_behavior_histories_by_day,
-)
+from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 
 from .conftest import NOW, SetClock, run
 from .test_database import locked_by_another_process

@@ -15,9 +15,9 @@ from werkzeug.test import Client
 
 from app.auth import keys
 from app.config import load_settings
-from app.database import Database
+from app.config_values import OUR_PATHS
 from app.double import application
-from app.values import OUR_PATHS
+from app.storage.database import Database
 
 from .auth.signer import authorization
 from .calls import BASE

@@ -13,8 +13,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.database import Database
 from app.operations import readiness
+from app.storage.database import Database
 
 from .test_database import locked_by_another_process
 from .test_faults import fill, leave_room_in_the_wal, small_disk

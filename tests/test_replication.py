@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
+from app.storage.database import Database
 
 from .conftest import run, serving
 from .test_backup import Writer, is_right

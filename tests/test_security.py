@@ -11,9 +11,9 @@ from app import create_app
 from app.auth import keys, links
 from app.config import load_settings
 from app.dashboard.cookies import SESSION
-from app.database import Database
 from app.double.application import make_double
 from app.double.front import HEADER
+from app.storage.database import Database
 from app.trace import TRACE_HEADER
 
 from .refusals import HEEDED, READS, WRITES

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from app.database import Database
+from app.storage.database import Database
 
 from .auth.signer import authorization
 from .conftest import ROOT, RunningServer, run, serving

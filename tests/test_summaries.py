@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from app.database import Database
-from app.dictionary import read_page_rule
 from app.ingest.events import Event, Report
 from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
+from app.storage.database import Database
+from app.storage.page_rule import read_page_rule
 from app.summaries import sealing
 from app.summaries.reading import SELECT_SUMMARIES
 from app.summaries.spans import LENGTHS

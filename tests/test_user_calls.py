@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.check import CHECKS, find_wrong
-from app.database import Database
-from app.dictionary import NO_TENANT
-from app.event_ids import read_ids
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
 from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
 from app.retention.deleting import delete
 from app.retention.erasing import erase_tenant, erase_user
+from app.storage.database import Database
+from app.storage.dictionary import NO_TENANT
+from app.storage.event_ids import read_ids
 
 from . import older
 from .conftest import NOW, SetClock

@@ -14,10 +14,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import create_app, wal
-from app import database as database_module
 from app.config import load_settings
-from app.database import Database
 from app.doctor import OK, WARNING, examine
+from app.storage import database as database_module
+from app.storage.database import Database
 from app.wal import emptying_wal
 
 from .conftest import ROOT, SetClock

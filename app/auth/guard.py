@@ -14,8 +14,8 @@ from flask import Flask, Response, current_app, g, request
 from .. import security
 from ..body import is_pending
 from ..config import Settings
-from ..database import Database
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
+from ..storage.database import Database
 from ..target import signed_hosts, signed_targets
 from . import keys, signature
 from .guesses import Guesses, watch

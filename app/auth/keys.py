@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from ..database import Database
+from ..storage.database import Database
 from . import uses
 from .tokens import hash_token
 

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from ..database import Database
+from ..storage.database import Database
 from . import uses
 from .keys import NameTaken, list_limited
 from .tokens import hash_token, make_token

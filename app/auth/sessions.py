@@ -6,7 +6,7 @@ than its key holds and may read.
 
 import sqlite3
 
-from ..database import Database
+from ..storage.database import Database
 from .keys import Key
 from .tokens import hash_token, make_token
 

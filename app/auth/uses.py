@@ -1,7 +1,7 @@
 """Noting when something was used last."""
 
-from ..database import Database
 from ..errors import ServiceUnavailable
+from ..storage.database import Database
 
 NOTED_SECONDS = 3600
 """How old the noted time of a last use may be: a write for each request would be too many."""

@@ -12,8 +12,8 @@ from ..backup import Progress, back_up, back_up_dated, existing, note_backup
 from ..backup import restore as put_back
 from ..check import Wrong, checks_for, find_wrong
 from ..days import Clock
-from ..migrations import NEWEST
 from ..signals import raise_if_ended
+from ..storage.migrations import NEWEST
 from .command import Command
 from .common import PATH, database_option, json_option, load, print_json
 from .progress import progress_bar

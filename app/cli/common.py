@@ -14,8 +14,8 @@ import click
 
 from .. import __version__
 from ..config import Settings, load_settings, variable
-from ..database import Database
 from ..days import parse_day
+from ..storage.database import Database
 from .ending import drop_output
 
 # Whether a path can be used is told by what uses it.

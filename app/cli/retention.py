@@ -10,16 +10,16 @@ from typing import Any, NoReturn
 
 import click
 
-from .. import audit as actions
 from ..backup import copies_beside
 from ..config import Settings
-from ..database import Database
 from ..days import format_day
-from ..dictionary import NO_TENANT
 from ..errors import ServiceUnavailable
-from ..kept import limits
 from ..retention import cutoffs, deleting, erasing, pruning
 from ..retention.schedule import Late, find_late, newest_day
+from ..storage import audit_log as actions
+from ..storage.cutoffs import limits
+from ..storage.database import Database
+from ..storage.dictionary import NO_TENANT
 from .command import Command
 from .common import (
     all_option,

@@ -16,16 +16,16 @@ from .. import create_app, dashboard, logs
 from ..auth import keys
 from ..backup import refuse_older
 from ..config import Settings
-from ..database import Database
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
 from ..description import BASE_PATH
 from ..ingest.files import import_records
 from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
-from ..migrations import FIXED
 from ..retention.daily import pruning_daily
 from ..server import Server, listen
+from ..storage.database import Database
+from ..storage.migrations import FIXED
 from ..supervisor import Supervisor
 from ..wal import emptying_wal
 from .command import Command

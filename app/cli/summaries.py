@@ -10,20 +10,13 @@ import click
 from tqdm import tqdm
 
 from ..config import Settings
-from ..database import Database
-from ..dictionary import PageRule, read_page_rule
+from ..storage.database import Database
+from ..storage.page_rule import PageRule, read_page_rule
 from ..summaries import periods, sealing
 from ..summaries.dropping import drop_all
 from ..summaries.spans import LENGTHS
 from .command import Group
-from .common import (
-    database_option,
-    json_option,
-    load,
-    open_database,
-    print_json,
-    setting_option,
-)
+from .common import database_option, json_option, load, open_database, print_json, setting_option
 from .progress import progress_bar
 
 SWITCH = click.Choice(["on", "off"])

@@ -13,8 +13,8 @@ from ..auth import keys, links, sessions
 from ..auth.guesses import watch
 from ..body import is_pending
 from ..config import Settings
-from ..database import current_database
 from ..target import without_tokens
+from ..web.context import current_database
 from . import cookies
 from .errors import Refusal
 from .forms import check_form

@@ -8,10 +8,11 @@ from flask import g, request, url_for
 from marshmallow import ValidationError, validates_schema
 
 from ..api import Schema
-from ..database import Database, current_database
 from ..days import first_day_of, format_day, month_of
-from ..fields import Choice, Day, Id, Integer, Text, Uuid
 from ..parser import Parser
+from ..storage.database import Database
+from ..validation.fields import Choice, Day, Id, Integer, Text, Uuid
+from ..web.context import current_database
 from .queries import plausible_days
 from .selection import Days, Scope
 from .tables import MOST_LISTED

@@ -10,8 +10,8 @@ from babel.dates import format_date, format_skeleton, format_time
 from flask import Flask, request
 from flask_babel import Babel, format_decimal, format_percent, get_locale
 
-from ..database import current_database
 from ..days import date_of, first_day_of
+from ..web.context import current_database
 from .controls import LANGUAGES
 
 TRANSLATIONS = Path(__file__).with_name("translations")

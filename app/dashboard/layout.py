@@ -7,10 +7,10 @@ from flask import g, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
-from ..database import current_database
 from ..days import month_of
-from ..dictionary import NO_TENANT
-from ..kept import kept_of
+from ..storage.cutoffs import kept_of
+from ..storage.dictionary import NO_TENANT
+from ..web.context import current_database
 from . import queries
 from .controls import LANGUAGES, Controls
 from .languages import count, day

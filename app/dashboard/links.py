@@ -6,7 +6,7 @@ from werkzeug import Response as AnyResponse
 
 from ..auth import keys, validity
 from ..auth import links as stored
-from ..database import current_database
+from ..web.context import current_database
 from .access import for_managers
 
 MOST_LISTED = 200

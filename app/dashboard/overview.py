@@ -3,8 +3,8 @@
 from flask import Response
 from flask_babel import gettext as _
 
-from ..database import current_database
 from ..days import month_of
+from ..web.context import current_database
 from . import queries
 from .cards import Card, card_of
 from .controls import Controls, read_controls

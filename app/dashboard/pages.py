@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response
 from flask_babel import gettext as _
 
-from ..database import current_database
+from ..web.context import current_database
 from . import queries
 from .cards import Card, card_of
 from .controls import Controls, read_controls

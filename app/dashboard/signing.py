@@ -19,8 +19,8 @@ from werkzeug import Response as AnyResponse
 
 from ..auth import keys, sessions
 from ..auth.guesses import watch
-from ..database import current_database
 from ..errors import CHALLENGE
+from ..web.context import current_database
 from . import cookies
 from .access import by_session, not_shared
 

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import NotFound
 
-from ..database import current_database
-from ..dictionary import NO_TENANT
+from ..storage.dictionary import NO_TENANT
+from ..web.context import current_database
 from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls

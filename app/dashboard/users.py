@@ -7,10 +7,10 @@ from flask import Response
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
-from ..database import current_database
 from ..days import format_day
 from ..errors import InvalidRequest
-from ..fields import MAX_INTEGER
+from ..validation.fields import MAX_INTEGER
+from ..web.context import current_database
 from . import queries
 from .access import not_shared
 from .controls import LONGEST, Controls, read_controls

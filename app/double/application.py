@@ -7,12 +7,12 @@ from typing import Any
 from flask import Flask
 
 from ..application import make_app
-from ..body import parse_json
 from ..config import Settings
-from ..database import SWITCHED
 from ..errors import InvalidRequest, StartError
-from ..migrations import FIXED
 from ..server import Server, listen
+from ..storage.database import SWITCHED
+from ..storage.migrations import FIXED
+from ..validation.strict_json import parse_json
 from . import front, routes
 from .namespaces import Namespaces
 from .state import make_image

@@ -8,9 +8,10 @@ from marshmallow import ValidationError
 from .. import api
 from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES
-from ..fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid, shown
 from ..ingest.events import Place
-from ..migrations import FIXED
+from ..storage.migrations import FIXED
+from ..validation.fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid
+from ..validation.messages import shown
 from .clock import ClockSetting
 
 MAX_LATENCY = 60_000

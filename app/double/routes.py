@@ -9,10 +9,10 @@ from ..api import make_answer
 from ..auth import keys, public
 from ..body import read_json
 from ..config import Settings
-from ..database import Database
 from ..days import MAX_TIMESTAMP
 from ..errors import InvalidRequest, NotFound, VerificationFailed
 from ..ingest.schemas import one_or_many
+from ..storage.database import Database
 from . import schemas
 from .clock import ClockSetting
 from .front import CONTROL, current_namespaces, of_all

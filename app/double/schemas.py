@@ -8,7 +8,8 @@ from marshmallow import RAISE, ValidationError, fields, post_load, validates_sch
 from .. import api
 from ..auth.keys import SCOPES
 from ..errors import InvalidRequest
-from ..fields import Choice, Integer, Text, Timestamp, Uuid, describe_messages
+from ..validation.fields import Choice, Integer, Text, Timestamp, Uuid
+from ..validation.messages import describe_messages
 from .faults import CUT, RESET, RESET_AFTER
 from .fields import (
     ClockField,

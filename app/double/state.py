@@ -15,16 +15,17 @@ from marshmallow import ValidationError
 
 from ..api import Schema
 from ..days import Calendar
-from ..dictionary import NO_TENANT, SELECT_SETTINGS
 from ..errors import InvalidRequest
-from ..fields import describe
 from ..ingest.events import Event, Place, Report, events_stored
 from ..ingest.queries import record_events
 from ..ingest.schemas import event_reader
-from ..migrations import FIXED
-from ..records import TOLD, record_loader
+from ..storage.dictionary import NO_TENANT
+from ..storage.migrations import FIXED
+from ..storage.page_rule import SELECT_SETTINGS
 from ..user_analysis import queries
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
+from ..validation.messages import describe
+from ..validation.records import TOLD, record_loader
 from . import schemas
 from .clock import SettableClock
 from .schemas import load

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
 
-from ..database import Database
 from ..days import Calendar
-from ..migrations import prepare
-from ..transactions import passing_errors, transaction
+from ..storage.database import Database
+from ..storage.migrations import prepare
+from ..storage.transactions import passing_errors, transaction
 from .clock import ClockSetting, SettableClock
 
 # What was fed, as a state shows it: counts do not tell the events that they were made of.

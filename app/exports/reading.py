@@ -14,13 +14,13 @@ from typing import Any, BinaryIO, NamedTuple
 from marshmallow import ValidationError
 
 from ..accepted import accepted_times
-from ..database import Database
-from ..event_ids import digest_of
-from ..fields import Integer, period_number
 from ..ingest.events import Report
 from ..ingest.files import BATCH, UnreadableFile, lines_of, metered
 from ..ingest.intake import parse_line
-from ..records import record_loader
+from ..storage.database import Database
+from ..storage.event_ids import digest_of
+from ..validation.fields import Integer, period_number
+from ..validation.records import record_loader
 from .schemas import Head
 from .storing import Loaded, store
 from .tables import EVENT_IDS_IN_CLEAR, HEAD, TABLES, VERSION, Table

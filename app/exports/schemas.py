@@ -2,9 +2,20 @@
 
 from ..api import Schema
 from ..days import PERIODS
-from ..event_ids import SIZE
-from ..fields import Choice, Day, Digest, Id, Integer, PeriodDate, Referer, Text, Timestamp, Uuid
 from ..ingest.events import SOURCES, TYPES, USER_TYPES
+from ..storage.event_ids import SIZE
+from ..validation.fields import (
+    Choice,
+    Day,
+    Digest,
+    Id,
+    Integer,
+    PeriodDate,
+    Referer,
+    Text,
+    Timestamp,
+    Uuid,
+)
 
 MAX_CALLS = 10**12
 """Calls of a day and tenant: so few that what is added to them, and their sum, fits 63 bits."""

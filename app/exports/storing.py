@@ -10,13 +10,14 @@ from marshmallow import ValidationError
 
 from ..accepted import Times, period_refusal
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
-from ..dictionary import Dictionary
-from ..event_ids import EventIds
 from ..ingest.events import TYPE_NUMBERS, Report
 from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
-from ..kept import read_kept, too_old
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept, too_old
+from ..storage.dictionary import Dictionary
+from ..storage.event_ids import EventIds
 from ..summaries.dropping import drop_callers
-from ..user_analysis.queries import BLOCK, PUT_ACTIVE_USERS, append_behaviors
+from ..user_analysis.queries import PUT_ACTIVE_USERS, append_behaviors
 
 FIND_BEHAVIORS = """
 select timestamp, referer_id

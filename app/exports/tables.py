@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api import Schema
 from ..days import format_day
-from ..event_ids import read_ids
+from ..storage.event_ids import read_ids
 from ..user_analysis.schemas import UpdateActiveUsersParam
 from . import schemas
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 
 from ..csv_text import csv_text
-from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, month_of
 from ..ingest.events import TYPES
+from ..storage.database import Database
 from .tables import HEAD, TABLES, VERSION, Table
 
 PIECE = 10_000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..fields import Timestamp, Uuid
+from ..validation.fields import Timestamp, Uuid
 from .calls import Call, as_list, as_object, as_text, checked, content_of, succeeded, type_of
 from .events import Event
 

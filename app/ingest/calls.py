@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError
 
-from ..body import parse_json
 from ..errors import InvalidRequest
-from ..fields import Field, Id, Referer, Uuid
+from ..validation.fields import Field, Id, Referer, Uuid
+from ..validation.strict_json import parse_json
 from .events import Place
 
 TENANT_USERS = re.compile(r"/v1/auth/tenants/([^/]+)/users/?")

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from ..fields import Timestamp, Uuid
+from ..validation.fields import Timestamp, Uuid
 from .calls import Call, as_object, as_text, checked, content_of, embedded, succeeded
 from .events import CREATIONS, Event
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from blinker import Signal
 from marshmallow import ValidationError
 
-from ..dictionary import NO_TENANT
-from ..fields import describe
+from ..storage.dictionary import NO_TENANT
+from ..validation.messages import describe
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 TYPES = ("userinfo", *CREATIONS)

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 import ijson
 from marshmallow import ValidationError
 
-from ..body import parse_json
-from ..database import Database
 from ..errors import InvalidRequest
+from ..storage.database import Database
+from ..validation.strict_json import parse_json
 from .events import Reader, Report, read_records
 from .intake import parse_line
 from .queries import checking, record_events

@@ -7,19 +7,11 @@ from flask import g, request
 from marshmallow import ValidationError
 
 from .. import memory
-from ..body import (
-    JSON,
-    NDJSON,
-    check_count,
-    check_type,
-    decode,
-    parse_json,
-    read_body,
-    read_json,
-)
-from ..database import Database
+from ..body import JSON, NDJSON, check_count, check_type, read_body, read_json
 from ..errors import InvalidRequest
-from ..fields import describe
+from ..storage.database import Database
+from ..validation.messages import describe
+from ..validation.strict_json import decode, parse_json
 from .events import Reader, Report, read_records
 from .queries import checking, record_events
 

@@ -8,12 +8,12 @@ from typing import Any
 from marshmallow import ValidationError
 
 from ..accepted import accepted_times
-from ..database import Database
 from ..days import Calendar, month_of
-from ..dictionary import Dictionary
 from ..errors import ServiceUnavailable
-from ..event_ids import EventIds, digest_of
-from ..kept import Kept, kept_of, read_kept, too_old
+from ..storage.cutoffs import Kept, kept_of, read_kept, too_old
+from ..storage.database import Database
+from ..storage.dictionary import Dictionary
+from ..storage.event_ids import EventIds, digest_of
 from ..summaries.dropping import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
 from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..api import Blueprint
 from ..body import JSON, NDJSON
-from ..database import current_database
+from ..web.context import current_database
 from . import apilog, eventbridge, schemas
 from .intake import flat, one_or_list, one_or_list_or_lines, take_in
 

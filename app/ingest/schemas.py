@@ -6,9 +6,9 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from ..api import Schema
-from ..dictionary import NO_TENANT
-from ..fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
-from ..records import record_loader
+from ..storage.dictionary import NO_TENANT
+from ..validation.fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
+from ..validation.records import record_loader
 from . import events
 from .events import LISTED, Place
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from ..database import Database
 from ..days import format_day
 from ..ingest.events import TYPE_NUMBERS, TYPES
+from ..storage.database import Database
 
 SELECT_COUNTS = """
 select call_count.day, tenant.name, call_count.count

@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response, after_this_request
 
 from ..api import Blueprint
-from ..database import current_database
-from ..kept import kept_of
+from ..storage.cutoffs import kept_of
+from ..web.context import current_database
 from . import queries, schemas
 
 blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")

@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length
 
 from ..api import Schema
-from ..fields import Choice, Day, Integer, Referer, Text, Timestamp
+from ..validation.fields import Choice, Day, Integer, Referer, Text, Timestamp
 
 KEPT_HEADERS = {
     "Analysis-Exact-Since": {

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 
-from ..database import Database
 from ..errors import ServiceUnavailable
-from ..transactions import DISK_ERROR, DISK_FULL
+from ..storage.database import Database
+from ..storage.transactions import DISK_ERROR, DISK_FULL
 
 FRESH_SECONDS = 1.0
 """How long the result of a try is told."""

@@ -7,8 +7,8 @@ from flask import Response, current_app
 
 from ..api import Blueprint, make_answer
 from ..auth import public
-from ..database import current_database
 from ..errors import AlwaysFails
+from ..web.context import current_database
 from .readiness import Readiness
 
 blueprint = Blueprint("error", __name__, description="Errors to test clients with")

@@ -2,10 +2,10 @@
 
 import sqlite3
 
-from .. import audit
-from ..database import Database
 from ..days import Calendar
-from ..kept import Kept, kept_of, read_kept
+from ..storage import audit_log
+from ..storage.cutoffs import Kept, kept_of, read_kept
+from ..storage.database import Database
 from ..summaries.dropping import drop_all
 from ..summaries.spans import HOUR
 
@@ -51,7 +51,7 @@ def reset_cutoffs(database: Database, *, dry_run: bool = False) -> dict[str, int
             for data in reset:
                 connection.execute(SET_BACK if since else FORGET, {"since": since, "data": data})
             drop_all(connection)
-            audit.note(connection, now, "reset-cutoffs", reset)
+            audit_log.note(connection, now, "reset-cutoffs", reset)
     return reset
 
 

@@ -8,10 +8,10 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from ..config import Settings
-from ..database import Database
 from ..days import format_day
 from ..errors import ServiceUnavailable
-from ..kept import limits
+from ..storage.cutoffs import limits
+from ..storage.database import Database
 
 if TYPE_CHECKING:
     from .schedule import Late

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import audit
-from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, Calendar
-from ..dictionary import find_page, find_tenant, find_user
 from ..errors import InvalidRequest
-from ..kept import read_kept
+from ..storage import audit_log
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from ..storage.dictionary import find_page, find_tenant, find_user
 from .selecting import Selected, Selection, delete_selection
 from .unused import delete_unused
 
@@ -74,7 +74,7 @@ def delete(
         if dry_run:
             connection.rollback()
         elif any(counts.values()):
-            audit.note(connection, database.clock.now(), "delete", counts)
+            audit_log.note(connection, database.clock.now(), "delete", counts)
     return Deleted(**counts, stays=[*_stays(selection, done), *pruned])
 
 

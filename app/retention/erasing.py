@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Set
 from dataclasses import asdict, dataclass
 
-from .. import audit
-from ..database import Database
 from ..days import Calendar
-from ..dictionary import NO_TENANT, find_tenant, find_user
+from ..storage import audit_log
+from ..storage.database import Database
+from ..storage.dictionary import NO_TENANT, find_tenant, find_user
 from .selecting import Selection, delete_selection
 from .unused import Names, delete_unused, find_unused, rewrite, select_ids
 
@@ -106,7 +106,7 @@ def _finish(
     if dry_run:
         connection.rollback()
     else:
-        audit.note(connection, now, action, asdict(erased))
+        audit_log.note(connection, now, action, asdict(erased))
 
 
 def _erase_users(

@@ -8,11 +8,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 
-from .. import audit
-from ..database import Database
 from ..days import FIRST_DAY, Calendar, month_of
-from ..event_ids import BEFORE_ALL, delete_some
-from ..kept import kept_of, read_kept
+from ..storage import audit_log
+from ..storage.cutoffs import kept_of, read_kept
+from ..storage.database import Database
+from ..storage.event_ids import BEFORE_ALL, delete_some
 from ..summaries.sealing import seal, store_hours
 from ..summaries.spans import HOUR
 from .unused import delete_unused, find_unused
@@ -109,7 +109,7 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
     if unused or deleted.total():
         with database.erasing() as connection:
             deleted["names"] = delete_unused(connection, unused).total()
-            audit.note(connection, database.clock.now(), "prune", deleted)
+            audit_log.note(connection, database.clock.now(), "prune", deleted)
         database.empty_wal()
         yield "names", deleted["names"]
 

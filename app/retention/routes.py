@@ -6,8 +6,8 @@ from typing import Any
 from flask import Flask
 
 from ..api import Api, Blueprint
-from ..database import current_database
 from ..description import BASE_PATH
+from ..web.context import current_database
 from . import schemas
 
 blueprint = Blueprint("retention", __name__, description="Deleting what should not be there")

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..config import Settings
-from ..database import Database
 from ..days import Calendar, last_day_of
-from ..kept import limits, read_kept
+from ..storage.cutoffs import limits, read_kept
+from ..storage.database import Database
 from ..summaries.spans import HOUR
 
 DAY = 86400

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import ValidationError, fields, validates_schema
 
 from ..api import Schema
-from ..fields import Day, Integer, Referer, Uuid
+from ..validation.fields import Day, Integer, Referer, Uuid
 
 
 class DeleteParam(Schema):

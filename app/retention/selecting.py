@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pyroaring import BitMap
 
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
-from ..event_ids import delete_days
 from ..ingest.events import USERINFO
-from ..kept import read_kept
+from ..storage.cutoffs import read_kept
+from ..storage.event_ids import delete_days
 from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
 from ..summaries.reading import pruned_summaries
 from ..summaries.sealing import INSERT_SUMMARY

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ..days import LAST_DAY, Calendar
-from ..kept import read_kept
-from ..user_analysis.queries import BLOCK
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept
 from .sealing import COUNT_VIEWS
 from .summary import pack_views, unpack_views
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 
 from pyroaring import BitMap, BitMap64
 
-from ..database import Database
 from ..days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from ..storage.database import Database
 from .actions import ACTIONS
 from .active import MEMBERS, USERS, ActiveKind, Bitmap
 from .callers import CALLERS

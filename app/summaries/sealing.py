@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..database import Database
-from ..dictionary import PageRule, change_page_rule, read_page_rule
 from ..errors import ServiceUnavailable
+from ..storage.database import Database
+from ..storage.page_rule import PageRule, change_page_rule, read_page_rule
 from .dropping import drop_all
 from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
 from .spans import HOUR, LENGTHS, joined, range_of_spans

@@ -8,15 +8,13 @@ from itertools import chain, count, groupby
 from typing import Any
 
 from ..accepted import accepted_times, period_refusal
-from ..database import Database
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
-from ..dictionary import Dictionary
 from ..errors import InvalidRequest
-from ..kept import read_kept, too_old
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept, too_old
+from ..storage.database import Database
+from ..storage.dictionary import Dictionary
 from ..summaries.dropping import drop
-
-BLOCK = 14400
-"""The seconds of a block of histories, by which they are clustered (schema.sql)."""
 
 HISTORY_DAYS = 31
 """How many days before today the histories of a user reach back (contract B.3)."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..api import Blueprint
-from ..database import current_database
+from ..web.context import current_database
 from . import queries, schemas
 
 blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analysis")

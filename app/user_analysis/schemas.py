@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from ..api import Schema
-from ..fields import (
+from ..validation.fields import (
     Choice,
     Id,
     Integer,
@@ -17,7 +17,7 @@ from ..fields import (
     Uuid,
     period_number,
 )
-from ..records import RecordList
+from ..web.record_list import RecordList
 
 
 class UserBehaviorHistory(Schema):

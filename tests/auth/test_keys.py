@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from app.auth import keys, links, sessions, signature
 from app.dashboard.cookies import SESSION
-from app.database import Database
+from app.storage.database import Database
 
 from ..conftest import SetClock, run, serving
 from ..test_database import locked_by_another_process

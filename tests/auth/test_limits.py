@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import rates
 from app.auth import guesses, keys
-from app.database import Database
+from app.storage.database import Database
 
 from ..conftest import NOW, ROOT, serving
 from ..refusals import BASE, WRITES, refused

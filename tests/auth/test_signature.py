@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.auth import keys
-from app.database import Database
 from app.days import MAX_TIMESTAMP
+from app.storage.database import Database
 
 from ..conftest import RunningServer, SetClock, run, serving
 from .signer import authorization

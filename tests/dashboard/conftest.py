@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page, StorageState
 
 from app.auth import keys
-from app.database import Database
 from app.days import Calendar
 from app.demo import make_events
 from app.ingest.files import import_records
 from app.ingest.schemas import event_reader
+from app.storage.database import Database
 
 from ..browser import visiting
 from ..conftest import RunningServer, serving

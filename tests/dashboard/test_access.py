@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from app.auth import keys, links, public
 from app.dashboard.cookies import FORM, SESSION
-from app.database import Database
+from app.storage.database import Database
 
 from ..auth.test_keys import bearer
 from ..browser import visiting

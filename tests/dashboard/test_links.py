@@ -24,10 +24,10 @@ from playwright.sync_api import Browser
 
 from app import create_app
 from app.auth import keys, links, public
-from app.database import Database
 from app.logs import JsonFormatter, TextFormatter
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
+from app.storage.database import Database
 from app.target import SHARED_PATH, without_tokens
 
 from ..calls import ingest

@@ -10,18 +10,15 @@ import pytest
 from app.dashboard import queries
 from app.dashboard.queries import Action, Cursor, Entry, Page, alone
 from app.dashboard.selection import Days, Scope
-from app.database import Database
 from app.days import LAST_DAY, month_of
-from app.dictionary import NO_TENANT
-from app.fields import MAX_INTEGER
 from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
 from app.retention.pruning import prune
+from app.storage.database import Database
+from app.storage.dictionary import NO_TENANT
 from app.summaries import periods, sealing
-from app.user_analysis.queries import (
-    update_active_users,
-    update_user_behavior_histories_by_day,
-)
+from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
+from app.validation.fields import MAX_INTEGER
 
 from ..conftest import NOW, SetClock
 from ..test_summaries import edit

@@ -4,12 +4,12 @@ import io
 import json
 from typing import Any
 
-from app.database import Database
 from app.days import parse_day
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
 from app.exports.writing import export
 from app.ingest.events import Report
+from app.storage.database import Database
 
 
 def exported(

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from app.database import Database
-from app.event_ids import digest_of
 from app.exports.tables import TABLES
 from app.ingest.events import SOURCES, Event, Place, Report
 from app.ingest.queries import record_events
+from app.storage.database import Database
+from app.storage.event_ids import digest_of
 
 from .. import model
 from ..test_model import Call, calls, days, ids, moments, tenants, writes

@@ -6,17 +6,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.database import Database
 from app.days import MAX_TIMESTAMP
-from app.event_ids import digest_of
 from app.exports.tables import TABLES
 from app.exports.writing import export
 from app.ingest.events import Event, Place, Report
 from app.ingest.queries import record_events
-from app.user_analysis.queries import (
-    update_active_users,
-    update_user_behavior_histories_by_day,
-)
+from app.storage.database import Database
+from app.storage.event_ids import digest_of
+from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 
 from ..calls import ingest, put, utc
 from .files import exported, records

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.days import Calendar
 from app.demo import make_events
-from app.event_ids import read_ids
+from app.storage.event_ids import read_ids
 
 from ..conftest import NOW, SetClock
 from .reading import DAY, active, counts, everything, histories, pages

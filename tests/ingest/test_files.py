@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from app.database import Database
 from app.ingest.eventbridge import read_eventbridge
 from app.ingest.files import DEEPEST, Format, UnreadableFile, _Shallow, import_stream
+from app.storage.database import Database
 
 from ..conftest import ROOT, run
 from .records import api_log, eventbridge, page

@@ -17,14 +17,14 @@ from app import create_app
 from app.auth import keys
 from app.check import CHECKS, find_wrong
 from app.config import Settings
-from app.database import Database
 from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
-from app.dictionary import NO_TENANT
-from app.event_ids import digest_of, read_ids
 from app.ingest.events import CREATIONS
 from app.metrics.queries import get_page_statistics
 from app.retention.deleting import delete
 from app.retention.schedule import find_held_back
+from app.storage.database import Database
+from app.storage.dictionary import NO_TENANT
+from app.storage.event_ids import digest_of, read_ids
 from app.summaries import periods, sealing
 
 from ..calls import BASE

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.check import CHECKS, find_wrong
-from app.database import Database
 from app.days import FIRST_DAY, LAST_DAY
-from app.dictionary import NO_TENANT, Dictionary
 from app.ingest.events import CREATIONS, Report, read_records
 from app.ingest.queries import record_events
 from app.ingest.schemas import event_reader
 from app.metrics import queries as metrics
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
+from app.storage.database import Database
+from app.storage.dictionary import NO_TENANT, Dictionary
 from app.summaries import sealing
 from app.user_analysis import queries as users
 

@@ -16,12 +16,12 @@ from flask.testing import FlaskClient
 
 from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
-from app.database import Database
-from app.dictionary import PageRule
 from app.errors import StartError
 from app.metrics.queries import get_page_statistics
 from app.retention.daily import pruning_daily
 from app.retention.pruning import prune
+from app.storage.database import Database
+from app.storage.page_rule import PageRule
 from app.summaries.sealing import rebuild
 from app.user_analysis.queries import get_user_behavior_histories
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from app import create_app
 from app.check import CHECKS, find_wrong
 from app.config import load_settings
-from app.database import Database
-from app.kept import limits
 from app.retention.pruning import count_old, prune
+from app.storage.cutoffs import limits
+from app.storage.database import Database
 from app.summaries import sealing
 
 from ..calls import BASE

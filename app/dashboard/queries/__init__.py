@@ -3,14 +3,7 @@
 from .active import active_by_day, active_by_month, active_in
 from .calls import calls_by_day
 from .extent import Outside, count_outside, first_day, has_data, plausible_days
-from .pages import (
-    Action,
-    page_actions,
-    page_by_day,
-    page_totals,
-    page_users,
-    views_by_day,
-)
+from .pages import Action, page_actions, page_by_day, page_totals, page_users, views_by_day
 from .tenant import (
     Environment,
     Fading,

@@ -4,7 +4,7 @@ A number that was put stands for its day or month, tenant and environment, as in
 users are counted once.
 """
 
-from ...database import Database
+from ...storage.database import Database
 from ..selection import Days, Scope
 
 

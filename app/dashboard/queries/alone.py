@@ -15,17 +15,17 @@ from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
-from ...database import Database
 from ...days import month_of
-from ...dictionary import NO_ONE, NO_TENANT, find_tenant
-from ...kept import read_kept
 from ...metrics.queries import most_viewed
+from ...storage.blocks import BLOCK
+from ...storage.cutoffs import read_kept
+from ...storage.database import Database
+from ...storage.dictionary import NO_ONE, NO_TENANT, find_tenant
 from ...summaries.periods import active_members, callers_without_environment
 from ...summaries.reading import SELECT_SUMMARIES, summarize
 from ...summaries.sealing import extent, seal
 from ...summaries.spans import HOUR, joined, range_of_spans
 from ...summaries.summary import decode_users, users_in
-from ...user_analysis.queries import BLOCK
 from ..selection import Days
 from .totals import Page, PageTotals
 from .views import count_page_by_day

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from pyroaring import BitMap64
 
-from ...database import Database
-from ...kept import read_kept
+from ...storage.cutoffs import read_kept
+from ...storage.database import Database
 from ...summaries.periods import active_members
 from ..selection import Days
 

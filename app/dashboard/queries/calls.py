@@ -1,7 +1,7 @@
 """How many calls there were."""
 
-from ...database import Database
 from ...metrics.queries import count_calls
+from ...storage.database import Database
 from ..selection import Days
 
 

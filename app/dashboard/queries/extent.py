@@ -3,10 +3,10 @@
 import sqlite3
 from typing import NamedTuple
 
-from ...database import Database
 from ...days import FIRST_DAY, Calendar, first_day_of, month_of
-from ...kept import read_kept
-from ...user_analysis.queries import BLOCK
+from ...storage.blocks import BLOCK
+from ...storage.cutoffs import read_kept
+from ...storage.database import Database
 from ..selection import Days
 
 GAP_DAYS = 366

@@ -5,9 +5,9 @@ from heapq import nsmallest
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from ...database import Database
-from ...dictionary import NO_ONE, find_page
 from ...metrics.queries import get_page_statistics
+from ...storage.database import Database
+from ...storage.dictionary import NO_ONE, find_page
 from ..selection import Days
 from .totals import Page, PageTotals
 

@@ -7,10 +7,10 @@ from heapq import nlargest
 from operator import itemgetter
 from typing import NamedTuple
 
-from ...database import Database
 from ...days import month_of
-from ...dictionary import NO_ONE, find_tenant
 from ...metrics.queries import count_calls_by_tenant
+from ...storage.database import Database
+from ...storage.dictionary import NO_ONE, find_tenant
 from ..selection import Days, Scope
 from .active import active_in
 

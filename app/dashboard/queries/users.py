@@ -3,12 +3,12 @@
 import json
 from typing import NamedTuple
 
-from ...database import Database
 from ...days import MAX_TIMESTAMP
-from ...dictionary import find_user
-from ...fields import MAX_INTEGER
-from ...kept import read_kept
-from ...user_analysis.queries import BLOCK
+from ...storage.blocks import BLOCK
+from ...storage.cutoffs import read_kept
+from ...storage.database import Database
+from ...storage.dictionary import find_user
+from ...validation.fields import MAX_INTEGER
 from ..selection import Days
 
 PIECE = 6

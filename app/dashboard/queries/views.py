@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pyroaring import BitMap, BitMap64
 
 from ...days import Calendar
+from ...storage.blocks import BLOCK
 from ...summaries.reading import count_views, cover
 from ...summaries.sealing import extent
 from ...summaries.spans import HOUR, LENGTHS
 from ...summaries.summary import Row, Summary, decode, users_in
-from ...user_analysis.queries import BLOCK
 from ..selection import Days
 
 SELECT_PAIRS = """

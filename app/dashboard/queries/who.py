@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from pyroaring import BitMap, BitMap64
 
-from ...database import Database
-from ...dictionary import NO_ONE, find_tenant
-from ...kept import read_kept
+from ...storage.cutoffs import read_kept
+from ...storage.database import Database
+from ...storage.dictionary import NO_ONE, find_tenant
 from ...summaries.periods import active_members, active_users
 from ...summaries.summary import users_in
 from ..selection import Scope

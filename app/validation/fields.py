@@ -14,7 +14,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from .days import MAX_TIMESTAMP, MONTH_PATTERN, PERIODS, parse_day
+from ..days import MAX_TIMESTAMP, MONTH_PATTERN, PERIODS, parse_day
 
 MAX_ID_LENGTH = 128
 MAX_REFERER_LENGTH = 8192
@@ -26,8 +26,6 @@ UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 _unprintable = re.compile(f"[{UNPRINTABLE}\\ud800-\\udfff]").search
 
 DAY_SCHEMA = {"type": "string", "format": "date"}
-
-Messages = dict[str | int, Any]
 
 
 class Field(ma.fields.Field[Any]):
@@ -223,37 +221,6 @@ def period_number(type_: str | None, name: str, text: str) -> int:
         return PERIODS[type_].parse(text)
     except ValueError as error:
         raise ValidationError(f"{error}, since type is {type_}", name) from None
-
-
-def describe(error: ValidationError, place: str = "") -> list[str]:
-    """Return what is wrong as lines such as `histories[3].timestamp: must be …`."""
-    of_all = error.field_name == "_schema"
-    return describe_messages(
-        error.messages if of_all else {error.field_name: error.messages}, place
-    )
-
-
-def describe_messages(messages: Any, path: str = "") -> list[str]:
-    """Return marshmallow's messages as lines."""
-    if isinstance(messages, dict):
-        lines = []
-        for name, inner in messages.items():
-            if isinstance(name, int):
-                place = f"{path}[{name}]"
-            elif name == "_schema":
-                place = path
-            else:
-                place = f"{path}.{shown(name)}" if path else shown(name)
-            lines += describe_messages(inner, place)
-        return lines
-    if isinstance(messages, list):
-        return [line for inner in messages for line in describe_messages(inner, path)]
-    return [f"{path}: {messages}" if path else str(messages)]
-
-
-def shown(name: str) -> str:
-    """Return a name that a client gave as it can stand in the line of a message."""
-    return (name if name.isprintable() else ascii(name)[1:-1])[:MAX_ID_LENGTH]
 
 
 def _checked(parse: Callable[[str], int], value: Any) -> int:

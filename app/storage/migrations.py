@@ -7,10 +7,10 @@ from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from .errors import StartError
+from ..errors import StartError
 from .event_id_migration import pack_event_ids
 from .event_ids import digest_of
-from .header import APPLICATION_ID
+from .file_header import APPLICATION_ID
 
 READ_PRAGMA = {
     "application_id": "pragma application_id",

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from itertools import chain, groupby, pairwise
 
-from .days import FIRST_DAY, LAST_DAY, format_day
+from ..days import FIRST_DAY, LAST_DAY, format_day
 from .event_id_rows import (
     LONGEST,
     PREFIX_SHIFT,

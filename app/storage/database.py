@@ -18,14 +18,12 @@ from tempfile import gettempdir
 from threading import Lock, local
 from typing import Self
 
-from flask import current_app, g
-
-from .config import Settings
-from .days import Calendar, Clock
-from .errors import ServiceUnavailable, StartError
-from .header import holds_database
+from ..config import Settings
+from ..days import Calendar, Clock
+from ..errors import ServiceUnavailable, StartError
+from .file_header import holds_database
 from .migrations import newest_version, prepare, read_version
-from .servers import count_others, enter
+from .open_servers import count_others, enter
 from .transactions import passing_errors, transaction
 
 logger = logging.getLogger("saasus_analysis.database")
@@ -563,12 +561,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-
-def current_database() -> Database:
-    """Return the database of this request: that of its application, or of its namespace."""
-    database: Database = g.get("database") or current_app.extensions["database"]
-    return database
 
 
 def _make_room_to_sort(connection: sqlite3.Connection, folder: Path) -> None:

@@ -8,7 +8,7 @@ import stat
 from itertools import count
 from pathlib import Path
 
-from .errors import StartError
+from ..errors import StartError
 
 APPLICATION_ID = 0x5AA5A11A
 """Marks a SQLite file as ours (`pragma application_id`)."""

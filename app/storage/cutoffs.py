@@ -3,9 +3,9 @@
 import sqlite3
 from typing import NamedTuple
 
-from .config import Settings
+from ..config import Settings
+from ..days import FIRST_DAY, Calendar, month_of
 from .database import Database
-from .days import FIRST_DAY, Calendar, month_of
 
 SELECT_KEPT = "select data, since from kept"
 

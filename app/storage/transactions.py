@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import ServiceUnavailable
+from ..errors import ServiceUnavailable
 
 DISK_FULL = "the disk that holds the database is full"
 DISK_ERROR = "the disk that holds the database reports an error"

@@ -1,0 +1,1 @@
+"""The database: its file, transactions, migrations, dictionaries and retention cutoffs."""

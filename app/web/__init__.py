@@ -1,0 +1,1 @@
+"""The web framework, fitted to the contract."""
