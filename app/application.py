@@ -7,26 +7,15 @@ from typing import Any
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from . import (
-    access_log,
-    api,
-    auth,
-    docs,
-    early,
-    ingest,
-    memory,
-    metrics,
-    monitoring,
-    operations,
-    security,
-    user_analysis,
-)
+from . import auth, ingest, metrics, operations, user_analysis
 from .auth import Guard
-from .body import is_pending
 from .config import Settings
-from .proxies import restore_request
+from .operations import api_docs, prometheus
 from .storage.database import Database
-from .target import told_target, use_authority
+from .web import access_log, api, body_memory, browser_security, early_refusal
+from .web.proxies import restore_request
+from .web.request_body import is_pending
+from .web.request_target import told_target, use_authority
 
 
 class Application(Flask):
@@ -43,7 +32,7 @@ class Application(Flask):
     def dispatch_request(self) -> ResponseReturnValue:
         """Answer a request that all before its view have let through."""
         if is_pending() and request.routing_exception is None:
-            answer = early.answer()
+            answer = early_refusal.answer()
             if answer is not None:
                 return answer
         return super().dispatch_request()
@@ -66,11 +55,11 @@ def make_app(
     app.extensions["database"] = database
     access_log.init_app(app)
     described = api.init_app(app)
-    security.init_app(app, settings)
-    early.init_app(app)
-    memory.init_app(app, settings)
+    browser_security.init_app(app, settings)
+    early_refusal.init_app(app)
+    body_memory.init_app(app, settings)
     auth.init_app(app, settings, guard)
-    monitoring.init_app(app, settings)
-    for feature in (user_analysis, metrics, ingest, *more, operations, docs):
+    prometheus.init_app(app, settings)
+    for feature in (user_analysis, metrics, ingest, *more, operations, api_docs):
         feature.init_app(app, described)
     return app

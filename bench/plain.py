@@ -5,11 +5,12 @@ import sys
 
 import waitress
 
-from app import create_app, logs
+from app import create_app
+from app.web import log_format
 
 if __name__ == "__main__":
     app = create_app()
-    logs.configure(app.extensions["settings"])
+    log_format.configure(app.extensions["settings"])
     # A line for each request that waits for a thread is no part of what is compared.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     waitress.serve(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.csv_text import csv_text, wants_csv
+from app.web.csv_format import csv_text, wants_csv
 
 from .calls import BASE, NO_TENANT, get, ingest, put, utc
 

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from app.config import Settings
-from app.supervisor import Supervisor
+from app.server.systemd import Supervisor
 
 from .auth.signer import authorization
 from .browser import visiting

@@ -6,8 +6,8 @@ from typing import Any
 import click
 import pytest
 
-from app import early, memory, rates, wal
-from app.auth import guesses
+from app import wal
+from app.auth import brute_force, rate_limit
 from app.config import Settings, variable
 from app.operations import readiness
 from app.server import event_loop, listening
@@ -15,6 +15,7 @@ from app.storage.database import WAL_LIMIT, WAL_PATIENCE
 from app.storage.event_ids import digest_of
 from app.storage.migrations import FIXED
 from app.validation import strict_json
+from app.web import body_memory, early_refusal
 
 from .cli.tree import COMMANDS
 from .conftest import ROOT
@@ -63,16 +64,16 @@ KIB, MIB = 2**10, 2**20
 
 NUMBERS = {
     "docs/security.md": [
-        f"counts of {rates.REMEMBERED:,} addresses",
-        f"SHA-256 hashes of {guesses.REMEMBERED:,} right keys",
+        f"counts of {rate_limit.REMEMBERED:,} addresses",
+        f"SHA-256 hashes of {brute_force.REMEMBERED:,} right keys",
         f"digests of {len(digest_of('client', 'x'))} bytes",
     ],
     "docs/operating.md": [
         f"room for one of {readiness.ORDINARY_BYTES // KIB} KiB",
-        f"as of `PUT /active-users` | {early.OBJECT_BODY // MIB} MiB |",
-        f"form of the dashboard | {early.FORM_BODY // KIB} KiB |",
+        f"as of `PUT /active-users` | {early_refusal.OBJECT_BODY // MIB} MiB |",
+        f"form of the dashboard | {early_refusal.FORM_BODY // KIB} KiB |",
         f"in each other, in JSON | {strict_json.MAX_DEPTH} levels |",
-        f"Bodies of less than {memory.SHORT // KIB} KiB, unpacked",
+        f"Bodies of less than {body_memory.SHORT // KIB} KiB, unpacked",
         f"{listening.CONNECTIONS:,} at most",
         f"whoever has been idle for {event_loop.EVICT_SECONDS} seconds makes room",
         f"stand still are given up after {event_loop.STALLED_SECONDS} seconds",

@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.auth import keys
-from app.body import BODY_PENDING
 from app.config import load_settings
 from app.double import application
 from app.storage.database import Database
+from app.web.request_body import BODY_PENDING
 
 from .auth.signer import authorization
 from .conftest import NOW

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.body import BODY_PENDING
 from app.config import load_settings
 from app.server import Server, event_loop, listen
+from app.web.request_body import BODY_PENDING
 
 PIECES, PIECE = 40, b"x" * 2**20
 LARGE = PIECES * len(PIECE)

@@ -20,8 +20,8 @@ from flask.testing import FlaskClient
 
 from app.config import Settings
 from app.ingest.events import LISTED
-from app.memory import Budget, parsed_size
 from app.validation.records import TOLD
+from app.web.body_memory import Budget, parsed_size
 
 from .conftest import ROOT, RunningServer, serving
 from .ingest.records import eventbridge

@@ -19,9 +19,9 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.config import load_settings
-from app.histogram import BUCKETS, Histogram
-from app.logs import JsonFormatter, TextFormatter
+from app.operations.histogram import BUCKETS, Histogram
 from app.storage.database import Database
+from app.web.log_format import JsonFormatter, TextFormatter
 
 from .calls import BASE, ingest, put
 from .conftest import NOW, ROOT, run, serving

@@ -14,7 +14,7 @@ from app.dashboard.cookies import SESSION
 from app.double.application import make_double
 from app.double.front import HEADER
 from app.storage.database import Database
-from app.trace import TRACE_HEADER
+from app.web.trace_id import TRACE_HEADER
 
 from .refusals import HEEDED, READS, WRITES
 

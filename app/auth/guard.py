@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from .. import security
-from ..body import is_pending
 from ..config import Settings
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
 from ..storage.database import Database
-from ..target import signed_hosts, signed_targets
+from ..web import browser_security, client_address
+from ..web.request_body import is_pending
+from ..web.request_target import signed_hosts, signed_targets
 from . import keys, signature
-from .guesses import Guesses, watch
+from .brute_force import Guesses, watch
 from .keys import Key
 
 if TYPE_CHECKING:
-    from ..rates import Rate
+    from .rate_limit import Rate
 
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -94,12 +94,14 @@ def require_loopback() -> None:
 
     One that a page of another site had a browser send does not count as coming from here.
     """
-    security.require_loopback("without keys, this server answers clients on its own machine only")
-    _count(security.client_network())
+    browser_security.require_loopback(
+        "without keys, this server answers clients on its own machine only"
+    )
+    _count(client_address.client_network())
 
 
 def _make_rate(notation: str) -> "Rate":
-    from ..rates import Rate
+    from .rate_limit import Rate
 
     return Rate(notation)
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from ..storage.database import Database
-from . import uses
+from . import last_used
 from .tokens import hash_token
 
 SCOPES = ("read", "write", "ingest", "admin")
@@ -143,7 +143,7 @@ def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | 
 def note_use(database: Database, key: Key) -> None:
     """Note that a key was used, if it is stored."""
     if key.prefix is not None:
-        uses.note_use(database, NOTE_USE, key.last_used_at, prefix=key.prefix)
+        last_used.note_use(database, NOTE_USE, key.last_used_at, prefix=key.prefix)
 
 
 def list_keys(database: Database, limit: int | None = None) -> list[dict[str, Any]]:

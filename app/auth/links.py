@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..storage.database import Database
-from . import uses
+from . import last_used
 from .keys import NameTaken, list_limited
 from .tokens import hash_token, make_token
 
@@ -125,7 +125,7 @@ def find_link(database: Database, token: str) -> Link | None:
 
 def note_use(database: Database, link: Link) -> None:
     """Note that a link was used."""
-    uses.note_use(database, NOTE_USE, link.last_used_at, id=link.id)
+    last_used.note_use(database, NOTE_USE, link.last_used_at, id=link.id)
 
 
 def _find_tenant(connection: sqlite3.Connection, tenant_id: str | None) -> int | None:

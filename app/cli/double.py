@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from .. import logs
 from ..config import variable
 from ..double import application
 from ..double.front import CONTROL
+from ..web import log_format
 from .command import Command
 from .common import FILE, cors_option, host_option, load, print_ready, setting_option
 
@@ -81,7 +81,7 @@ def double(
         double_remote=remote or None,
         cors_origins=cors_origin,
     )
-    logs.configure(settings, logging.INFO if verbose else logging.ERROR)
+    log_format.configure(settings, logging.INFO if verbose else logging.ERROR)
     app = application.make_double(settings)
     try:
         server = application.serve(app)

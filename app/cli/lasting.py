@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..auth import validity
+from ..auth import expiry
 from ..days import Clock
 from ..errors import StartError
 from .common import load
@@ -22,7 +22,7 @@ Names = Callable[[sqlite3.Connection], list[str]]
 
 def _check_new_name(_: click.Context, __: click.Parameter, name: str) -> str:
     try:
-        return validity.check_name(name)
+        return expiry.check_name(name)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -35,7 +35,7 @@ def _check_name(_: click.Context, __: click.Parameter, name: str) -> str:
 
 def _read_expiry(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
     try:
-        return None if text is None else validity.read_expiry(text, Clock().now())
+        return None if text is None else expiry.read_expiry(text, Clock().now())
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -91,7 +91,7 @@ def show_once(what: str, lines: str) -> None:
 
 def state(row: Mapping[str, Any], now: int) -> str:
     """Return in words how a key or link stands."""
-    word, at = validity.state_of(row, now)
+    word, at = expiry.state_of(row, now)
     return word if at is None else f"{word} {datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
 
 

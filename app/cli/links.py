@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..auth import keys, links
-from ..target import SHARED_PATH
+from ..web.request_target import SHARED_PATH
 from .command import Group
 from .common import (
     all_option,

@@ -12,22 +12,23 @@ from threading import Thread
 
 import click
 
-from .. import create_app, dashboard, logs
+from .. import create_app, dashboard
 from ..auth import keys
 from ..backup import refuse_older
 from ..config import Settings
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
-from ..description import BASE_PATH
 from ..ingest.files import import_records
 from ..ingest.queries import has_events
 from ..ingest.schemas import event_reader
 from ..retention.daily import pruning_daily
 from ..server import Server, listen
+from ..server.systemd import Supervisor
 from ..storage.database import Database
 from ..storage.migrations import FIXED
-from ..supervisor import Supervisor
 from ..wal import emptying_wal
+from ..web import log_format
+from ..web.openapi import BASE_PATH
 from .command import Command
 from .common import (
     FILE,
@@ -253,7 +254,7 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = load(**options)
     # Before the database is opened, which may have to say something.
-    logs.configure(settings)
+    log_format.configure(settings)
     listeners = listen(settings.host, settings.port, None if settings.auth else "without keys")
     with ExitStack() as stack:
         for listener in listeners:

@@ -5,7 +5,7 @@ from flask import Flask, redirect, url_for
 from werkzeug import Response
 
 from ..auth import page, public
-from ..target import SHARED_PATH
+from ..web.request_target import SHARED_PATH
 from . import files, forms
 from .routes import blueprint
 

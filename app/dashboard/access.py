@@ -10,11 +10,11 @@ from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from ..auth import keys, links, sessions
-from ..auth.guesses import watch
-from ..body import is_pending
+from ..auth.brute_force import watch
 from ..config import Settings
-from ..target import without_tokens
 from ..web.context import current_database
+from ..web.request_body import is_pending
+from ..web.request_target import without_tokens
 from . import cookies
 from .errors import Refusal
 from .forms import check_form

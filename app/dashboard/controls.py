@@ -7,11 +7,11 @@ from typing import Any
 from flask import g, request, url_for
 from marshmallow import ValidationError, validates_schema
 
-from ..api import Schema
 from ..days import first_day_of, format_day, month_of
-from ..parser import Parser
 from ..storage.database import Database
 from ..validation.fields import Choice, Day, Id, Integer, Text, Uuid
+from ..validation.schema import Schema
+from ..web.argument_parser import Parser
 from ..web.context import current_database
 from .queries import plausible_days
 from .selection import Days, Scope

@@ -10,7 +10,7 @@ import re
 
 from flask import Response, request, url_for
 
-from ..security import is_tls
+from ..web.client_address import is_tls
 
 SESSION = "analysis_session"
 FORM = "analysis_form"

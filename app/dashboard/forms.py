@@ -8,7 +8,7 @@ import hmac
 from flask import Response, g, request
 
 from ..auth.tokens import make_token
-from ..security import is_from_here
+from ..web.browser_security import is_from_here
 from . import cookies
 from .errors import Refusal
 

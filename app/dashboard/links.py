@@ -4,7 +4,7 @@ from flask import Response, make_response, redirect, render_template, request, u
 from flask_babel import gettext as _
 from werkzeug import Response as AnyResponse
 
-from ..auth import keys, validity
+from ..auth import expiry, keys
 from ..auth import links as stored
 from ..web.context import current_database
 from .access import for_managers
@@ -26,8 +26,8 @@ def create() -> Response:
     try:
         token = stored.create_link(
             database,
-            name=validity.check_name(form.get("name", "").strip()),
-            expires_at=validity.read_expiry(form.get("expires", "").strip(), database.clock.now()),
+            name=expiry.check_name(form.get("name", "").strip()),
+            expires_at=expiry.read_expiry(form.get("expires", "").strip(), database.clock.now()),
             tenant_id=form.get("tenant", "").strip() or None,
         )
     except keys.NameTaken:
@@ -55,7 +55,7 @@ def _page(*, url: str | None = None, error: str | None = None) -> Response:
     database = current_database()
     now = database.clock.now()
     listed = [
-        link | dict(zip(("state", "since"), validity.state_of(link, now), strict=True))
+        link | dict(zip(("state", "since"), expiry.state_of(link, now), strict=True))
         for link in stored.list_links(database, MOST_LISTED)
     ]
     page = render_template(

@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Response, render_template
 
-from ..csv_text import CONTENT_TYPE
 from ..errors import InvalidRequest
+from ..web.csv_format import CONTENT_TYPE
 from .controls import Controls
 from .tables import Table, sorted_rows
 

@@ -18,7 +18,7 @@ from flask_babel import gettext as _
 from werkzeug import Response as AnyResponse
 
 from ..auth import keys, sessions
-from ..auth.guesses import watch
+from ..auth.brute_force import watch
 from ..errors import CHALLENGE
 from ..web.context import current_database
 from . import cookies

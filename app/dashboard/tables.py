@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..csv_text import csv_text
 from ..days import format_day, format_month
+from ..web.csv_format import csv_text
 
 ROWS = 50
 """The most rows that a page shows at once."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ..description import BASE_PATH
-from ..security import IN_PROCESS
+from ..web.browser_security import IN_PROCESS
+from ..web.openapi import BASE_PATH
 from . import application
 from .front import CONTROL, NAMESPACE
 from .namespaces import DEFAULT

@@ -5,13 +5,13 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from .. import api
 from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES
 from ..ingest.events import Place
 from ..storage.migrations import FIXED
 from ..validation.fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid
 from ..validation.messages import shown
+from ..web import api
 from .clock import ClockSetting
 
 MAX_LATENCY = 60_000

@@ -10,12 +10,12 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from ..auth import Guard, is_well_formed, require_key, require_loopback
-from ..body import is_pending, read_body
 from ..config import Settings
-from ..early import await_body
 from ..errors import PermissionDenied, Unauthorized
-from ..security import is_preflight, refuse_other_sites
 from ..server import WAITING
+from ..web.browser_security import is_preflight, refuse_other_sites
+from ..web.early_refusal import await_body
+from ..web.request_body import is_pending, read_body
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
 from .journal import VIOLATIONS, parameters_of

@@ -4,15 +4,16 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g
 
-from .. import __version__, api
-from ..api import make_answer
+from .. import __version__
 from ..auth import keys, public
-from ..body import read_json
 from ..config import Settings
 from ..days import MAX_TIMESTAMP
 from ..errors import InvalidRequest, NotFound, VerificationFailed
 from ..ingest.schemas import one_or_many
 from ..storage.database import Database
+from ..web import api
+from ..web.api import make_answer
+from ..web.request_body import read_json
 from . import schemas
 from .clock import ClockSetting
 from .front import CONTROL, current_namespaces, of_all

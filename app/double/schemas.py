@@ -5,11 +5,11 @@ from typing import Any
 
 from marshmallow import RAISE, ValidationError, fields, post_load, validates_schema
 
-from .. import api
 from ..auth.keys import SCOPES
 from ..errors import InvalidRequest
 from ..validation.fields import Choice, Integer, Text, Timestamp, Uuid
 from ..validation.messages import describe_messages
+from ..validation.schema import Schema as BaseSchema
 from .faults import CUT, RESET, RESET_AFTER
 from .fields import (
     ClockField,
@@ -29,7 +29,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What namespaces and snapshots can be called."""
 
 
-class Schema(api.Schema):
+class Schema(BaseSchema):
     """Base of the control API's schemas: a field that is not known is a slip, and is refused."""
 
     error_messages = {"unknown": "is not known here"}
@@ -38,7 +38,7 @@ class Schema(api.Schema):
         unknown = RAISE
 
 
-class KeptEvent(api.Schema):
+class KeptEvent(Schema):
     """What an event of a state may have beside what events have that are fed."""
 
     source = Choice(("eventbridge", "apilog"), metadata={"description": "Where the id is from"})
@@ -197,7 +197,7 @@ class Namespaces(Schema):
     limit = Integer(required=True)
 
 
-def load(schema: type[api.Schema], document: Any, place: str = "") -> dict[str, Any]:
+def load(schema: type[BaseSchema], document: Any, place: str = "") -> dict[str, Any]:
     """Return what a schema makes of a document. Raises InvalidRequest that names the place."""
     try:
         loaded: dict[str, Any] = schema().load(document)

@@ -13,7 +13,6 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from ..api import Schema
 from ..days import Calendar
 from ..errors import InvalidRequest
 from ..ingest.events import Event, Place, Report, events_stored
@@ -26,6 +25,7 @@ from ..user_analysis import queries
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
 from ..validation.messages import describe
 from ..validation.records import TOLD, record_loader
+from ..validation.schema import Schema
 from . import schemas
 from .clock import SettableClock
 from .schemas import load

@@ -1,6 +1,5 @@
 """The shapes of the records of an export. Dates load as the fields of the API load them."""
 
-from ..api import Schema
 from ..days import PERIODS
 from ..ingest.events import SOURCES, TYPES, USER_TYPES
 from ..storage.event_ids import SIZE
@@ -16,6 +15,7 @@ from ..validation.fields import (
     Timestamp,
     Uuid,
 )
+from ..validation.schema import Schema
 
 MAX_CALLS = 10**12
 """Calls of a day and tenant: so few that what is added to them, and their sum, fits 63 bits."""

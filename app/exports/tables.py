@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..api import Schema
 from ..days import format_day
 from ..storage.event_ids import read_ids
 from ..user_analysis.schemas import UpdateActiveUsersParam
+from ..validation.schema import Schema
 from . import schemas
 
 VERSION = 1

@@ -6,12 +6,12 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError
 
-from .. import memory
-from ..body import JSON, NDJSON, check_count, check_type, read_body, read_json
 from ..errors import InvalidRequest
 from ..storage.database import Database
 from ..validation.messages import describe
 from ..validation.strict_json import decode, parse_json
+from ..web import body_memory
+from ..web.request_body import JSON, NDJSON, check_count, check_type, read_body, read_json
 from .events import Reader, Report, read_records
 from .queries import checking, record_events
 
@@ -69,7 +69,7 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
 
 def _lines(body: bytes) -> Sequence[bytes | str]:
     """Return the lines of a body; as bytes if some line is no UTF-8, which parsing it will tell."""
-    memory.hold(memory.parsed_size(body) + body.count(b"\n") * memory.MARK)
+    body_memory.hold(body_memory.parsed_size(body) + body.count(b"\n") * body_memory.MARK)
     try:
         return decode(body).split("\n")
     except InvalidRequest:

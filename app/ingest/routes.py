@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..api import Blueprint
-from ..body import JSON, NDJSON
+from ..web.api import Blueprint
 from ..web.context import current_database
+from ..web.request_body import JSON, NDJSON
 from . import apilog, eventbridge, schemas
 from .intake import flat, one_or_list, one_or_list_or_lines, take_in
 

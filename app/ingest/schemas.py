@@ -5,10 +5,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from ..api import Schema
 from ..storage.dictionary import NO_TENANT
 from ..validation.fields import Choice, Flag, Id, Integer, Referer, Text, Timestamp, Uuid
 from ..validation.records import record_loader
+from ..validation.schema import Schema
 from . import events
 from .events import LISTED, Place
 

@@ -2,8 +2,8 @@
 
 from flask import Flask
 
-from ..api import Api
-from ..description import BASE_PATH
+from ..web.api import Api
+from ..web.openapi import BASE_PATH
 from .routes import blueprint
 
 

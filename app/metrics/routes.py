@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Response, after_this_request
 
-from ..api import Blueprint
 from ..storage.cutoffs import kept_of
+from ..web.api import Blueprint
 from ..web.context import current_database
 from . import queries, schemas
 

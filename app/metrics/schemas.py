@@ -6,8 +6,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length
 
-from ..api import Schema
 from ..validation.fields import Choice, Day, Integer, Referer, Text, Timestamp
+from ..validation.schema import Schema
 
 KEPT_HEADERS = {
     "Analysis-Exact-Since": {

@@ -2,10 +2,10 @@
 
 from flask import Flask
 
-from ..api import Api
-from ..description import BASE_PATH
+from ..web.api import Api
+from ..web.openapi import BASE_PATH
+from .health import blueprint, health
 from .readiness import Readiness
-from .routes import blueprint, health
 
 
 def init_app(app: Flask, api: Api) -> None:

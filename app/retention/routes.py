@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Flask
 
-from ..api import Api, Blueprint
-from ..description import BASE_PATH
+from ..web.api import Api, Blueprint
 from ..web.context import current_database
+from ..web.openapi import BASE_PATH
 from . import schemas
 
 blueprint = Blueprint("retention", __name__, description="Deleting what should not be there")

@@ -5,8 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError, fields, validates_schema
 
-from ..api import Schema
 from ..validation.fields import Day, Integer, Referer, Uuid
+from ..validation.schema import Schema
 
 
 class DeleteParam(Schema):

@@ -16,10 +16,10 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error
 
-from ..body import BODY_PENDING
 from ..errors import error_body, known_status
-from ..security import SECURITY_HEADERS
-from ..trace import TRACE_HEADER, make_trace_id
+from ..web.browser_security import SECURITY_HEADERS
+from ..web.request_body import BODY_PENDING
+from ..web.trace_id import TRACE_HEADER, make_trace_id
 
 if TYPE_CHECKING:
     from .connection import Connection

@@ -4,7 +4,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..security import OPEN
+from ..web.browser_security import OPEN
 from .answer import Answer, Failure, Refusal, Request
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import socket
 
 from ..errors import StartError
-from ..security import is_loopback
+from ..web.client_address import is_loopback
 
 BACKLOG = 1024
 

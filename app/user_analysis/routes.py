@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..api import Blueprint
+from ..web.api import Blueprint
 from ..web.context import current_database
 from . import queries, schemas
 

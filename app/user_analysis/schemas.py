@@ -6,7 +6,6 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from ..api import Schema
 from ..validation.fields import (
     Choice,
     Id,
@@ -17,6 +16,7 @@ from ..validation.fields import (
     Uuid,
     period_number,
 )
+from ..validation.schema import Schema
 from ..web.record_list import RecordList
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import ValidationError
 
-from ..body import check_count
 from ..validation.fields import Field
 from ..validation.records import TOLD, record_loader
+from .request_body import check_count
 
 
 class RecordList(ma.fields.List[Any]):

@@ -15,8 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app import rates
-from app.auth import guesses, keys
+from app.auth import brute_force, keys, rate_limit
 from app.storage.database import Database
 
 from ..conftest import NOW, ROOT, serving
@@ -145,7 +144,7 @@ def test_two_clients_at_once_get_no_more_than_one(tmp_path: Path) -> None:
 
 def test_threads_count_exactly() -> None:
     """The library's storage alone fails here now and then: it is not made for threads."""
-    rate = rates.Rate("10000/day")
+    rate = rate_limit.Rate("10000/day")
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -158,8 +157,8 @@ def test_threads_count_exactly() -> None:
 
 
 def test_counting_begins_anew_before_it_takes_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rates, "REMEMBERED", 3)
-    rate = rates.Rate("1/day")
+    monkeypatch.setattr(rate_limit, "REMEMBERED", 3)
+    rate = rate_limit.Rate("1/day")
     assert [rate.take(name) for name in "abc"] == [0, 0, 0]
     assert all(rate.take(name) for name in "abc")
     assert rate.take("d") == 0
@@ -265,7 +264,7 @@ class TestWrongKeys:
     def test_right_keys_are_remembered_as_hashes_and_not_without_end(
         self, app: Flask, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(guesses, "REMEMBERED", 2)
+        monkeypatch.setattr(brute_force, "REMEMBERED", 2)
         client, key = app.test_client(), make_key(database, "k")
         for n in (1, 2, 1, 3):
             assert ask(client, key, f"192.0.2.{n}").status_code == 200

@@ -7,9 +7,9 @@ import marshmallow as ma
 from flask import Request
 from webargs.flaskparser import FlaskParser
 
-from .body import read_json
-from .errors import InvalidRequest
-from .validation.messages import describe_messages, shown
+from ..errors import InvalidRequest
+from ..validation.messages import describe_messages, shown
+from .request_body import read_json
 
 
 class Parser(FlaskParser):

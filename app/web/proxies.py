@@ -7,8 +7,8 @@ right. Without `proxies`, nothing of what a request tells of proxies is believed
 import re
 from typing import Any
 
-from . import config_values
-from .config import Settings
+from .. import config_values
+from ..config import Settings
 
 SENT_HOST = "saasus_analysis.sent_host"
 SENT_PREFIX = "saasus_analysis.sent_prefix"

@@ -10,8 +10,8 @@ from threading import Condition
 
 from flask import Flask, current_app, g, has_request_context
 
-from .config import Settings
-from .errors import PayloadTooLarge, ServiceUnavailable
+from ..config import Settings
+from ..errors import PayloadTooLarge, ServiceUnavailable
 
 WAIT_SECONDS = 1
 """How long a request waits for memory that others hold."""

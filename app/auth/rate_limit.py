@@ -9,8 +9,8 @@ from threading import Lock
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-from .config_values import parse_rate
-from .days import Clock
+from ..config_values import parse_rate
+from ..days import Clock
 
 REMEMBERED = 10_000
 """How many counts are kept at once; where there would be more, counting begins anew."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from flask import g, has_request_context
 
-from .config import Settings, service_variables
-from .target import without_tokens
+from ..config import Settings, service_variables
+from .request_target import without_tokens
 
 logger = logging.getLogger("saasus_analysis.settings")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 
-from .body import check_encoding, check_type
-from .errors import PayloadTooLarge
-from .parser import Parser
+from ..errors import PayloadTooLarge
+from .argument_parser import Parser
+from .request_body import check_encoding, check_type
 
 OBJECT_BODY = 2**20
 """The most bytes of a body that is one object."""

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 
-from .security import client_address
-from .target import told_target
+from .client_address import client_address
+from .request_target import told_target
 
 logger = logging.getLogger("saasus_analysis.access")
 

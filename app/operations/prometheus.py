@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, g, request
 
-from .auth import public
-from .config import Settings
+from ..auth import public
+from ..config import Settings
+from ..storage.audit_log import SELECT_LATEST
+from ..storage.database import Database
+from ..web.browser_security import require_loopback
 from .histogram import BUCKETS, Histogram
-from .security import require_loopback
-from .storage.audit_log import SELECT_LATEST
-from .storage.database import Database
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 from flask import Flask, request
 
-from .errors import InvalidRequest
+from ..errors import InvalidRequest
 from .proxies import SENT_HOST, SENT_PREFIX
 
 SHARED_PATH = "/dashboard/shared"

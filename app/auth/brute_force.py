@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from flask import current_app, g
 
 from ..errors import TooManyRequests
-from ..security import client_network
+from ..web.client_address import client_network
 
 if TYPE_CHECKING:
-    from ..rates import Rate
+    from .rate_limit import Rate
 
 Found = TypeVar("Found")
 
@@ -62,7 +62,7 @@ class Guesses:
 
     def _count(self, network: str) -> None:
         # Loaded with the first wrong key: a start does not wait for it.
-        from ..rates import Rate
+        from .rate_limit import Rate
 
         with self._lock:
             self._wrong = self._wrong or Rate(self._notation)

@@ -5,9 +5,9 @@ from typing import NoReturn
 import flask
 from flask import Response, current_app
 
-from ..api import Blueprint, make_answer
 from ..auth import public
 from ..errors import AlwaysFails
+from ..web.api import Blueprint, make_answer
 from ..web.context import current_database
 from .readiness import Readiness
 

@@ -17,28 +17,20 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from . import target, trace
-from .body import JSON
-from .csv_text import CONTENT_TYPE, CSV, csv_text, wants_csv
-from .description import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
-from .early import OBJECT_BODY, too_large
-from .errors import ApiError, InvalidRequest, error_body, known_status
-from .parser import Parser
-from .validation.fields import Id, Uuid
+from ..errors import ApiError, InvalidRequest, error_body, known_status
+from ..validation.fields import Id, Uuid
+from ..validation.schema import Schema
+from . import request_target, trace_id
+from .argument_parser import Parser
+from .csv_format import CONTENT_TYPE, CSV, csv_text, wants_csv
+from .early_refusal import OBJECT_BODY, too_large
+from .openapi import BASE_PATH, DESCRIPTION, TITLE, Fields, Paths
+from .request_body import JSON
 
 View = Callable[..., Any]
 
 Rows = Callable[..., Iterable[Sequence[object]]]
 """Makes the rows of an answer's CSV, its header first, of what the view returned and was given."""
-
-
-class Schema(ma.Schema):
-    """Base of the schemas: fields that the description does not know are ignored (contract B.9)."""
-
-    error_messages = {"type": "must be an object"}
-
-    class Meta:
-        unknown = ma.EXCLUDE
 
 
 class Error(Schema):
@@ -283,8 +275,8 @@ def init_app(app: Flask) -> Api:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.url_map.converters["user_id"] = UserIdConverter
-    trace.init_app(app)
-    target.init_app(app)
+    trace_id.init_app(app)
+    request_target.init_app(app)
     return Api(
         app,
         BASE_PATH,

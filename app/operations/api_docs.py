@@ -5,9 +5,9 @@ import json
 from flask import Flask, Response, make_response, render_template, request, url_for
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from .api import Api, make_answer
-from .auth import page, public
-from .description import TITLE
+from ..auth import page, public
+from ..web.api import Api, make_answer
+from ..web.openapi import TITLE
 
 PAGE = {
     "dom_id": "#swagger-ui",

@@ -7,7 +7,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask_smorest.spec.plugins import FlaskPlugin
 
-from .validation.fields import Field
+from ..validation.fields import Field
 
 BASE_PATH = "/v1/analysis"
 

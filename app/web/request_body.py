@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import current_app, request
 
-from . import memory
-from .config import Settings
-from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from .validation.strict_json import parse_json
+from ..config import Settings
+from ..errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from ..validation.strict_json import parse_json
+from . import body_memory
 
 BODY_PENDING = "saasus_analysis.body_pending"
 """Key of the WSGI environment: true where only the headers have come, to decide about the body."""
@@ -58,7 +58,7 @@ def read_json() -> Any:
     """Return the value of the request's JSON body. Raises ApiError if it has none."""
     check_type(JSON)
     body = read_body()
-    memory.hold(memory.parsed_size(body))
+    body_memory.hold(body_memory.parsed_size(body))
     return parse_json(body)
 
 
@@ -81,7 +81,7 @@ def _gunzip(packed: bytes, limit: int) -> bytes:
             if size > limit:
                 raise PayloadTooLarge(f"the body must not unpack to over {limit} bytes")
             pieces.append(piece)
-            memory.hold(2 * len(piece))  # also for what the pieces are joined to
+            body_memory.hold(2 * len(piece))  # also for what the pieces are joined to
     except zlib.error:
         raise InvalidRequest(NO_GZIP) from None
     if not member.eof or member.unused_data:
