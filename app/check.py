@@ -13,7 +13,8 @@ from .ingest.events import TYPES
 from .storage import event_ids
 from .storage.migrations import FIXED
 from .storage.page_rule import SELECT_SETTINGS, read_page_rule
-from .summaries import periods, sealing
+from .summaries.pages import sealing as page_sealing
+from .summaries.periods import sealing as period_sealing
 from .summaries.spans import LENGTHS
 
 SHOWN = 20
@@ -176,7 +177,7 @@ def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
-    for level, span, reason in sealing.check(connection, iter):
+    for level, span, reason in page_sealing.check(connection, iter):
         hours = LENGTHS[level]
         begin = datetime.fromtimestamp(span * hours * 3600, UTC)
         yield f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}"
@@ -184,7 +185,7 @@ def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _period_summaries(connection: sqlite3.Connection) -> Iterator[str]:
     calendar = Calendar(dict(connection.execute(SELECT_SETTINGS))["time_zone"])
-    for data, date, reason in periods.check(connection, calendar, iter):
+    for data, date, reason in period_sealing.check(connection, calendar, iter):
         yield f"{date}, {data}: {reason}"
 
 

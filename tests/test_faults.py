@@ -29,7 +29,7 @@ from app.retention import pruning
 from app.storage.database import Database
 from app.storage.event_ids import digest_of, read_ids
 from app.storage.migrations import MIGRATIONS
-from app.summaries import sealing
+from app.summaries.pages import sealing
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .calls import BASE

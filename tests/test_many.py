@@ -20,7 +20,7 @@ from app.dashboard import layout, queries
 from app.dashboard import users as users_page
 from app.dashboard.selection import Days, Scope
 from app.storage.database import Database
-from app.summaries import active, periods
+from app.summaries.periods import active_users, reading, sealing
 from bench.data import NOW, Then
 from bench.million import EVENT, KINDS, PAGES, YESTERDAY, build
 
@@ -215,8 +215,8 @@ def test_a_page_of_a_user_names_the_tenants_that_the_user_was_in_last(
 def test_a_summary_tells_each_environment_and_all_together(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(active, "FEW", few)
-    monkeypatch.setattr(periods, "PAYS", 1)
+    monkeypatch.setattr(active_users, "FEW", few)
+    monkeypatch.setattr(sealing, "PAYS", 1)
     users = {1: [1, 2], 7: [2, 3], 2**63 - 1: [4], 0: [5]}
     database_rows = [(1, env, user) for env, found in users.items() for user in found]
     with database.writing() as connection:
@@ -233,13 +233,13 @@ def test_a_summary_tells_each_environment_and_all_together(
     days: dict[str, Any] = {"monthly": False, "first": YESTERDAY, "last": YESTERDAY}
     for _ in range(2):  # when it is made, and when it is read
         for env, found in users.items():
-            assert periods.active_users(database, **days, env_id=env) == {YESTERDAY: BitMap(found)}
-            pairs = periods.active_members(database, **days, env_id=env)[YESTERDAY]
+            assert reading.active_users(database, **days, env_id=env) == {YESTERDAY: BitMap(found)}
+            pairs = reading.active_members(database, **days, env_id=env)[YESTERDAY]
             assert list(pairs) == [1 << 32 | user for user in found]
-        assert periods.active_users(database, **days) == {YESTERDAY: BitMap(range(1, 6))}
-        assert periods.active_users(database, **days, env_id=5) == {}
+        assert reading.active_users(database, **days) == {YESTERDAY: BitMap(range(1, 6))}
+        assert reading.active_users(database, **days, env_id=5) == {}
     with database.reading() as connection:
-        assert list(periods.check(connection, database.calendar, iter)) == []
+        assert list(sealing.check(connection, database.calendar, iter)) == []
         (stored,) = connection.execute("select count(*) from period_summary").fetchone()
     assert stored == 2
     assert queries.active_in(database, Days(YESTERDAY, YESTERDAY), Scope("acme", 7)) == 2

@@ -27,11 +27,13 @@ from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
-from app.summaries import periods, sealing
-from app.summaries.actions import has_action
-from app.summaries.active import USERS, ActiveKind
-from app.summaries.dropping import drop_all
-from app.summaries.kinds import checksum
+from app.summaries.invalidation import drop_all
+from app.summaries.pages import sealing as page_sealing
+from app.summaries.periods import reading
+from app.summaries.periods import sealing as period_sealing
+from app.summaries.periods.actions import has_action
+from app.summaries.periods.active_users import USERS, ActiveKind
+from app.summaries.periods.kinds import checksum
 from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 
 from .conftest import NOW, SetClock, run
@@ -52,7 +54,7 @@ Answer = dict[int, tuple[set[str], set[tuple[str, str]]]]
 
 @pytest.fixture(autouse=True)
 def _seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(periods, "PAYS", 1)
+    monkeypatch.setattr(period_sealing, "PAYS", 1)
 
 
 @pytest.fixture
@@ -102,8 +104,8 @@ def active(
 ) -> Answer:
     """Return who was active, by names."""
     asked: Any = {"monthly": monthly, "first": first, "last": last, "env_id": env_id}
-    found = periods.active_users(database, **asked)
-    members = periods.active_members(database, **asked) if with_tenants else {}
+    found = reading.active_users(database, **asked)
+    members = reading.active_members(database, **asked) if with_tenants else {}
     assert list(found) == sorted(found)
     assert list(members) == (list(found) if with_tenants else [])
     with database.reading() as connection:
@@ -122,14 +124,14 @@ def active(
 
 
 def actions(database: Database, first: int = TODAY - 60, last: int = TODAY) -> Counter[str]:
-    views = periods.action_views(database, first, last)
+    views = reading.action_views(database, first, last)
     with database.reading() as connection:
         urls = dict(connection.execute("select id, url from referer"))
     return Counter({urls[referer]: count for referer, count in views.items()})
 
 
 def callers(database: Database, first: int = TODAY - 60, last: int = TODAY) -> set[tuple[str, str]]:
-    found = periods.callers_without_environment(database, first, last)
+    found = reading.callers_without_environment(database, first, last)
     with database.reading() as connection:
         users = dict(connection.execute("select id, name from user"))
         tenants = dict(connection.execute("select id, name from tenant"))
@@ -148,13 +150,13 @@ def ask(database: Database) -> list[Any]:
 
 def sealed(database: Database) -> set[tuple[str, bool, int]]:
     with database.reading() as connection:
-        rows = connection.execute(periods.SELECT_ALL).fetchall()
+        rows = connection.execute(period_sealing.SELECT_ALL).fetchall()
     return {(data, bool(monthly), period) for data, monthly, period, _ in rows}
 
 
 def wrong(database: Database) -> list[tuple[str, str, str]]:
     with database.reading() as connection:
-        return list(periods.check(connection, database.calendar, iter))
+        return list(period_sealing.check(connection, database.calendar, iter))
 
 
 class Model:
@@ -343,7 +345,7 @@ class Beside:
     def rebuild(self) -> None:
         with self.database.writing() as connection:
             drop_all(connection)
-        periods.seal_all(self.database, iter)
+        period_sealing.seal_all(self.database, iter)
 
     def damage(self, sql: str) -> None:
         edit(self.database, sql)
@@ -433,7 +435,7 @@ def test_every_answer_is_what_the_rows_tell(
     zone: str, pays: int, filled: list[Any], steps: list[Any]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        patch.setattr(periods, "PAYS", pays)
+        patch.setattr(period_sealing, "PAYS", pays)
         beside = Beside(Path(folder, "a.db"), zone)
         with closing(beside.database):
             beside.feed(filled)
@@ -506,7 +508,7 @@ def test_the_next_question_reads_summaries_only(database: Database) -> None:
 
 
 def test_few_rows_are_not_sealed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(periods, "PAYS", 3)
+    monkeypatch.setattr(period_sealing, "PAYS", 3)
     day = TODAY - 40
     for user in ("ann", "bob"):
         feed(database, visit(day * DAY, user), visit(day * DAY, user, env_id=None, referer=""))
@@ -601,7 +603,7 @@ class TestWrites:
 
     def test_a_new_rule_for_pages_changes_no_action(self, database: Database) -> None:
         answer = ask(database)
-        sealing.rebuild(database, PageRule(keep_query=True), iter)
+        page_sealing.rebuild(database, PageRule(keep_query=True), iter)
         assert ask(database) == answer
         assert wrong(database) == []
 
@@ -709,9 +711,9 @@ def test_questions_beside_a_writer_miss_nothing_that_was_stored(database: Databa
         while before < most:
             before = stored[0]
             asked: Any = {"monthly": False, "first": day, "last": day}
-            users = periods.active_users(database, **asked).get(day, ())
-            members = periods.active_members(database, **asked).get(day, ())
-            views = periods.action_views(database, day, day).total()
+            users = reading.active_users(database, **asked).get(day, ())
+            members = reading.active_members(database, **asked).get(day, ())
+            views = reading.action_views(database, day, day).total()
             after = stored[0] + 1
             assert before <= len(users) <= len(members) <= views <= after
 
@@ -767,7 +769,7 @@ def test_one_that_was_begun_and_left_is_made_by_the_next_question(database: Data
     fill(database, 1)
     begun = {"data": "users", "monthly": False, "period": TODAY - 1, "token": 5}
     with database.writing() as connection:
-        connection.execute(periods.BEGIN, begun)
+        connection.execute(period_sealing.BEGIN, begun)
     assert (sealed(database), wrong(database)) == (set(), [])
     ask(database)
     assert ("users", False, TODAY - 1) in sealed(database)
@@ -793,8 +795,8 @@ class TestCommands:
             content = kind.make(connection, database.calendar, 0)
             key = {"data": "users", "monthly": False, "period": TODAY - 40, "token": 5}
             made = {"content": content, "checksum": checksum(kind, TODAY - 40, content)}
-            connection.execute(periods.BEGIN, key)
-            connection.execute(periods.END, key | made)
+            connection.execute(period_sealing.BEGIN, key)
+            connection.execute(period_sealing.END, key | made)
 
     def test_what_is_wrong_is_told_and_mended(self, database: Database) -> None:
         assert self.command(database, "summaries", "check").stdout == "all summaries are right\n"

@@ -23,10 +23,10 @@ from app.ingest.queries import record_events
 from app.metrics.queries import get_page_statistics
 from app.storage.database import Database
 from app.storage.page_rule import read_page_rule
-from app.summaries import sealing
-from app.summaries.reading import SELECT_SUMMARIES
+from app.summaries.pages import sealing
+from app.summaries.pages.reading import SELECT_SUMMARIES
+from app.summaries.pages.summary import decode, encode
 from app.summaries.spans import LENGTHS
-from app.summaries.summary import decode, encode
 from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, ROOT, SetClock, run, serving

@@ -12,8 +12,10 @@ from tqdm import tqdm
 from ..config import Settings
 from ..storage.database import Database
 from ..storage.page_rule import PageRule, read_page_rule
-from ..summaries import periods, sealing
-from ..summaries.dropping import drop_all
+from ..summaries import seal_lock
+from ..summaries.invalidation import drop_all
+from ..summaries.pages import sealing as page_sealing
+from ..summaries.periods import sealing as period_sealing
 from ..summaries.spans import LENGTHS
 from .command import Group
 from .common import database_option, json_option, load, open_database, print_json, setting_option
@@ -43,14 +45,14 @@ def check_summaries(as_json: bool, database: Path | None) -> None:
     """
     wrong, wrong_periods = [], []
     with open_database(database) as opened, opened.snapshot() as connection:
-        for level, span, reason in sealing.check(connection, _bar("pages checked", "span")):
+        for level, span, reason in page_sealing.check(connection, _bar("pages checked", "span")):
             hours = LENGTHS[level]
             wrong.append({"begin": span * hours * 3600, "hours": hours, "reason": reason})
             if not as_json:
                 begin = datetime.fromtimestamp(span * hours * 3600, UTC)
                 tqdm.write(f"{begin:%Y-%m-%dT%H:%MZ}, {hours} hours: {reason}")
         bar = _bar("periods checked", "period")
-        for data, date, reason in periods.check(connection, opened.calendar, bar):
+        for data, date, reason in period_sealing.check(connection, opened.calendar, bar):
             wrong_periods.append({"data": data, "date": date, "reason": reason})
             if not as_json:
                 tqdm.write(f"{date}, {data}: {reason}")
@@ -88,8 +90,8 @@ def rebuild_summaries(
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
     wanted_database = replace(wanted, keep_query=None, collapse_ids=None)
     with closing(Database.open(wanted_database, create=False, migrate=False)) as opened:
-        sealing.rebuild(opened, _rule(opened, wanted), _bar("pages sealed", "span"))
-        periods.seal_all(opened, _bar("periods sealed", "period"))
+        page_sealing.rebuild(opened, _rule(opened, wanted), _bar("pages sealed", "span"))
+        period_sealing.seal_all(opened, _bar("periods sealed", "period"))
 
 
 @group.command("drop", examples=["saasus-analysis summaries drop"])
@@ -111,5 +113,5 @@ def _rule(database: Database, wanted: Settings) -> PageRule:
     return rule
 
 
-def _bar(what: str, unit: str) -> sealing.Progress:
+def _bar(what: str, unit: str) -> seal_lock.Progress:
     return lambda items: progress_bar(items, desc=what, unit=unit)

@@ -16,7 +16,7 @@ from ..storage.blocks import BLOCK
 from ..storage.cutoffs import read_kept, too_old
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds
-from ..summaries.dropping import drop_callers
+from ..summaries.invalidation import drop_callers
 from ..user_analysis.queries import PUT_ACTIVE_USERS, append_behaviors
 
 FIND_BEHAVIORS = """

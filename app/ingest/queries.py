@@ -14,7 +14,7 @@ from ..storage.cutoffs import Kept, kept_of, read_kept, too_old
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds, digest_of
-from ..summaries.dropping import drop_active, drop_callers
+from ..summaries.invalidation import drop_active, drop_callers
 from ..user_analysis.queries import append_behaviors
 from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored
 

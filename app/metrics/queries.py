@@ -157,8 +157,8 @@ def get_page_statistics(
     the totals still cover all.
     """
     # Bitmaps are loaded when the first question needs them.
-    from ..summaries.reading import summarize
-    from ..summaries.sealing import seal
+    from ..summaries.pages.reading import summarize
+    from ..summaries.pages.sealing import seal
 
     seal(database, start_timestamp, end_timestamp)
     with database.reading() as connection:

@@ -6,7 +6,7 @@ from ..days import Calendar
 from ..storage import audit_log
 from ..storage.cutoffs import Kept, kept_of, read_kept
 from ..storage.database import Database
-from ..summaries.dropping import drop_all
+from ..summaries.invalidation import drop_all
 from ..summaries.spans import HOUR
 
 # What is stored of a day, whatever it is.

@@ -13,7 +13,7 @@ from ..storage import audit_log
 from ..storage.cutoffs import kept_of, read_kept
 from ..storage.database import Database
 from ..storage.event_ids import BEFORE_ALL, delete_some
-from ..summaries.sealing import seal, store_hours
+from ..summaries.pages.sealing import seal, store_hours
 from ..summaries.spans import HOUR
 from .unused import delete_unused, find_unused
 

@@ -16,11 +16,11 @@ from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, l
 from ..ingest.events import USERINFO
 from ..storage.cutoffs import read_kept
 from ..storage.event_ids import delete_days
-from ..summaries.dropping import drop, drop_active, drop_callers, stop_sealing
-from ..summaries.reading import pruned_summaries
-from ..summaries.sealing import INSERT_SUMMARY
+from ..summaries.invalidation import drop, drop_active, drop_callers, stop_sealing
+from ..summaries.pages.reading import pruned_summaries
+from ..summaries.pages.sealing import INSERT_SUMMARY
+from ..summaries.pages.summary import Row, encode
 from ..summaries.spans import HOUR, LENGTHS
-from ..summaries.summary import Row, encode
 from .unused import Names, select_ids
 
 # A seek for each block and user: histories have no index by user.

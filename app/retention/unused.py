@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass
 
-from ..summaries.reading import pruned_summaries
+from ..summaries.pages.reading import pruned_summaries
 
 SELECT_REFERERS = """
 select id from referer

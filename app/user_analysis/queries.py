@@ -14,7 +14,7 @@ from ..storage.blocks import BLOCK
 from ..storage.cutoffs import read_kept, too_old
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
-from ..summaries.dropping import drop
+from ..summaries.invalidation import drop
 
 HISTORY_DAYS = 31
 """How many days before today the histories of a user reach back (contract B.3)."""

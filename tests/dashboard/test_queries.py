@@ -16,7 +16,8 @@ from app.ingest.queries import record_events
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
-from app.summaries import periods, sealing
+from app.summaries.pages import sealing as page_sealing
+from app.summaries.periods import sealing as period_sealing
 from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 from app.validation.fields import MAX_INTEGER
 
@@ -30,8 +31,8 @@ WEEK = Days(TODAY - 6, TODAY)
 
 @pytest.fixture(autouse=True)
 def _seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "PAYS", 1)
-    monkeypatch.setattr(periods, "PAYS", 1)
+    monkeypatch.setattr(page_sealing, "PAYS", 1)
+    monkeypatch.setattr(period_sealing, "PAYS", 1)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.dashboard.queries import who
 from app.dashboard.selection import Days
-from app.summaries import periods, sealing
+from app.summaries.pages import sealing as page_sealing
+from app.summaries.periods import sealing as period_sealing
 
 from ..retention.test_pruning import DATA, TODAY
 from .asked import ENVIRONMENTS, PAGES, REFERERS, TENANTS, TYPES, USERS, Asked, number_of
@@ -89,8 +90,8 @@ def test_every_answer_is_counted_from_what_happened(
     zone: str, pays: int, few: int, begun: list[Any], steps: list[Any], asked: Days
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        patch.setattr(sealing, "PAYS", pays)
-        patch.setattr(periods, "PAYS", pays)
+        patch.setattr(page_sealing, "PAYS", pays)
+        patch.setattr(period_sealing, "PAYS", pays)
         patch.setattr(who, "PAYS", few)
         world = Asked(zone, folder)
         with closing(world.database):

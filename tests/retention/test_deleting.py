@@ -25,7 +25,8 @@ from app.retention.schedule import find_held_back
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.storage.event_ids import digest_of, read_ids
-from app.summaries import periods, sealing
+from app.summaries.pages import sealing as page_sealing
+from app.summaries.periods import sealing as period_sealing
 
 from ..calls import BASE
 from ..conftest import NOW, SetClock, run
@@ -99,7 +100,7 @@ class World:
             assert self.client.post(DELETE, json=body).status_code == 400
             return
         before = self.numbers()
-        periods.seal_all(self.database, iter)
+        period_sealing.seal_all(self.database, iter)
         dry = self.client.post(DELETE, json=body | {"dry_run": True}).get_json()
         assert self.numbers() == before
         told = self.client.post(DELETE, json=body).get_json()
@@ -249,8 +250,8 @@ def test_what_is_deleted_was_never_there(
     zone: str, pays: int, steps: list[Any], last: tuple[int, int, dict[str, str]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        patch.setattr(sealing, "PAYS", pays)
-        patch.setattr(periods, "PAYS", 1)
+        patch.setattr(page_sealing, "PAYS", pays)
+        patch.setattr(period_sealing, "PAYS", 1)
         world = World(zone, folder)
         with closing(world.database):
             for action, *arguments in [*steps, ("delete", *last), ("check",)]:

@@ -20,7 +20,7 @@ from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT, Dictionary
-from app.summaries import sealing
+from app.summaries.pages import sealing
 from app.user_analysis import queries as users
 
 from ..conftest import NOW, SetClock, run

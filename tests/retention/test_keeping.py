@@ -22,7 +22,7 @@ from app.retention.daily import pruning_daily
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
-from app.summaries.sealing import rebuild
+from app.summaries.pages.sealing import rebuild
 from app.user_analysis.queries import get_user_behavior_histories
 
 from ..calls import BASE

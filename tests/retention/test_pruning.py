@@ -17,7 +17,7 @@ from app.config import load_settings
 from app.retention.pruning import count_old, prune
 from app.storage.cutoffs import limits
 from app.storage.database import Database
-from app.summaries import sealing
+from app.summaries.pages import sealing
 
 from ..calls import BASE
 from ..conftest import SetClock

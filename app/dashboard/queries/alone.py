@@ -21,11 +21,11 @@ from ...storage.blocks import BLOCK
 from ...storage.cutoffs import read_kept
 from ...storage.database import Database
 from ...storage.dictionary import NO_ONE, NO_TENANT, find_tenant
-from ...summaries.periods import active_members, callers_without_environment
-from ...summaries.reading import SELECT_SUMMARIES, summarize
-from ...summaries.sealing import extent, seal
+from ...summaries.pages.reading import SELECT_SUMMARIES, summarize
+from ...summaries.pages.sealing import extent, seal
+from ...summaries.pages.summary import decode_users, users_in
+from ...summaries.periods.reading import active_members, callers_without_environment
 from ...summaries.spans import HOUR, joined, range_of_spans
-from ...summaries.summary import decode_users, users_in
 from ..selection import Days
 from .totals import Page, PageTotals
 from .views import count_page_by_day

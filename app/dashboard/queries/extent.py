@@ -174,9 +174,9 @@ def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
     if not read_kept(connection).histories:
         return None
     # Bitmaps are loaded when something was pruned.
-    from ...summaries.reading import SELECT_SUMMARIES, pruned_hours
+    from ...summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
+    from ...summaries.pages.summary import decode_total
     from ...summaries.spans import HOUR, range_of_spans
-    from ...summaries.summary import decode_total
 
     hours = range_of_spans(0, start // HOUR, pruned_hours(connection) - 1)
     stored = connection.execute(SELECT_SUMMARIES, hours)

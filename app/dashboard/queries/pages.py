@@ -30,7 +30,7 @@ class Action(NamedTuple):
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
     """Return how many views there were on each day; a day without any has no number."""
     # Bitmaps are loaded when the first question needs them.
-    from ...summaries.sealing import seal
+    from ...summaries.pages.sealing import seal
     from .views import count_by_day
 
     seal(database, *days.seconds(database.calendar))
@@ -62,7 +62,7 @@ def page_by_day(
 
     Of a tenant, they are those of users who were in no other.
     """
-    from ...summaries.sealing import seal
+    from ...summaries.pages.sealing import seal
     from .alone import page_by_day_alone
     from .views import count_page_by_day
 
@@ -76,8 +76,8 @@ def page_by_day(
 
 def page_users(database: Database, url: str, days: Days, tenant_id: str | None = None) -> int:
     """Return how many users viewed a page in all of the days together; see `page_by_day`."""
-    from ...summaries.reading import summarize
-    from ...summaries.sealing import seal
+    from ...summaries.pages.reading import summarize
+    from ...summaries.pages.sealing import seal
     from .alone import page_users_alone
 
     page = _find_page(database, url)
@@ -106,7 +106,7 @@ def page_actions(
     database: Database, url: str, days: Days, limit: int | None = None
 ) -> list[Action]:
     """Return the actions on a page, most views first; so many at most."""
-    from ...summaries.periods import action_views
+    from ...summaries.periods.reading import action_views
 
     by_referer = action_views(database, *days)
     views: Counter[str] = Counter()

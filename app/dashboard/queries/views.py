@@ -11,10 +11,10 @@ from pyroaring import BitMap, BitMap64
 
 from ...days import Calendar
 from ...storage.blocks import BLOCK
-from ...summaries.reading import count_views, cover
-from ...summaries.sealing import extent
+from ...summaries.pages.reading import count_views, cover
+from ...summaries.pages.sealing import extent
+from ...summaries.pages.summary import Row, Summary, decode, users_in
 from ...summaries.spans import HOUR, LENGTHS
-from ...summaries.summary import Row, Summary, decode, users_in
 from ..selection import Days
 
 SELECT_PAIRS = """

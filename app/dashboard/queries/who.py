@@ -12,8 +12,8 @@ from pyroaring import BitMap, BitMap64
 from ...storage.cutoffs import read_kept
 from ...storage.database import Database
 from ...storage.dictionary import NO_ONE, find_tenant
-from ...summaries.periods import active_members, active_users
-from ...summaries.summary import users_in
+from ...summaries.pages.summary import users_in
+from ...summaries.periods.reading import active_members, active_users
 from ..selection import Scope
 
 PAYS = 10

@@ -6,11 +6,11 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 
-from ..days import LAST_DAY, Calendar
-from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept
-from .sealing import COUNT_VIEWS
-from .summary import pack_views, unpack_views
+from ...days import LAST_DAY, Calendar
+from ...storage.blocks import BLOCK
+from ...storage.cutoffs import read_kept
+from ..pages.sealing import COUNT_VIEWS
+from ..pages.summary import pack_views, unpack_views
 
 # A seek for each block: its rows are not read.
 SELECT_BLOCKS = """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyroaring import BitMap64
 
-from ..days import Calendar
+from ...days import Calendar
 
 # A seek for each day: its rows are not read. Type 0, below, is userinfo.
 SELECT_DAYS = """

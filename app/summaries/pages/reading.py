@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ..storage.cutoffs import read_kept
-from .spans import HOUR, LENGTHS, joined, range_of_spans
+from ...storage.cutoffs import read_kept
+from ..spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Row, Summary, decode, decode_total
 
 Part = TypeVar("Part")

@@ -7,9 +7,9 @@ from zlib import crc32
 
 from pyroaring import BitMap, BitMap64
 
-from ..days import Calendar
+from ...days import Calendar
 from .actions import ACTIONS, ActionKind
-from .active import MEMBERS, USERS, ActiveKind
+from .active_users import MEMBERS, USERS, ActiveKind
 from .callers import CALLERS, CallerKind
 
 Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind | CallerKind

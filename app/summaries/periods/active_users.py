@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from pyroaring import BitMap, BitMap64
 
-from ..days import Calendar
+from ...days import Calendar
 
 Bitmap = TypeVar("Bitmap", BitMap, BitMap64)
 

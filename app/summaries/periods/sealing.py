@@ -6,18 +6,12 @@ where another thread seals, or where the database cannot be written to, it is re
 
 import secrets
 import sqlite3
-from collections import Counter
 from collections.abc import Collection, Iterator
 
-from pyroaring import BitMap, BitMap64
-
-from ..days import FIRST_DAY, LAST_DAY, Calendar, month_of
-from ..storage.database import Database
-from .actions import ACTIONS
-from .active import MEMBERS, USERS, ActiveKind, Bitmap
-from .callers import CALLERS
-from .kinds import KINDS, Kind, checksum, range_of, read, read_stored
-from .sealing import PATIENCE, Progress, left_to_questions, turn
+from ...days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from ...storage.database import Database
+from ..seal_lock import PATIENCE, Progress, left_to_questions, turn
+from .kinds import KINDS, Kind, checksum, range_of, read_stored
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
@@ -51,41 +45,6 @@ update period_summary
 set content = :content, checksum = :checksum
 where data = :data and monthly = :monthly and period = :period and token = :token
 """
-
-
-def active_users(
-    database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
-) -> dict[int, BitMap]:
-    """Return the users who were active by day or month, in an environment or in all.
-
-    The periods are numbers of days or of months, inclusive; those without anybody are left out.
-    """
-    return _read_active(database, USERS[monthly], first, last, env_id)
-
-
-def active_members(
-    database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
-) -> dict[int, BitMap64]:
-    """Return who was active in which tenant, tenant * 2^32 + user, like `active_users`."""
-    return _read_active(database, MEMBERS[monthly], first, last, env_id)
-
-
-def action_views(database: Database, first: int, last: int) -> Counter[int]:
-    """Return the views by referer, of referers whose query has `action=`, in a range of days."""
-    seal(database, [ACTIONS], first, last)
-    views: Counter[int] = Counter()
-    with database.reading() as connection:
-        for _, content in read(connection, database.calendar, ACTIONS, first, last):
-            views.update(ACTIONS.decode(content))
-    return views
-
-
-def callers_without_environment(database: Database, first: int, last: int) -> BitMap64:
-    """Return who called without an environment in a range of days: tenant * 2^32 + user."""
-    seal(database, [CALLERS], first, last)
-    with database.reading() as connection:
-        contents = read(connection, database.calendar, CALLERS, first, last)
-        return BitMap64.union(BitMap64(), *(CALLERS.decode(content) for _, content in contents))
 
 
 def seal(
@@ -125,19 +84,6 @@ def check(
             yield data, date, "damaged"
         elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
             yield data, date, "differs"
-
-
-def _read_active(
-    database: Database, kind: ActiveKind[Bitmap], first: int, last: int, env_id: int | None
-) -> dict[int, Bitmap]:
-    seal(database, [kind], first, last)
-    with database.reading() as connection:
-        stored = read_stored(connection, kind, first, last)
-        active = {period: kind.of(content, env_id) for period, content in stored}
-        for period in kind.periods(connection, database.calendar, first, last):
-            if period not in active:
-                active[period] = kind.read(connection, period, env_id)
-    return {period: found for period, found in sorted(active.items()) if found}
 
 
 def _unsealed(

@@ -1,22 +1,17 @@
 """Sealing closed spans of time, and checking what was sealed."""
 
-import logging
 import secrets
 import sqlite3
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Generator, Iterator
 
-from ..errors import ServiceUnavailable
-from ..storage.database import Database
-from ..storage.page_rule import PageRule, change_page_rule, read_page_rule
-from .dropping import drop_all
+from ...storage.database import Database
+from ...storage.page_rule import PageRule, change_page_rule, read_page_rule
+from ..invalidation import drop_all
+from ..seal_lock import PATIENCE, Progress, left_to_questions, turn
+from ..spans import HOUR, LENGTHS, joined, range_of_spans
 from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
-from .spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Summary, decode, encode
-
-logger = logging.getLogger("saasus_analysis.summaries")
 
 PIECE, TOP = 2, 3
 """The level that is sealed at once, with those below it, and the level of the longest spans."""
@@ -24,11 +19,6 @@ PIECE, TOP = 2, 3
 PAYS = 256
 """A span of fewer rows is not sealed: reading them costs no more than reading summaries."""
 
-PATIENCE = 1
-"""How many seconds a question waits for others who write before it does without sealing."""
-
-Progress = Callable[[list[Any]], Iterable[Any]]
-"""Wraps the list of what is to be done, to show how far it is."""
 
 COUNT_VIEWS = """
 select count(*)
@@ -99,39 +89,6 @@ def seal(
             closed = _closed(database)
             for level, span in progress(_unsealed(database, start, end, closed)):
                 _seal(database, level, span, closed, patience)
-
-
-@contextmanager
-def turn(database: Database, patience: int | None) -> Iterator[bool]:
-    """Return whether this thread may seal; no other one does meanwhile.
-
-    Sealing ends where the database cannot be written to: an answer needs no summaries. Without
-    a patience, summaries are all that is wanted, and ServiceUnavailable is raised.
-    """
-    if not database.sealing.acquire(blocking=False):
-        yield False
-        return
-    try:
-        yield True
-    except ServiceUnavailable as error:
-        if patience is None:
-            raise
-        logger.info("summaries are not stored: %s", error.description)
-    finally:
-        database.sealing.release()
-
-
-@contextmanager
-def left_to_questions() -> Iterator[None]:
-    """Say in a ServiceUnavailable what holds when not all summaries could be made."""
-    try:
-        yield
-    except ServiceUnavailable as error:
-        reason, _, _ = str(error.description).partition(";")
-        raise ServiceUnavailable(
-            f"not all summaries were made, since {reason}: answers are right without them, and a "
-            "question makes those that it needs; run it again to make all"
-        ) from error.__cause__
 
 
 def store_hours(connection: sqlite3.Connection, first: int, last: int) -> None:

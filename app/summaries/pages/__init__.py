@@ -1,0 +1,1 @@
+"""Page summaries: spans of hours, from which page statistics are answered."""
