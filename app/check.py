@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from .analytics.events import TYPES
 from .backup import UNREADABLE
 from .days import Calendar
-from .ingest.events import TYPES
 from .storage import event_ids
 from .storage.migrations import FIXED
 from .storage.page_rule import SELECT_SETTINGS, read_page_rule

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
+from app.analytics.active_user_counts import get_active_users
 from app.days import PERIODS
 from app.storage.database import Database
-from app.user_analysis.queries import get_active_users
 
 from .data import actives, opened
 from .measuring import in_turns, ms, same, times, write

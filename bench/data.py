@@ -9,10 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from app.analytics.event_reader import event_reader
 from app.days import Calendar, Clock
 from app.demo import make_events
 from app.ingest.files import import_records
-from app.ingest.schemas import event_reader
 from app.storage.database import Database
 
 FOLDER = Path(__file__).parent / ".data"

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from app.metrics.queries import get_page_statistics
+from app.analytics.histories import get_user_behavior_histories
+from app.analytics.page_statistics import get_page_statistics
 from app.storage.database import Database
-from app.user_analysis.queries import get_user_behavior_histories
 
 from .data import DAY, TODAY, opened, saas
 from .measuring import Actions, in_turns, ms, times, write

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from app.metrics.queries import get_page_statistics
+from app.analytics.page_statistics import get_page_statistics
 
 from .data import DAY, TODAY, fill, opened, saas, saas_of_many_pages, visits, visits_of_many_pages
 from .measuring import Actions, in_turns, ms, seconds, times, write

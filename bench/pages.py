@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 from chdb import session as chdb
 
-from app.metrics.queries import get_page_statistics
+from app.analytics.page_statistics import get_page_statistics
 
 from .data import DAY, HOUR, TODAY, opened, saas, views_csv
 from .measuring import Actions, in_turns, ms, same, times, write

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, Field
 
+from app.analytics.active_user_counts import PUT_ACTIVE_USERS
 from app.days import PERIODS, format_day
-from app.user_analysis.queries import PUT_ACTIVE_USERS
 
 SELECT_ACTIVE_USERS = """
 select active_users.period, tenant.name, active_users.env_id,

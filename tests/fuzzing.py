@@ -5,10 +5,10 @@ from collections.abc import Callable
 from http.client import BadStatusLine
 from typing import NamedTuple
 
+from app.analytics.events import Report
 from app.auth.guard import is_well_formed
 from app.cli.importing import KINDS
 from app.double.front import CONTROL
-from app.ingest.events import Report
 from app.ingest.files import UnreadableFile
 
 from .auth.signer import authorization

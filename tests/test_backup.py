@@ -18,11 +18,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app import backup
+from app.analytics.events import Event, Place, Report
+from app.analytics.page_statistics import get_page_statistics
+from app.analytics.recording import record_events
 from app.backup import back_up, back_up_dated, restore
 from app.errors import StartError
-from app.ingest.events import Event, Place, Report
-from app.ingest.queries import record_events
-from app.metrics.queries import get_page_statistics
 from app.storage.database import Database
 from app.storage.migrations import MIGRATIONS
 

@@ -835,7 +835,7 @@ def test_a_bug_is_an_error_that_tells_nothing_of_it(
         raise RuntimeError("the inside")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("app.user_analysis.queries.get_active_users", fail)
+        patched.setattr("app.analytics.active_user_counts.get_active_users", fail)
         answer = guarded.get(f"{BASE}/active-users", query_string=READS["/active-users"])
     assert "inside" not in refused(answer, "trace id", status=500)
     assert "the inside" in caplog.text

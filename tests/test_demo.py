@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from app.analytics.event_reader import event_reader
 from app.days import Calendar
 from app.demo import make_events
-from app.ingest.schemas import event_reader
 
 from .conftest import NOW, ROOT, run
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from app.analytics.histories import update_user_behavior_histories_by_day
 from app.auth import keys
 from app.config import load_settings
 from app.doctor import OK, PROBLEM, WARNING, examine
 from app.storage.database import Database
-from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, SetClock, run
 from .test_faults import small_disk

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.analytics.histories import update_user_behavior_histories_by_day
 from app.cli import main
 from app.errors import ServiceUnavailable
 from app.retention import pruning
@@ -30,7 +31,6 @@ from app.storage.database import Database
 from app.storage.event_ids import digest_of, read_ids
 from app.storage.migrations import MIGRATIONS
 from app.summaries.pages import sealing
-from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .calls import BASE
 from .conftest import ROOT, RunningServer, run, serving

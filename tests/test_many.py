@@ -15,12 +15,14 @@ from flask.testing import FlaskClient
 from pyroaring import BitMap
 
 from app import create_app
+from app.analytics import active_users as analytic_active_users
+from app.analytics.selection import Days, Scope
 from app.auth import keys, sessions
-from app.dashboard import layout, queries
+from app.dashboard import layout
 from app.dashboard import users as users_page
-from app.dashboard.selection import Days, Scope
 from app.storage.database import Database
-from app.summaries.periods import active_users, reading, sealing
+from app.summaries.periods import active_users as period_active_users
+from app.summaries.periods import reading, sealing
 from bench.data import NOW, Then
 from bench.million import EVENT, KINDS, PAGES, YESTERDAY, build
 
@@ -82,7 +84,7 @@ def work_of(path: Path, pages: Iterable[str]) -> dict[str, tuple[int, Counter[st
 def test_the_work_of_a_page_is_that_of_what_it_shows(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.dashboard.queries.tenant.CELLS", 500)
+    monkeypatch.setattr("app.analytics.tenants.CELLS", 500)
     for name, number in (("few", FEW), ("many", MANY)):
         build(tmp_path / name, kind, number)
     pages = PAGES if kind in SHOWN else ("overview", "users", "links", "/metrics")
@@ -215,7 +217,7 @@ def test_a_page_of_a_user_names_the_tenants_that_the_user_was_in_last(
 def test_a_summary_tells_each_environment_and_all_together(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(active_users, "FEW", few)
+    monkeypatch.setattr(period_active_users, "FEW", few)
     monkeypatch.setattr(sealing, "PAYS", 1)
     users = {1: [1, 2], 7: [2, 3], 2**63 - 1: [4], 0: [5]}
     database_rows = [(1, env, user) for env, found in users.items() for user in found]
@@ -242,7 +244,9 @@ def test_a_summary_tells_each_environment_and_all_together(
         assert list(sealing.check(connection, database.calendar, iter)) == []
         (stored,) = connection.execute("select count(*) from period_summary").fetchone()
     assert stored == 2
-    assert queries.active_in(database, Days(YESTERDAY, YESTERDAY), Scope("acme", 7)) == 2
+    assert (
+        analytic_active_users.active_in(database, Days(YESTERDAY, YESTERDAY), Scope("acme", 7)) == 2
+    )
 
 
 def test_signing_in_deletes_a_bounded_number_of_sessions(database: Database) -> None:

@@ -18,8 +18,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.analytics.events import LISTED
 from app.config import Settings
-from app.ingest.events import LISTED
 from app.validation.records import TOLD
 from app.web.body_memory import Budget, parsed_size
 

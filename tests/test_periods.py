@@ -16,13 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from app.analytics.active_user_counts import update_active_users
+from app.analytics.events import Event, Place, Report
+from app.analytics.histories import update_user_behavior_histories_by_day
+from app.analytics.recording import record_events
 from app.backup import back_up
 from app.days import Calendar, format_day, month_of
 from app.double.clock import ClockSetting, SettableClock
 from app.double.store import MemoryDatabase, blank
 from app.exports.reading import import_export
-from app.ingest.events import Event, Place, Report
-from app.ingest.queries import record_events
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
 from app.storage.database import Database
@@ -34,7 +36,6 @@ from app.summaries.periods import sealing as period_sealing
 from app.summaries.periods.actions import has_action
 from app.summaries.periods.active_users import USERS, ActiveKind
 from app.summaries.periods.kinds import checksum
-from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 
 from .conftest import NOW, SetClock, run
 from .test_database import locked_by_another_process

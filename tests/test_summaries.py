@@ -18,16 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from app.ingest.events import Event, Report
-from app.ingest.queries import record_events
-from app.metrics.queries import get_page_statistics
+from app.analytics.events import Event, Report
+from app.analytics.histories import update_user_behavior_histories_by_day
+from app.analytics.page_statistics import get_page_statistics
+from app.analytics.recording import record_events
 from app.storage.database import Database
 from app.storage.page_rule import read_page_rule
 from app.summaries.pages import sealing
 from app.summaries.pages.reading import SELECT_SUMMARIES
 from app.summaries.pages.summary import decode, encode
 from app.summaries.spans import LENGTHS
-from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from .conftest import NOW, ROOT, SetClock, run, serving
 from .test_database import locked_by_another_process

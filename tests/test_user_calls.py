@@ -13,11 +13,11 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from app.analytics.events import Event, Place, Report
+from app.analytics.recording import record_events
 from app.check import CHECKS, find_wrong
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
-from app.ingest.events import Event, Place, Report
-from app.ingest.queries import record_events
 from app.retention.deleting import delete
 from app.retention.erasing import erase_tenant, erase_user
 from app.storage.database import Database

@@ -8,12 +8,12 @@ from typing import Any, BinaryIO
 import click
 from tqdm import tqdm
 
+from ..analytics.event_reader import event_reader
+from ..analytics.events import Report
 from ..errors import ServiceUnavailable
 from ..exports.reading import import_export
 from ..ingest import apilog, eventbridge
-from ..ingest.events import Report
 from ..ingest.files import Format, UnreadableFile, import_stream
-from ..ingest.schemas import event_reader
 from ..storage.database import Database
 from .command import Command
 from .common import database_option, json_option, open_database, print_json, time_zone_option

@@ -13,14 +13,14 @@ from threading import Thread
 import click
 
 from .. import create_app, dashboard
+from ..analytics.event_reader import event_reader
+from ..analytics.recording import has_events
 from ..auth import keys
 from ..backup import refuse_older
 from ..config import Settings
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
 from ..ingest.files import import_records
-from ..ingest.queries import has_events
-from ..ingest.schemas import event_reader
 from ..retention.daily import pruning_daily
 from ..server import Server, listen
 from ..server.systemd import Supervisor

@@ -7,14 +7,14 @@ from typing import Any
 from flask import g, request, url_for
 from marshmallow import ValidationError, validates_schema
 
+from ..analytics.data_range import plausible_days
+from ..analytics.selection import Days, Scope
 from ..days import first_day_of, format_day, month_of
 from ..storage.database import Database
 from ..validation.fields import Choice, Day, Id, Integer, Text, Uuid
 from ..validation.schema import Schema
 from ..web.argument_parser import Parser
 from ..web.context import current_database
-from .queries import plausible_days
-from .selection import Days, Scope
 from .tables import MOST_LISTED
 
 LANGUAGES = ("en", "ja")

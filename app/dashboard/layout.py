@@ -7,14 +7,14 @@ from flask import g, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
+from ..analytics import data_range, tenants
+from ..analytics.selection import Days
 from ..days import month_of
 from ..storage.cutoffs import kept_of
 from ..storage.dictionary import NO_TENANT
 from ..web.context import current_database
-from . import queries
 from .controls import LANGUAGES, Controls
 from .languages import count, day
-from .selection import Days
 from .tables import Column
 from .tenants import INACTIVE_DAYS
 from .urls import this_page
@@ -29,7 +29,7 @@ def context() -> dict[str, Any]:
     return {
         "access": g.get("access"),
         "environment": environment,
-        "has_data": partial(queries.has_data, database),
+        "has_data": partial(data_range.has_data, database),
         "home": url_for(".overview", lang=request.args.get("lang")),
         "inactive": is_inactive,
         "is_going_on": is_going_on,
@@ -103,13 +103,13 @@ def environment(env_id: int) -> str:
 def offered_environments(controls: Controls) -> list[int]:
     """Return some environments to choose from: those with the most users in the period."""
     tenant_id = controls.scope.tenant_id
-    return queries.environments(current_database(), controls.days, tenant_id, OFFERED)
+    return tenants.environments(current_database(), controls.days, tenant_id, OFFERED)
 
 
 def offered_tenants(controls: Controls) -> list[str]:
     """Return some tenants to choose from: those with the most users in the last days."""
     first, last = controls.days
-    return queries.tenant_ids(current_database(), Days(max(first, last - 6), last), OFFERED)
+    return tenants.tenant_ids(current_database(), Days(max(first, last - 6), last), OFFERED)
 
 
 def is_inactive(controls: Controls, last_day: int) -> bool:
@@ -135,7 +135,7 @@ def notices_of(controls: Controls) -> list[str]:
         if start < kept:
             notices.append(text % {"day": day(database.calendar.day_of(kept))})
     if controls.period == "all" and controls.scope.tenant_id is None:
-        outside = queries.count_outside(database, controls.days)
+        outside = data_range.count_outside(database, controls.days)
         if any(outside):
             text = _(
                 "%(entries)s history entries and %(calls)s calls are before %(first)s or after "

@@ -3,14 +3,15 @@
 from flask import Response
 from flask_babel import gettext as _
 
+from ..analytics import active_users, page_views
+from ..analytics.calls import calls_by_day
+from ..analytics.selection import Days
 from ..days import month_of
 from ..web.context import current_database
-from . import queries
 from .cards import Card, card_of
 from .controls import Controls, read_controls
 from .pages import pages_table
 from .rendering import render
-from .selection import Days
 from .series import Line, Numbers, is_by_month, table_over_time, total
 from .tables import Column, Table
 from .tenants import fading_table
@@ -28,7 +29,7 @@ def overview() -> Response:
     database = current_database()
     days, before, scope = controls.days, controls.before, controls.scope
     both = Days((before or days).first, days.last)
-    calls = queries.calls_by_day(database, both, scope.tenant_id)
+    calls = calls_by_day(database, both, scope.tenant_id)
     created = [
         Line(type_, title, calls[type_])
         for type_, title in (
@@ -51,16 +52,16 @@ def overview() -> Response:
         table_over_time(controls, "created", _("Created"), created, "stack"),
     ]
     if not is_by_month(days):
-        active = queries.active_by_day(database, both, scope)
+        active = active_users.active_by_day(database, both, scope)
         line = Line("active_users", _("Active users"), active)
         tables.append(table_over_time(controls, "active", _("Active users by day"), [line], "line"))
     if scope.tenant_id is None:
-        views = queries.views_by_day(database, both)
+        views = page_views.views_by_day(database, both)
         cards.append(_card(_("Page views"), controls, views))
         line = Line("views", _("Page views"), views)
         tables.append(table_over_time(controls, "views", _("Page views"), [line], "bar"))
     cards += [_card(line.title, controls, line.numbers) for line in created]
-    totals = queries.page_totals(database, days, scope.tenant_id, limit=MOST_USED)
+    totals = page_views.page_totals(database, days, scope.tenant_id, limit=MOST_USED)
     tables.append(pages_table(controls, totals))
     if scope.tenant_id is None and before:
         tables.append(fading_table(controls, most=MOST_USED))
@@ -69,8 +70,8 @@ def overview() -> Response:
 
 def _active_card(controls: Controls) -> Card:
     database = current_database()
-    number = queries.active_in(database, controls.days, controls.scope)
-    before = controls.before and queries.active_in(database, controls.before, controls.scope)
+    number = active_users.active_in(database, controls.days, controls.scope)
+    before = controls.before and active_users.active_in(database, controls.before, controls.scope)
     note = "" if number is not None else _("Some numbers were put: who they count is not known.")
     return card_of(_("Active users"), number, before, note)
 
@@ -83,7 +84,7 @@ def _card(title: str, controls: Controls, numbers: Numbers) -> Card:
 def _active_by_month(controls: Controls) -> Table:
     last = month_of(controls.days.last)
     first = min(month_of(controls.days.first), last - MONTHS + 1)
-    active = queries.active_by_month(current_database(), first, last, controls.scope)
+    active = active_users.active_by_month(current_database(), first, last, controls.scope)
     first = min(active, default=last)
     return Table(
         "monthly",

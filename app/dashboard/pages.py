@@ -8,13 +8,13 @@ from typing import Any
 from flask import Response
 from flask_babel import gettext as _
 
+from ..analytics import page_statistics, page_views
+from ..analytics.selection import Days
 from ..web.context import current_database
-from . import queries
 from .cards import Card, card_of
 from .controls import Controls, read_controls
 from .languages import count
 from .rendering import arrange, render
-from .selection import Days
 from .series import Line, is_by_month, table_over_time, total
 from .tables import Change, Column, Table
 
@@ -23,7 +23,7 @@ def pages() -> Response:
     """Show the pages that were viewed in the period."""
     controls = read_controls()
     wanted = controls.get("q")
-    totals = queries.page_totals(
+    totals = page_views.page_totals(
         current_database(),
         controls.days,
         controls.scope.tenant_id,
@@ -45,7 +45,7 @@ def page() -> Response:
     database = current_database()
     tenant_id = controls.scope.tenant_id
     both = Days((controls.before or controls.days).first, controls.days.last)
-    by_day = queries.page_by_day(database, url, both, tenant_id)
+    by_day = page_views.page_by_day(database, url, both, tenant_id)
     views = Line("views", _("Views"), {day: views for day, (views, _users) in by_day.items()})
     users = Line("users", _("Unique users"), {day: users for day, (_v, users) in by_day.items()})
     tables = [table_over_time(controls, "views", _("Views"), [views], "bar")]
@@ -58,7 +58,7 @@ def page() -> Response:
 
 
 def pages_table(
-    controls: Controls, totals: queries.PageTotals, before: Mapping[str, int] | None = None
+    controls: Controls, totals: page_statistics.PageTotals, before: Mapping[str, int] | None = None
 ) -> Table:
     """Return the pages with their views and users, beside their views in the period before."""
     columns = [
@@ -79,19 +79,21 @@ def pages_table(
     return Table("pages", _("Pages"), columns, rows, empty=empty)
 
 
-def _pages_before(controls: Controls, now: queries.PageTotals) -> dict[str, int] | None:
+def _pages_before(controls: Controls, now: page_statistics.PageTotals) -> dict[str, int] | None:
     """Return the views of pages in the period before, if that is wanted."""
     if controls.before is None:
         return None
     urls = [each.url for each in now.pages]
     tenant_id = controls.scope.tenant_id
-    totals = queries.page_totals(current_database(), controls.before, tenant_id, urls=urls)
+    totals = page_views.page_totals(current_database(), controls.before, tenant_id, urls=urls)
     return {each.url: each.views for each in totals.pages}
 
 
 def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
     days, before = controls.days, controls.before
-    users = partial(queries.page_users, current_database(), url, tenant_id=controls.scope.tenant_id)
+    users = partial(
+        page_views.page_users, current_database(), url, tenant_id=controls.scope.tenant_id
+    )
     return [
         card_of(
             _("Views"), total(views.numbers, days), total(views.numbers, before) if before else None
@@ -101,7 +103,7 @@ def _cards(controls: Controls, url: str, views: Line) -> list[Card]:
 
 
 def _actions_table(controls: Controls, url: str) -> Table:
-    actions = queries.page_actions(current_database(), url, controls.days, controls.limit)
+    actions = page_views.page_actions(current_database(), url, controls.days, controls.limit)
     start = controls.get("start") or 0
     return Table(
         "actions",

@@ -7,9 +7,9 @@ from itertools import zip_longest
 
 from flask_babel import gettext as _
 
+from ..analytics.selection import Days
 from ..days import month_of
 from .controls import Controls
-from .selection import Days
 from .tables import Column, Table
 
 MOST_DAYS = 186

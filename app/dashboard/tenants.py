@@ -10,14 +10,17 @@ from flask_babel import gettext as _
 from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import NotFound
 
+from ..analytics import active_users
+from ..analytics.calls import calls_by_day
+from ..analytics.selection import Days, Scope
+from ..analytics.tenants import Tenant, fading, tenant_environments
+from ..analytics.tenants import tenants as known_tenants
 from ..storage.dictionary import NO_TENANT
 from ..web.context import current_database
-from . import queries
 from .cards import card_of
 from .controls import Controls, read_controls
 from .languages import count
 from .rendering import arrange, render
-from .selection import Days, Scope
 from .series import Line, is_by_month, table_over_time, total
 from .tables import ROWS, Column, Table, change_of
 
@@ -30,7 +33,7 @@ def tenants() -> BaseResponse:
     controls = read_controls()
     if controls.bound:
         return redirect(controls.link(".tenant"))
-    found = queries.tenants(
+    found = known_tenants(
         current_database(),
         controls.days,
         tenant_id=controls.scope.tenant_id,
@@ -58,11 +61,11 @@ def tenant() -> Response:
     days, before = controls.days, controls.before
     both = Days((before or days).first, days.last)
     scope = Scope(tenant_id, controls.scope.env_id)
-    calls = queries.calls_by_day(database, both, tenant_id)
+    calls = calls_by_day(database, both, tenant_id)
     lines = [Line("calls", _("Calls"), calls["userinfo"])]
     tables = [table_over_time(controls, "calls", _("GetUserInfo calls"), lines, "bar")]
     if not is_by_month(days):
-        active = queries.active_by_day(database, both, scope)
+        active = active_users.active_by_day(database, both, scope)
         lines = [Line("active_users", _("Active users"), active)]
         caption = _("Active users by day")
         tables.append(table_over_time(controls, "active", caption, lines, "line"))
@@ -70,8 +73,8 @@ def tenant() -> Response:
     cards = [
         card_of(
             _("Active users"),
-            queries.active_in(database, days, scope),
-            queries.active_in(database, before, scope) if before else None,
+            active_users.active_in(database, days, scope),
+            active_users.active_in(database, before, scope) if before else None,
         ),
         *(
             card_of(title, total(calls[type_], days), total(calls[type_], before))
@@ -84,7 +87,7 @@ def tenant() -> Response:
     return render("tenant.html", controls, *tables, tenant_id=tenant_id, cards=cards)
 
 
-def _tenants_table(controls: Controls, found: Sequence[queries.Tenant]) -> Table:
+def _tenants_table(controls: Controls, found: Sequence[Tenant]) -> Table:
     compares = controls.before is not None
     columns = [
         Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
@@ -124,7 +127,7 @@ def fading_table(controls: Controls, most: int) -> Table:
     ]
     rows = [
         (each.tenant_id, each.calls, change_of(each.calls, each.calls_before))
-        for each in queries.fading(current_database(), controls.days, most)
+        for each in fading(current_database(), controls.days, most)
     ]
     return Table("fading", _("Fading tenants"), columns, rows, empty=_("No tenant is fading."))
 
@@ -141,7 +144,7 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
         columns.append(Column("active_users_before", _("Change"), "change"))
     start = 0 if controls.get("csv") else controls.get("start") or 0
     find = partial(
-        queries.tenant_environments,
+        tenant_environments,
         current_database(),
         tenant_id,
         controls.days,

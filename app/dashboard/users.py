@@ -7,11 +7,19 @@ from flask import Response
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
+from ..analytics.users import (
+    Cursor,
+    Extent,
+    find_users,
+    user_entries,
+    user_extent,
+    user_future,
+    user_tenants,
+)
 from ..days import format_day
 from ..errors import InvalidRequest
 from ..validation.fields import MAX_INTEGER
 from ..web.context import current_database
-from . import queries
 from .access import not_shared
 from .controls import LONGEST, Controls, read_controls
 from .rendering import render
@@ -32,7 +40,7 @@ def users() -> Response:
     """Show the users whose id holds what is searched."""
     controls = read_controls()
     text = controls.get("q") or ""
-    found = queries.find_users(current_database(), text, MOST_FOUND + 1)
+    found = find_users(current_database(), text, MOST_FOUND + 1)
     columns = [
         Column("user_id", _("User"), "id", lambda user_id: controls.link(".user", id=user_id)),
         Column("last_seen", _("Last seen"), "moment"),
@@ -51,7 +59,7 @@ def user() -> Response:
     user_id = controls.get("id")
     if user_id is None:
         raise NotFound
-    entries, older = queries.user_entries(
+    entries, older = user_entries(
         database,
         user_id,
         controls.days,
@@ -62,8 +70,8 @@ def user() -> Response:
     columns = [Column("timestamp", _("Time"), "moment"), Column("referer", _("Page"))]
     rows = [(entry.timestamp, entry.referer) for entry in entries]
     table = Table("histories", _("History"), columns, rows)
-    memberships = queries.user_tenants(database, user_id, MEMBERSHIPS + 1)
-    future = queries.user_future(database, user_id)
+    memberships = user_tenants(database, user_id, MEMBERSHIPS + 1)
+    future = user_future(database, user_id)
     days = groupby(entries, key=lambda entry: database.calendar.day_of(entry.timestamp))
     return render(
         "user.html",
@@ -74,13 +82,13 @@ def user() -> Response:
         older=older and f"{older.timestamp}-{older.seq}",
         memberships=memberships[:MEMBERSHIPS],
         are_more=len(memberships) > MEMBERSHIPS,
-        extent=queries.user_extent(database, user_id),
+        extent=user_extent(database, user_id),
         future=future,
         future_link=future and _link_to(controls, future),
     )
 
 
-def _link_to(controls: Controls, extent: queries.Extent) -> str:
+def _link_to(controls: Controls, extent: Extent) -> str:
     """Return the URL of this page with the days of some entries, or of as many as it can have."""
     day_of = current_database().calendar.day_of
     first, last = day_of(extent.first), day_of(extent.last)
@@ -89,15 +97,15 @@ def _link_to(controls: Controls, extent: queries.Extent) -> str:
 
 
 def _last_seen(user_id: str) -> int | None:
-    extent = queries.user_extent(current_database(), user_id)
+    extent = user_extent(current_database(), user_id)
     return extent and extent.last
 
 
-def _cursor(text: str | None) -> queries.Cursor | None:
+def _cursor(text: str | None) -> Cursor | None:
     """Return the place in a history that the link to older entries names."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text)
     if not found:
         raise InvalidRequest("before: must be what the link to older entries has")
-    return queries.Cursor(int(found[1]), int(found[2]))
+    return Cursor(int(found[1]), int(found[2]))

@@ -5,9 +5,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from ..analytics.events import Place
 from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES
-from ..ingest.events import Place
 from ..storage.migrations import FIXED
 from ..validation.fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid
 from ..validation.messages import shown

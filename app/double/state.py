@@ -13,15 +13,15 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from ..analytics import active_user_counts, histories
+from ..analytics.event_reader import event_reader
+from ..analytics.events import Event, Place, Report, events_stored
+from ..analytics.recording import record_events
 from ..days import Calendar
 from ..errors import InvalidRequest
-from ..ingest.events import Event, Place, Report, events_stored
-from ..ingest.queries import record_events
-from ..ingest.schemas import event_reader
 from ..storage.dictionary import NO_TENANT
 from ..storage.migrations import FIXED
 from ..storage.page_rule import SELECT_SETTINGS
-from ..user_analysis import queries
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
 from ..validation.messages import describe
 from ..validation.records import TOLD, record_loader
@@ -152,14 +152,14 @@ def _apply(state: dict[str, Any], image: Image) -> Image:
             "histories",
             state.get("histories", []),
             UpdateUserBehaviorHistoriesByDayParam,
-            queries.update_user_behavior_histories_by_day,
+            histories.update_user_behavior_histories_by_day,
         )
         _put(
             database,
             "active_users",
             state.get("active_users", []),
             UpdateActiveUsersParam,
-            queries.update_active_users,
+            active_user_counts.update_active_users,
         )
         return database.capture()
     finally:

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..accepted import accepted_times
-from ..ingest.events import Report
+from ..analytics.accepted_times import accepted_times
+from ..analytics.events import Report
 from ..ingest.files import BATCH, UnreadableFile, lines_of, metered
 from ..ingest.intake import parse_line
 from ..storage.database import Database

@@ -1,7 +1,7 @@
 """The shapes of the records of an export. Dates load as the fields of the API load them."""
 
+from ..analytics.events import SOURCES, TYPES, USER_TYPES
 from ..days import PERIODS
-from ..ingest.events import SOURCES, TYPES, USER_TYPES
 from ..storage.event_ids import SIZE
 from ..validation.fields import (
     Choice,

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..accepted import Times, period_refusal
+from ..analytics.accepted_times import Times, period_refusal
+from ..analytics.active_user_counts import PUT_ACTIVE_USERS
+from ..analytics.events import TYPE_NUMBERS, Report
+from ..analytics.histories import append_behaviors
+from ..analytics.recording import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
-from ..ingest.events import TYPE_NUMBERS, Report
-from ..ingest.queries import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..storage.blocks import BLOCK
 from ..storage.cutoffs import read_kept, too_old
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds
 from ..summaries.invalidation import drop_callers
-from ..user_analysis.queries import PUT_ACTIVE_USERS, append_behaviors
 
 FIND_BEHAVIORS = """
 select timestamp, referer_id

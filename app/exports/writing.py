@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 
+from ..analytics.events import TYPES
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, month_of
-from ..ingest.events import TYPES
 from ..storage.database import Database
 from ..web.csv_format import csv_text
 from .tables import HEAD, TABLES, VERSION, Table

@@ -2,9 +2,18 @@
 
 from typing import Any
 
+from ..analytics.events import Event
 from ..validation.fields import Timestamp, Uuid
-from .calls import Call, as_list, as_object, as_text, checked, content_of, succeeded, type_of
-from .events import Event
+from .platform_calls import (
+    Call,
+    as_list,
+    as_object,
+    as_text,
+    checked,
+    content_of,
+    succeeded,
+    type_of,
+)
 
 TIME_FIELD = "created_at"
 

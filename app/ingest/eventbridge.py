@@ -5,9 +5,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from ..analytics.events import CREATIONS, Event
 from ..validation.fields import Timestamp, Uuid
-from .calls import Call, as_object, as_text, checked, content_of, embedded, succeeded
-from .events import CREATIONS, Event
+from .platform_calls import Call, as_object, as_text, checked, content_of, embedded, succeeded
 
 TIME_FIELD = "time"
 

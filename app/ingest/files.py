@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 import ijson
 from marshmallow import ValidationError
 
+from ..analytics.events import Reader, Report, read_records
+from ..analytics.recording import checking, record_events
 from ..errors import InvalidRequest
 from ..storage.database import Database
 from ..validation.strict_json import parse_json
-from .events import Reader, Report, read_records
 from .intake import parse_line
-from .queries import checking, record_events
 
 BATCH = 10_000
 """Records a transaction: few enough for memory and for others who write, enough for speed."""

@@ -6,14 +6,14 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError
 
+from ..analytics.events import Reader, Report, read_records
+from ..analytics.recording import checking, record_events
 from ..errors import InvalidRequest
 from ..storage.database import Database
 from ..validation.messages import describe
 from ..validation.strict_json import decode, parse_json
 from ..web import body_memory
 from ..web.request_body import JSON, NDJSON, check_count, check_type, read_body, read_json
-from .events import Reader, Report, read_records
-from .queries import checking, record_events
 
 Records = list[Any]
 

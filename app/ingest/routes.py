@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..analytics import event_reader
 from ..web.api import Blueprint
 from ..web.context import current_database
 from ..web.request_body import JSON, NDJSON
@@ -23,7 +24,7 @@ blueprint = Blueprint("ingest", __name__, description="Feeding the server")
 def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
     """Take in events: one, a list, or one a line"""
     database = current_database()
-    read = schemas.event_reader(database.clock.now)
+    read = event_reader.event_reader(database.clock.now)
     return take_in(database, one_or_list_or_lines(), read, **query)
 
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from flask import Response, after_this_request
 
+from ..analytics import calls, page_statistics
 from ..storage.cutoffs import kept_of
 from ..web.api import Blueprint
 from ..web.context import current_database
-from . import queries, schemas
+from . import schemas
 
 blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
 
@@ -17,7 +18,7 @@ blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
 @blueprint.response(200, schemas.AggregatedMetrics, rows=schemas.metrics_rows)
 def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
     """Get the tenants, SaaS users or tenant users created by day"""
-    return queries.get_aggregated_metrics(current_database(), **query)
+    return calls.get_aggregated_metrics(current_database(), **query)
 
 
 @blueprint.operation("GET", "/metrics/page-statistics", "GetPageStatistics", scope="read")
@@ -28,7 +29,7 @@ def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
 def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
     """Get views and unique users by page"""
     _tell_what_is_kept(query["start_timestamp"])
-    return queries.get_page_statistics(current_database(), **query)
+    return page_statistics.get_page_statistics(current_database(), **query)
 
 
 @blueprint.operation("GET", "/userinfo/aggregated", "GetAggregatedUserInfo", scope="read")
@@ -36,7 +37,7 @@ def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, schemas.AggregatedUserInfoMetrics, rows=schemas.user_info_rows)
 def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
     """Get the calls of GetUserInfo by day and tenant"""
-    return queries.get_aggregated_user_info(current_database(), **query)
+    return calls.get_aggregated_user_info(current_database(), **query)
 
 
 def _tell_what_is_kept(start: int) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from pyroaring import BitMap
 
+from ..analytics.events import USERINFO
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
-from ..ingest.events import USERINFO
 from ..storage.cutoffs import read_kept
 from ..storage.event_ids import delete_days
 from ..summaries.invalidation import drop, drop_active, drop_callers, stop_sealing

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from ..analytics import active_user_counts, histories
 from ..web.api import Blueprint
 from ..web.context import current_database
-from . import queries, schemas
+from . import schemas
 
 blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analysis")
 
@@ -20,7 +21,7 @@ blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analy
 @blueprint.response(200)
 def update_user_behavior_histories_by_day(body: dict[str, Any]) -> None:
     """Replace a user's behaviour histories of one day"""
-    queries.update_user_behavior_histories_by_day(current_database(), **body)
+    histories.update_user_behavior_histories_by_day(current_database(), **body)
 
 
 @blueprint.operation(
@@ -29,7 +30,7 @@ def update_user_behavior_histories_by_day(body: dict[str, Any]) -> None:
 @blueprint.response(200, schemas.UserBehaviorHistories)
 def get_user_behavior_histories(user_id: str) -> dict[str, Any]:
     """Get a user's behaviour histories of the last month"""
-    return queries.get_user_behavior_histories(current_database(), user_id)
+    return histories.get_user_behavior_histories(current_database(), user_id)
 
 
 @blueprint.operation("GET", "/active-users", "GetActiveUsers", scope="read")
@@ -37,7 +38,7 @@ def get_user_behavior_histories(user_id: str) -> dict[str, Any]:
 @blueprint.response(200, schemas.ActiveUsers, rows=schemas.active_users_rows)
 def get_active_users(query: dict[str, Any]) -> str:
     """Get daily or monthly active users"""
-    return queries.get_active_users(current_database(), **query)
+    return active_user_counts.get_active_users(current_database(), **query)
 
 
 @blueprint.operation("PUT", "/active-users", "UpdateActiveUsers", scope="write")
@@ -45,4 +46,4 @@ def get_active_users(query: dict[str, Any]) -> str:
 @blueprint.response(200)
 def update_active_users(body: dict[str, Any]) -> None:
     """Set the number of active users of a day or month"""
-    queries.update_active_users(current_database(), **body)
+    active_user_counts.update_active_users(current_database(), **body)

@@ -7,18 +7,13 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from app.dashboard import queries
-from app.dashboard.queries import (
-    Action,
-    Entry,
-    Environment,
-    Fading,
-    Membership,
-    Page,
-    PageTotals,
-    Tenant,
-)
-from app.dashboard.selection import Days, Scope
+from app.analytics import active_users, data_range, page_views, tenants
+from app.analytics.calls import calls_by_day
+from app.analytics.page_statistics import Page, PageTotals
+from app.analytics.page_views import Action
+from app.analytics.selection import Days, Scope
+from app.analytics.tenants import Environment, Fading, Tenant
+from app.analytics.users import Entry, Membership, user_entries, user_extent, user_tenants
 from app.days import first_day_of, month_of, parse_day
 
 from .. import model
@@ -226,12 +221,12 @@ class Asked(Pruned):
 
     def ask_active(self, days: Days, tenant: str | None, env: int | None) -> None:
         scope = Scope(tenant, env)
-        by_day = queries.active_by_day(self.database, days, scope)
+        by_day = active_users.active_by_day(self.database, days, scope)
         assert by_day == within(self.numbers(False, scope), days)
         months = Days(month_of(days.first), month_of(days.last))
-        by_month = queries.active_by_month(self.database, *months, scope)
+        by_month = active_users.active_by_month(self.database, *months, scope)
         assert by_month == within(self.numbers(True, scope), months)
-        assert queries.active_in(self.database, days, scope) == self.in_days(days, scope)
+        assert active_users.active_in(self.database, days, scope) == self.in_days(days, scope)
 
     def ask_calls(self, days: Days, tenant: str | None) -> None:
         expected: dict[str, Counter[int]] = {type_: Counter() for type_ in TYPES}
@@ -240,7 +235,7 @@ class Asked(Pruned):
         for day, call in self.calls():
             if call.type in expected and is_in(day, days) and tenant in (None, call.tenant):
                 expected[call.type][day] += 1
-        assert queries.calls_by_day(self.database, days, tenant) == expected
+        assert calls_by_day(self.database, days, tenant) == expected
 
     def ask_totals(self, days: Days, tenant: str | None) -> None:
         views = self.views_in(days, tenant)
@@ -248,7 +243,7 @@ class Asked(Pruned):
         for view in views:
             by_page[page_of(view)].append(view.user)
         pages = [Page(url, len(users), len(set(users))) for url, users in by_page.items()]
-        totals = queries.page_totals(self.database, days, tenant)
+        totals = page_views.page_totals(self.database, days, tenant)
         left_out = 0
         if tenant is not None:
             own, alone = self.alone(tenant, days)
@@ -261,7 +256,7 @@ class Asked(Pruned):
         )
         if tenant is None:
             by_day = Counter(number_of(view.day) for view in views)
-            assert queries.views_by_day(self.database, days) == by_day
+            assert page_views.views_by_day(self.database, days) == by_day
 
     def ask_page(self, days: Days, url: str, tenant: str | None) -> None:
         by_day: defaultdict[int, list[str]] = defaultdict(list)
@@ -269,9 +264,9 @@ class Asked(Pruned):
             if page_of(view) == url:
                 by_day[number_of(view.day)].append(view.user)
         expected = {day: (len(users), len(set(users))) for day, users in by_day.items()}
-        assert queries.page_by_day(self.database, url, days, tenant) == expected
+        assert page_views.page_by_day(self.database, url, days, tenant) == expected
         users = {user for users in by_day.values() for user in users}
-        assert queries.page_users(self.database, url, days, tenant) == len(users)
+        assert page_views.page_users(self.database, url, days, tenant) == len(users)
 
     def ask_actions(self, days: Days, url: str) -> None:
         views: Counter[str] = Counter()
@@ -280,14 +275,14 @@ class Asked(Pruned):
             if page_of(entry) == url and is_in(day, days) and day >= self.first("histories"):
                 views.update(set(parse_qs(urlsplit(entry.referer).query).get("action", [])))
         expected = sorted(views.items(), key=lambda action: (-action[1], action[0]))
-        assert queries.page_actions(self.database, url, days) == [
+        assert page_views.page_actions(self.database, url, days) == [
             Action(*each) for each in expected
         ]
 
     def ask_tenants(self, days: Days) -> None:
         names = {call.tenant for _, call in self.calls()}
         names |= {cell[1] for monthly in (False, True) for cell in self.cells(monthly)}
-        assert queries.tenants(self.database, days) == [
+        assert tenants.tenants(self.database, days) == [
             self.tenant(name, days) for name in sorted(names)
         ]
 
@@ -314,7 +309,7 @@ class Asked(Pruned):
                 calls[call.tenant][0] += is_in(day, days)
                 calls[call.tenant][1] += is_in(day, days.before())
         lost = sorted((now - before, name) for name, (now, before) in calls.items() if now < before)
-        assert queries.fading(self.database, days, limit) == [
+        assert tenants.fading(self.database, days, limit) == [
             Fading(name, *calls[name]) for _, name in lost[:limit]
         ]
 
@@ -341,9 +336,9 @@ class Asked(Pruned):
             )
             for env in sorted(found, key=size)
         ]
-        told = queries.tenant_environments(self.database, tenant, days)
+        told = tenants.tenant_environments(self.database, tenant, days)
         assert told == (expected, len(expected))
-        told = queries.tenant_environments(self.database, tenant, days, start=1, limit=1)
+        told = tenants.tenant_environments(self.database, tenant, days, start=1, limit=1)
         assert told[0] == expected[1:2]
         sizes: Counter[str] = Counter()
         active = {}
@@ -351,9 +346,9 @@ class Asked(Pruned):
             if is_in(cell[0], days) and number:
                 sizes[cell[1]] += number
                 active[cell[2]] = True
-        assert queries.environments(self.database, days) == sorted(active)
+        assert tenants.environments(self.database, days) == sorted(active)
         largest = sorted(sizes, key=lambda name: (-sizes[name], name))
-        assert queries.tenant_ids(self.database, days, limit) == largest[:limit]
+        assert tenants.tenant_ids(self.database, days, limit) == largest[:limit]
 
     def ask_user(self, days: Days, user: str, contains: str | None, limit: int) -> None:
         history = self.history(user)
@@ -366,7 +361,7 @@ class Asked(Pruned):
         read: list[Entry] = []
         before = None
         while True:
-            page, before = queries.user_entries(
+            page, before = user_entries(
                 self.database, user, days, contains, limit=limit, before=before
             )
             read += page
@@ -375,12 +370,12 @@ class Asked(Pruned):
                 break
         assert read == wanted
         extent = (history[0].timestamp, history[-1].timestamp, len(history)) if history else None
-        assert queries.user_extent(self.database, user) == extent
+        assert user_extent(self.database, user) == extent
         months: dict[tuple[str, int], int] = {}
         for (month, tenant, env), users in sorted(self.known_users(True).items()):
             if user in users:
                 months[tenant, env] = month
-        assert queries.user_tenants(self.database, user) == sorted(
+        assert user_tenants(self.database, user) == sorted(
             (Membership(*place, month) for place, month in months.items()),
             key=lambda membership: (-membership.last_month, *membership),
         )
@@ -390,8 +385,8 @@ class Asked(Pruned):
         days += [cell[0] for cell in self.cells(False)]
         days += [first_day_of(cell[0]) for cell in self.cells(True)]
         days += [number_of(view.day) for view in self.views()]
-        assert queries.first_day(self.database) == min(days, default=None)
-        assert queries.has_data(self.database) == bool(days)
+        assert data_range.first_day(self.database) == min(days, default=None)
+        assert data_range.has_data(self.database) == bool(days)
 
     def ask_everything_of(self, days: Days) -> None:
         for tenant in (None, *TENANTS):

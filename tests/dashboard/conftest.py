@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, StorageState
 
+from app.analytics.event_reader import event_reader
 from app.auth import keys
 from app.days import Calendar
 from app.demo import make_events
 from app.ingest.files import import_records
-from app.ingest.schemas import event_reader
 from app.storage.database import Database
 
 from ..browser import visiting

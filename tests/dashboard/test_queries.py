@@ -7,18 +7,37 @@ from typing import Any
 
 import pytest
 
-from app.dashboard import queries
-from app.dashboard.queries import Action, Cursor, Entry, Page, alone
-from app.dashboard.selection import Days, Scope
+from app.analytics import (
+    active_users,
+    calls,
+    data_range,
+    exclusive_users,
+    page_statistics,
+    page_views,
+    tenants,
+)
+from app.analytics.active_user_counts import update_active_users
+from app.analytics.events import Event, Place, Report
+from app.analytics.histories import update_user_behavior_histories_by_day
+from app.analytics.page_statistics import Page
+from app.analytics.page_views import Action
+from app.analytics.recording import record_events
+from app.analytics.selection import Days, Scope
+from app.analytics.users import (
+    Cursor,
+    Entry,
+    find_users,
+    user_entries,
+    user_exists,
+    user_extent,
+    user_tenants,
+)
 from app.days import LAST_DAY, month_of
-from app.ingest.events import Event, Place, Report
-from app.ingest.queries import record_events
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.summaries.pages import sealing as page_sealing
 from app.summaries.periods import sealing as period_sealing
-from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 from app.validation.fields import MAX_INTEGER
 
 from ..conftest import NOW, SetClock
@@ -71,21 +90,21 @@ def everything(database: Database, days: Days, tenant: str | None = None) -> dic
     """Return what all functions tell of some days."""
     months = Days(month_of(days.first), month_of(days.last))
     return {
-        "active_by_day": queries.active_by_day(database, days, Scope(tenant)),
-        "active_by_month": queries.active_by_month(database, *months, Scope(tenant)),
-        "active_in": queries.active_in(database, days, Scope(tenant)),
-        "calls_by_day": queries.calls_by_day(database, days, tenant),
-        "views_by_day": queries.views_by_day(database, days),
-        "page_totals": queries.page_totals(database, days, tenant),
-        "page_by_day": queries.page_by_day(database, "/home", days, tenant),
-        "page_users": queries.page_users(database, "/home", days, tenant),
-        "page_actions": queries.page_actions(database, "/home", days),
-        "tenants": queries.tenants(database, days),
-        "tenant_environments": queries.tenant_environments(database, tenant or "acme", days),
-        "environments": queries.environments(database, days),
-        "tenant_ids": queries.tenant_ids(database, days, 9),
-        "fading": queries.fading(database, days, 9),
-        "user_entries": queries.user_entries(database, "ann", days, limit=9),
+        "active_by_day": active_users.active_by_day(database, days, Scope(tenant)),
+        "active_by_month": active_users.active_by_month(database, *months, Scope(tenant)),
+        "active_in": active_users.active_in(database, days, Scope(tenant)),
+        "calls_by_day": calls.calls_by_day(database, days, tenant),
+        "views_by_day": page_views.views_by_day(database, days),
+        "page_totals": page_views.page_totals(database, days, tenant),
+        "page_by_day": page_views.page_by_day(database, "/home", days, tenant),
+        "page_users": page_views.page_users(database, "/home", days, tenant),
+        "page_actions": page_views.page_actions(database, "/home", days),
+        "tenants": tenants.tenants(database, days),
+        "tenant_environments": tenants.tenant_environments(database, tenant or "acme", days),
+        "environments": tenants.environments(database, days),
+        "tenant_ids": tenants.tenant_ids(database, days, 9),
+        "fading": tenants.fading(database, days, 9),
+        "user_entries": user_entries(database, "ann", days, limit=9),
     }
 
 
@@ -100,7 +119,7 @@ NOTHING = {
         "create_tenant_user": {},
     },
     "views_by_day": {},
-    "page_totals": queries.PageTotals(0, 0, []),
+    "page_totals": page_statistics.PageTotals(0, 0, []),
     "page_by_day": {},
     "page_users": 0,
     "page_actions": [],
@@ -116,12 +135,12 @@ NOTHING = {
 class TestNothing:
     def test_an_empty_database_has_nothing(self, database: Database) -> None:
         assert everything(database, WEEK) == NOTHING
-        assert queries.first_day(database) is None
-        assert not queries.has_data(database)
-        assert queries.find_users(database, "", 9) == []
-        assert not queries.user_exists(database, "ann")
-        assert queries.user_tenants(database, "ann") == []
-        assert queries.user_extent(database, "ann") is None
+        assert data_range.first_day(database) is None
+        assert not data_range.has_data(database)
+        assert find_users(database, "", 9) == []
+        assert not user_exists(database, "ann")
+        assert user_tenants(database, "ann") == []
+        assert user_extent(database, "ann") is None
 
     @pytest.mark.parametrize(
         "days",
@@ -145,19 +164,21 @@ class TestNothing:
         if month_of(TODAY) in range(month_of(days.first), month_of(days.last) + 1):
             expected["active_by_month"] = {} if tenant == "unheard" else {month_of(TODAY): 1}
         if tenant != "unheard":
-            environment = queries.Environment(3, 0, 1, 0, 0)
+            environment = tenants.Environment(3, 0, 1, 0, 0)
             expected["tenant_environments"] = [environment], 1
         assert told == expected
 
     def test_another_user_tenant_or_page_has_nothing(self, database: Database) -> None:
         visit(database, NOW)
-        assert queries.page_by_day(database, "/unheard", WEEK) == {}
-        assert queries.page_users(database, "/unheard", WEEK) == 0
-        assert queries.page_actions(database, "/unheard", WEEK) == []
-        assert queries.active_in(database, WEEK, Scope("unheard")) == 0
-        assert queries.active_by_day(database, WEEK, Scope("acme", 1)) == {}
-        assert queries.page_totals(database, WEEK, "unheard") == queries.PageTotals(0, 0, [])
-        assert queries.user_entries(database, "unheard", WEEK, limit=9) == ([], None)
+        assert page_views.page_by_day(database, "/unheard", WEEK) == {}
+        assert page_views.page_users(database, "/unheard", WEEK) == 0
+        assert page_views.page_actions(database, "/unheard", WEEK) == []
+        assert active_users.active_in(database, WEEK, Scope("unheard")) == 0
+        assert active_users.active_by_day(database, WEEK, Scope("acme", 1)) == {}
+        assert page_views.page_totals(database, WEEK, "unheard") == page_statistics.PageTotals(
+            0, 0, []
+        )
+        assert user_entries(database, "unheard", WEEK, limit=9) == ([], None)
 
 
 # Clocks changed on 2026-04-05 in the last two; a day of theirs has 25 and 24.5 hours.
@@ -172,16 +193,18 @@ class TestDays:
         for at in (first - 1, first, last, last + 1):
             visit(database, at)
         one = Days(day, day)
-        assert queries.views_by_day(database, one) == {day: 2}
-        assert queries.page_totals(database, one) == queries.PageTotals(2, 1, [Page("/home", 2, 1)])
-        assert queries.page_by_day(database, "/home", one) == {day: (2, 1)}
-        assert queries.page_by_day(database, "/home", one, "acme") == {day: (2, 1)}
-        assert queries.calls_by_day(database, one)["userinfo"] == {day: 2}
-        entries, _ = queries.user_entries(database, "ann", one, limit=9)
+        assert page_views.views_by_day(database, one) == {day: 2}
+        assert page_views.page_totals(database, one) == page_statistics.PageTotals(
+            2, 1, [Page("/home", 2, 1)]
+        )
+        assert page_views.page_by_day(database, "/home", one) == {day: (2, 1)}
+        assert page_views.page_by_day(database, "/home", one, "acme") == {day: (2, 1)}
+        assert calls.calls_by_day(database, one)["userinfo"] == {day: 2}
+        entries, _ = user_entries(database, "ann", one, limit=9)
         assert [entry.timestamp for entry in entries] == [last, first]
         around = Days(day - 1, day + 1)
-        assert queries.views_by_day(database, around) == {day - 1: 1, day: 2, day + 1: 1}
-        assert queries.page_by_day(database, "/home", around, "acme") == {
+        assert page_views.views_by_day(database, around) == {day - 1: 1, day: 2, day + 1: 1}
+        assert page_views.page_by_day(database, "/home", around, "acme") == {
             day - 1: (1, 1),
             day: (2, 1),
             day + 1: (1, 1),
@@ -205,26 +228,26 @@ class TestNumbers:
             visit(database, NOW, user, "acme", 3)
             visit(database, NOW, user, "acme", 1)
             visit(database, NOW, user, "umbrella", 3)
-        assert queries.active_by_day(database, WEEK, Scope()) == {TODAY: 2}
+        assert active_users.active_by_day(database, WEEK, Scope()) == {TODAY: 2}
         put_number(database, 10, "acme", 3)
-        assert queries.active_by_day(database, WEEK, Scope()) == {TODAY: 12}
-        assert queries.active_by_day(database, WEEK, Scope(None, 3)) == {TODAY: 12}
-        assert queries.active_by_day(database, WEEK, Scope("acme")) == {TODAY: 12}
-        assert queries.active_by_day(database, WEEK, Scope("acme", 3)) == {TODAY: 10}
-        assert queries.active_by_day(database, WEEK, Scope("acme", 1)) == {TODAY: 2}
-        assert queries.active_by_day(database, WEEK, Scope("umbrella")) == {TODAY: 2}
+        assert active_users.active_by_day(database, WEEK, Scope()) == {TODAY: 12}
+        assert active_users.active_by_day(database, WEEK, Scope(None, 3)) == {TODAY: 12}
+        assert active_users.active_by_day(database, WEEK, Scope("acme")) == {TODAY: 12}
+        assert active_users.active_by_day(database, WEEK, Scope("acme", 3)) == {TODAY: 10}
+        assert active_users.active_by_day(database, WEEK, Scope("acme", 1)) == {TODAY: 2}
+        assert active_users.active_by_day(database, WEEK, Scope("umbrella")) == {TODAY: 2}
 
     def test_who_was_active_is_not_known_where_a_number_was_put(self, database: Database) -> None:
         visit(database, NOW)
         visit(database, NOW, "bob", "umbrella", 1)
         put_number(database, 10, "acme", day=TODAY - 1)
-        assert queries.active_in(database, WEEK, Scope()) is None
-        assert queries.active_in(database, WEEK, Scope("acme")) is None
-        assert queries.active_in(database, WEEK, Scope(None, 3)) is None
-        assert queries.active_in(database, WEEK, Scope("umbrella")) == 1
-        assert queries.active_in(database, WEEK, Scope("acme", 1)) == 0
-        assert queries.active_in(database, Days(TODAY, TODAY), Scope()) == 2
-        active = {each.tenant_id: each.active for each in queries.tenants(database, WEEK)}
+        assert active_users.active_in(database, WEEK, Scope()) is None
+        assert active_users.active_in(database, WEEK, Scope("acme")) is None
+        assert active_users.active_in(database, WEEK, Scope(None, 3)) is None
+        assert active_users.active_in(database, WEEK, Scope("umbrella")) == 1
+        assert active_users.active_in(database, WEEK, Scope("acme", 1)) == 0
+        assert active_users.active_in(database, Days(TODAY, TODAY), Scope()) == 2
+        active = {each.tenant_id: each.active for each in tenants.tenants(database, WEEK)}
         assert active == {"acme": None, "umbrella": 1}
 
     def test_sums_may_be_more_than_an_integer_of_the_database_holds(
@@ -236,23 +259,23 @@ class TestNumbers:
         edit(database, f"insert into call_count values (0, {TODAY}, 1, {MAX_INTEGER})")
         edit(database, f"insert into call_count values (0, {TODAY}, 2, {MAX_INTEGER})")
         edit(database, f"insert into call_count values (0, {TODAY - 1}, 1, {MAX_INTEGER})")
-        assert queries.active_by_day(database, WEEK, Scope()) == {TODAY: 4 * MAX_INTEGER}
-        assert queries.calls_by_day(database, WEEK)["userinfo"] == {
+        assert active_users.active_by_day(database, WEEK, Scope()) == {TODAY: 4 * MAX_INTEGER}
+        assert calls.calls_by_day(database, WEEK)["userinfo"] == {
             TODAY - 1: MAX_INTEGER,
             TODAY: 2 * MAX_INTEGER,
         }
-        acme = queries.tenants(database, WEEK)[0]
+        acme = tenants.tenants(database, WEEK)[0]
         assert (acme.today, acme.calls) == (2 * MAX_INTEGER, 2 * MAX_INTEGER)
-        assert queries.tenant_ids(database, WEEK, 9) == ["acme", "umbrella"]
+        assert tenants.tenant_ids(database, WEEK, 9) == ["acme", "umbrella"]
 
     def test_a_number_of_nobody_makes_no_last_day(self, database: Database) -> None:
         put_number(database, 0, "acme")
         put_number(database, 1, "umbrella", day=TODAY - 3)
-        acme, umbrella = queries.tenants(database, WEEK)
+        acme, umbrella = tenants.tenants(database, WEEK)
         assert (acme.last_day, umbrella.last_day) == (None, TODAY - 3)
         put_number(database, 0, "acme", 2)
-        assert queries.tenant_ids(database, WEEK, 9) == ["umbrella"]
-        assert queries.environments(database, WEEK) == [3]
+        assert tenants.tenant_ids(database, WEEK, 9) == ["umbrella"]
+        assert tenants.environments(database, WEEK) == [3]
 
 
 class TestAlone:
@@ -285,9 +308,9 @@ class TestAlone:
         # With more users of the tenant than others, and with fewer.
         for number in range(more):
             visit(database, self.MAY, f"u{number}", referer="/other")
-        totals = queries.page_totals(database, days, "acme")
-        by_day = queries.page_by_day(database, "/own", days, "acme")
-        users = queries.page_users(database, "/own", days, "acme")
+        totals = page_views.page_totals(database, days, "acme")
+        by_day = page_views.page_by_day(database, "/own", days, "acme")
+        users = page_views.page_users(database, "/own", days, "acme")
         if is_told:
             assert (totals.users, totals.left_out) == (1 + more, 0)
             assert (by_day, users) == ({TODAY: (1, 1)}, 1)
@@ -295,28 +318,31 @@ class TestAlone:
             assert (totals.users, totals.left_out) == (more, 1)
             assert {page.url for page in totals.pages} <= {"/other"}
             assert (by_day, users) == ({}, 0)
-            assert queries.page_by_day(database, "/secret", days, "acme") == {}
+            assert page_views.page_by_day(database, "/secret", days, "acme") == {}
 
     def test_who_has_no_environment_anywhere_is_no_user_of_the_tenant(
         self, database: Database
     ) -> None:
         visit(database, NOW, env=None)
-        assert queries.page_totals(database, WEEK, "acme") == queries.PageTotals(0, 0, [])
+        assert page_views.page_totals(database, WEEK, "acme") == page_statistics.PageTotals(
+            0, 0, []
+        )
 
     def test_who_was_only_created_elsewhere_was_not_there(self, database: Database) -> None:
         visit(database, NOW)
         created = Event("create_tenant_user", NOW, "ann", (Place("umbrella"),))
         record_events(database, [created], Report())
-        assert queries.page_totals(database, WEEK, "acme").views == 1
+        assert page_views.page_totals(database, WEEK, "acme").views == 1
 
     @pytest.mark.parametrize(
         "ask",
         [
-            lambda database: queries.page_totals(database, WEEK, "acme").views,
+            lambda database: page_views.page_totals(database, WEEK, "acme").views,
             lambda database: sum(
-                views for views, _ in queries.page_by_day(database, "/home", WEEK, "acme").values()
+                views
+                for views, _ in page_views.page_by_day(database, "/home", WEEK, "acme").values()
             ),
-            lambda database: queries.page_users(database, "/home", WEEK, "acme"),
+            lambda database: page_views.page_users(database, "/home", WEEK, "acme"),
         ],
     )
     @pytest.mark.parametrize("env", [None, 3])
@@ -328,20 +354,20 @@ class TestAlone:
         env: int | None,
     ) -> None:
         visit(database, NOW, "ann")
-        find_alone = alone.find_alone
+        find_alone = exclusive_users.find_alone
 
-        def go_before(database: Database, tenant_id: str, days: Days) -> alone.Alone:
+        def go_before(database: Database, tenant_id: str, days: Days) -> exclusive_users.Alone:
             visit(database, NOW, "ann", "umbrella", env)
             return find_alone(database, tenant_id, days)
 
-        def go_after(database: Database, tenant_id: str, days: Days) -> alone.Alone:
+        def go_after(database: Database, tenant_id: str, days: Days) -> exclusive_users.Alone:
             found = find_alone(database, tenant_id, days)
             visit(database, NOW, "ann", "umbrella", env)
             return found
 
-        monkeypatch.setattr(alone, "find_alone", go_after)
+        monkeypatch.setattr(exclusive_users, "find_alone", go_after)
         assert ask(database) == 1
-        monkeypatch.setattr(alone, "find_alone", go_before)
+        monkeypatch.setattr(exclusive_users, "find_alone", go_before)
         assert ask(database) == 0
 
 
@@ -354,33 +380,33 @@ class TestPruned:
             visit(database, at)
         visit(database, since - 2, "bob", "umbrella")
         list(prune(database, {"histories": since}))
-        assert queries.active_by_day(database, WEEK, Scope()) == {
+        assert active_users.active_by_day(database, WEEK, Scope()) == {
             TODAY - 2: 2,
             TODAY - 1: 1,
             TODAY: 1,
         }
-        assert queries.active_in(database, WEEK, Scope()) is None
-        assert queries.active_in(database, Days(TODAY - 1, TODAY), Scope()) == 1
-        assert sum(queries.views_by_day(database, WEEK).values()) == 5
-        assert queries.page_totals(database, WEEK).users == 2
+        assert active_users.active_in(database, WEEK, Scope()) is None
+        assert active_users.active_in(database, Days(TODAY - 1, TODAY), Scope()) == 1
+        assert sum(page_views.views_by_day(database, WEEK).values()) == 5
+        assert page_views.page_totals(database, WEEK).users == 2
         # Who views were of, and in which tenants those were, is not known before.
-        assert queries.page_totals(database, WEEK, "acme").views == 2
-        assert queries.page_by_day(database, "/home", WEEK, "acme") == {
+        assert page_views.page_totals(database, WEEK, "acme").views == 2
+        assert page_views.page_by_day(database, "/home", WEEK, "acme") == {
             TODAY - 1: (1, 1),
             TODAY: (1, 1),
         }
-        entries, _ = queries.user_entries(database, "ann", WEEK, limit=9)
+        entries, _ = user_entries(database, "ann", WEEK, limit=9)
         assert [entry.timestamp for entry in entries] == [since + DAY, since]
-        assert queries.user_extent(database, "ann") == (since, since + DAY, 2)
-        assert queries.user_extent(database, "bob") is None
+        assert user_extent(database, "ann") == (since, since + DAY, 2)
+        assert user_extent(database, "bob") is None
 
     def test_where_counts_were_pruned_who_was_active_is_not_known(self, database: Database) -> None:
         visit(database, NOW)
         list(prune(database, {"counts": (TODAY - 3) * DAY}))
         days = Days(TODAY - 3, TODAY)
-        assert queries.active_in(database, days, Scope()) == 1
-        assert queries.active_in(database, days.before(), Scope()) is None
-        (acme,) = queries.tenants(database, days)
+        assert active_users.active_in(database, days, Scope()) == 1
+        assert active_users.active_in(database, days.before(), Scope()) is None
+        (acme,) = tenants.tenants(database, days)
         assert (acme.active, acme.active_before) == (1, None)
 
     def test_the_first_day_may_be_known_by_page_statistics_alone(self, database: Database) -> None:
@@ -388,9 +414,9 @@ class TestPruned:
         visit(database, first * DAY + DAY // 2)
         since = (TODAY - 9) * DAY
         list(prune(database, {"histories": since, "counts": since}))
-        assert queries.views_by_day(database, Days(0, TODAY)) == {first: 1}
-        assert queries.first_day(database) == first
-        assert queries.has_data(database)
+        assert page_views.views_by_day(database, Days(0, TODAY)) == {first: 1}
+        assert data_range.first_day(database) == first
+        assert data_range.has_data(database)
 
 
 class TestActions:
@@ -414,15 +440,17 @@ class TestActions:
     ) -> None:
         for _ in range(2):
             visit(database, NOW, referer=referer)
-        assert queries.page_actions(database, "/home", WEEK) == [Action(name, 2) for name in names]
-        assert queries.page_actions(database, "/", WEEK) == []
+        assert page_views.page_actions(database, "/home", WEEK) == [
+            Action(name, 2) for name in names
+        ]
+        assert page_views.page_actions(database, "/", WEEK) == []
 
     def test_the_most_frequent_comes_first(self, database: Database) -> None:
         for name in ("b", "a", "c", "c"):
             visit(database, NOW - DAY, referer=f"/home?action={name}")
-        found = queries.page_actions(database, "/home", WEEK)
+        found = page_views.page_actions(database, "/home", WEEK)
         assert found == [Action("c", 2), Action("a", 1), Action("b", 1)]
-        assert queries.page_actions(database, "/home", Days(TODAY, TODAY)) == []
+        assert page_views.page_actions(database, "/home", Days(TODAY, TODAY)) == []
 
 
 class TestFindingUsers:
@@ -451,19 +479,19 @@ class TestFindingUsers:
     ) -> None:
         for name in self.NAMES:
             visit(database, NOW, name)
-        assert queries.find_users(database, text, 9) == found
-        assert queries.find_users(database, text, 1) == found[:1]
+        assert find_users(database, text, 9) == found
+        assert find_users(database, text, 1) == found[:1]
 
     def test_no_text_finds_all(self, database: Database) -> None:
         for name in self.NAMES:
             visit(database, NOW, name)
-        assert queries.find_users(database, "", 99) == sorted(self.NAMES)
+        assert find_users(database, "", 99) == sorted(self.NAMES)
 
     def test_a_user_without_anything_exists(self, database: Database) -> None:
         update_user_behavior_histories_by_day(database, timestamp=NOW, user_id="ann", histories=[])
-        assert queries.user_exists(database, "ann")
-        assert not queries.user_exists(database, "Ann")
-        assert queries.user_extent(database, "ann") is None
+        assert user_exists(database, "ann")
+        assert not user_exists(database, "Ann")
+        assert user_extent(database, "ann") is None
 
 
 class TestEntries:
@@ -471,12 +499,10 @@ class TestEntries:
 
     def read(self, database: Database, limit: int, between: Callable[[], None]) -> list[Entry]:
         """Return all entries, page by page; something happens between two pages."""
-        entries, older = queries.user_entries(database, "ann", self.YEAR, limit=limit)
+        entries, older = user_entries(database, "ann", self.YEAR, limit=limit)
         while older:
             between()
-            more, older = queries.user_entries(
-                database, "ann", self.YEAR, limit=limit, before=older
-            )
+            more, older = user_entries(database, "ann", self.YEAR, limit=limit, before=older)
             assert len(more) <= limit
             entries += more
         return entries
@@ -502,9 +528,9 @@ class TestEntries:
     def test_a_full_last_page_leads_nowhere(self, database: Database) -> None:
         visit(database, NOW)
         visit(database, NOW - DAY)
-        entries, older = queries.user_entries(database, "ann", WEEK, limit=2)
+        entries, older = user_entries(database, "ann", WEEK, limit=2)
         assert (len(entries), older) == (2, None)
-        assert queries.user_entries(database, "ann", WEEK, limit=1)[1] == Cursor(NOW, 0)
+        assert user_entries(database, "ann", WEEK, limit=1)[1] == Cursor(NOW, 0)
 
     @pytest.mark.parametrize(
         ("text", "found"), [("SAVE", 1), ("%", 1), ("_", 0), ("", 3), ("/HOME", 2), ("Ä", 0)]
@@ -512,5 +538,5 @@ class TestEntries:
     def test_entries_are_found_by_text(self, database: Database, text: str, found: int) -> None:
         for referer in ("/home?action=save", "/home?q=100%", "/ä"):
             visit(database, NOW, referer=referer)
-        entries, _ = queries.user_entries(database, "ann", WEEK, text, limit=9)
+        entries, _ = user_entries(database, "ann", WEEK, text, limit=9)
         assert len(entries) == found

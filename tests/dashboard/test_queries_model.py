@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from app.dashboard.queries import who
-from app.dashboard.selection import Days
+from app.analytics import active_users
+from app.analytics.selection import Days
 from app.summaries.pages import sealing as page_sealing
 from app.summaries.periods import sealing as period_sealing
 
@@ -92,7 +92,7 @@ def test_every_answer_is_counted_from_what_happened(
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.setattr(page_sealing, "PAYS", pays)
         patch.setattr(period_sealing, "PAYS", pays)
-        patch.setattr(who, "PAYS", few)
+        patch.setattr(active_users, "PAYS", few)
         world = Asked(zone, folder)
         with closing(world.database):
             for action, *arguments in [*begun, *steps]:

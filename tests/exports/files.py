@@ -4,11 +4,11 @@ import io
 import json
 from typing import Any
 
+from app.analytics.events import Report
 from app.days import parse_day
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
 from app.exports.writing import export
-from app.ingest.events import Report
 from app.storage.database import Database
 
 

@@ -6,10 +6,10 @@ from typing import Any, BinaryIO, cast
 import pytest
 from flask.testing import FlaskClient
 
+from app.analytics.events import Event, Report
+from app.analytics.recording import record_events
 from app.exports.reading import import_export
-from app.ingest.events import Event, Report
 from app.ingest.files import UnreadableFile
-from app.ingest.queries import record_events
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
+from app.analytics.events import SOURCES, Event, Place, Report
+from app.analytics.recording import record_events
 from app.exports.tables import TABLES
-from app.ingest.events import SOURCES, Event, Place, Report
-from app.ingest.queries import record_events
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 

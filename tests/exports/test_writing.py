@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from app.analytics.active_user_counts import update_active_users
+from app.analytics.events import Event, Place, Report
+from app.analytics.histories import update_user_behavior_histories_by_day
+from app.analytics.recording import record_events
 from app.days import MAX_TIMESTAMP
 from app.exports.tables import TABLES
 from app.exports.writing import export
-from app.ingest.events import Event, Place, Report
-from app.ingest.queries import record_events
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
-from app.user_analysis.queries import update_active_users, update_user_behavior_histories_by_day
 
 from ..calls import ingest, put, utc
 from .files import exported, records

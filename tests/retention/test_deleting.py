@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from app import create_app
+from app.analytics.events import CREATIONS
+from app.analytics.page_statistics import get_page_statistics
 from app.auth import keys
 from app.check import CHECKS, find_wrong
 from app.config import Settings
 from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
-from app.ingest.events import CREATIONS
-from app.metrics.queries import get_page_statistics
 from app.retention.deleting import delete
 from app.retention.schedule import find_held_back
 from app.storage.database import Database

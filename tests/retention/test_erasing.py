@@ -10,18 +10,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.analytics import active_user_counts, calls, page_statistics
+from app.analytics.event_reader import event_reader
+from app.analytics.events import CREATIONS, Report, read_records
+from app.analytics.histories import (
+    append_behaviors,
+    get_user_behavior_histories,
+    update_user_behavior_histories_by_day,
+)
+from app.analytics.recording import record_events
 from app.check import CHECKS, find_wrong
 from app.days import FIRST_DAY, LAST_DAY
-from app.ingest.events import CREATIONS, Report, read_records
-from app.ingest.queries import record_events
-from app.ingest.schemas import event_reader
-from app.metrics import queries as metrics
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT, Dictionary
 from app.summaries.pages import sealing
-from app.user_analysis import queries as users
 
 from ..conftest import NOW, SetClock, run
 from ..test_summaries import during_sealing
@@ -58,16 +62,16 @@ def answers(database: Database) -> list[Any]:
     """Return what a server answers about everything, and the names that it knows."""
     days: Any = {"start_date": FIRST_DAY, "end_date": LAST_DAY}
     told: list[Any] = [
-        *(users.get_user_behavior_histories(database, name) for name in ("ann", "bob", "cleo")),
-        users.get_active_users(database, type="daily", date_from=FIRST_DAY),
-        users.get_active_users(database, type="monthly", date_from=0),
+        *(get_user_behavior_histories(database, name) for name in ("ann", "bob", "cleo")),
+        active_user_counts.get_active_users(database, type="daily", date_from=FIRST_DAY),
+        active_user_counts.get_active_users(database, type="monthly", date_from=0),
         *(
-            metrics.get_aggregated_metrics(database, metrics_type=type_, **days)
+            calls.get_aggregated_metrics(database, metrics_type=type_, **days)
             for type_ in CREATIONS
         ),
-        metrics.get_aggregated_user_info(database, **days),
+        calls.get_aggregated_user_info(database, **days),
         *(
-            metrics.get_page_statistics(database, start_timestamp=start, end_timestamp=end)
+            page_statistics.get_page_statistics(database, start_timestamp=start, end_timestamp=end)
             for start, end in ((0, 2**35), (TODAY - 30 * DAY, TODAY - 1), (TODAY - DAY + 7, NOW))
         ),
     ]
@@ -132,7 +136,7 @@ def make(folder: str, fed: list[Any], put: list[Any], asked: bool) -> Database:
         answers(database)
     for user, at, page in put:
         history = [{"timestamp": at, "referer": page}]
-        users.update_user_behavior_histories_by_day(
+        update_user_behavior_histories_by_day(
             database, timestamp=at, user_id=user, histories=history
         )
     return database
@@ -193,7 +197,7 @@ def test_a_tenant_and_who_was_only_in_it_were_never_there(fed: list[Any]) -> Non
                 names = Dictionary(connection)
                 user, page = event["user_id"], event["referer"]
                 entry = event["timestamp"], names.users([user])[user], names.referers([page])[page]
-                users.append_behaviors(connection, database.calendar, [entry])
+                append_behaviors(connection, database.calendar, [entry])
         assert answers(database) == answers(other)
         assert_right(database)
 
@@ -230,20 +234,22 @@ def test_users_of_other_tenants_stay(database: Database) -> None:
     erased = erase_tenant(database, "t")
     assert erased is not None
     assert (erased.users, erased.shared_users) == (1, 1)
-    histories = users.get_user_behavior_histories(database, "ann")["histories"]
+    histories = get_user_behavior_histories(database, "ann")["histories"]
     assert len(histories[0]["histories"]) == 2
 
 
 def test_numbers_that_were_put_stay(database: Database) -> None:
     feed(database, view("ann"))
     day = NOW // DAY
-    users.update_active_users(
+    active_user_counts.update_active_users(
         database, type="daily", date=day, tenant_id="t", env_id=3, active_users=7
     )
     erase_user(database, "ann")
-    told = users.get_active_users(database, type="daily", date_from=day)
+    told = active_user_counts.get_active_users(database, type="daily", date_from=day)
     assert '"active_users":7' in told
-    assert users.get_active_users(database, type="monthly", date_from=0) == '{"data":[]}'
+    assert (
+        active_user_counts.get_active_users(database, type="monthly", date_from=0) == '{"data":[]}'
+    )
 
 
 def test_a_second_delivery_does_not_bring_a_user_back(database: Database) -> None:
@@ -260,7 +266,7 @@ def test_calls_of_an_older_version_are_told_to_stay(database: Database) -> None:
     erased = erase_user(database, "ann")
     assert erased is not None
     assert (erased.calls, erased.unknown_days) == (2, 1)
-    told = metrics.get_aggregated_user_info(database, start_date=0, end_date=LAST_DAY)["metrics"]
+    told = calls.get_aggregated_user_info(database, start_date=0, end_date=LAST_DAY)["metrics"]
     assert [metric["details"] for metric in told] == [{"t": 1}]
     assert_right(database)
 
@@ -284,7 +290,9 @@ def test_in_pruned_time_nobody_is_the_user(
         pass
     erase_user(database, "ann")
     for start, end in ((0, 2**35), (old, old + DAY - 1), (old, old + 2 * HOUR)):
-        told = metrics.get_page_statistics(database, start_timestamp=start, end_timestamp=end)
+        told = page_statistics.get_page_statistics(
+            database, start_timestamp=start, end_timestamp=end
+        )
         assert told["total_unique_users"] == 1
         pages = {page["page_url"]: page for page in told["page_statistics"]}
         assert "/alone" not in pages
@@ -308,8 +316,8 @@ def test_a_summary_that_is_being_made_is_not_stored(
         erase_user(database, "ann")
 
     during_sealing(monkeypatch, erase)
-    metrics.get_page_statistics(database, start_timestamp=0, end_timestamp=TODAY)
-    told = metrics.get_page_statistics(database, start_timestamp=0, end_timestamp=TODAY)
+    page_statistics.get_page_statistics(database, start_timestamp=0, end_timestamp=TODAY)
+    told = page_statistics.get_page_statistics(database, start_timestamp=0, end_timestamp=TODAY)
     assert (told["total_page_views"], told["total_unique_users"]) == (1, 1)
     assert_right(database)
 

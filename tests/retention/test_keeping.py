@@ -14,16 +14,16 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.analytics.histories import get_user_behavior_histories
+from app.analytics.page_statistics import get_page_statistics
 from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
 from app.errors import StartError
-from app.metrics.queries import get_page_statistics
 from app.retention.daily import pruning_daily
 from app.retention.pruning import prune
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
 from app.summaries.pages.sealing import rebuild
-from app.user_analysis.queries import get_user_behavior_histories
 
 from ..calls import BASE
 from ..conftest import NOW, ROOT, SetClock, run, serving

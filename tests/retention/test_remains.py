@@ -16,10 +16,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from app.analytics.histories import update_user_behavior_histories_by_day
 from app.retention.erasing import erase_tenant, erase_user
 from app.retention.pruning import prune
 from app.storage.database import Database
-from app.user_analysis.queries import update_user_behavior_histories_by_day
 
 from ..calls import BASE
 from ..conftest import NOW, SetClock, run, serving

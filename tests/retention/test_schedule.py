@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from app.analytics.histories import get_user_behavior_histories
+from app.analytics.page_statistics import get_page_statistics
 from app.backup import back_up
 from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
 from app.doctor import PROBLEM, WARNING, examine
-from app.metrics.queries import get_page_statistics
 from app.retention import daily
 from app.retention.cutoffs import reset_cutoffs
 from app.retention.daily import pruning_daily
@@ -24,7 +25,6 @@ from app.retention.pruning import prune
 from app.retention.schedule import DAY, Schedule, find_held_back
 from app.storage.cutoffs import kept_of, limits
 from app.storage.database import Database
-from app.user_analysis.queries import get_user_behavior_histories
 
 from ..conftest import NOW, ROOT, SetClock, run
 from .test_erasing import TODAY, answers, assert_right, feed, view

@@ -2,16 +2,15 @@
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable
-from heapq import nlargest
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from ..days import format_day
-from ..ingest.events import TYPE_NUMBERS, TYPES
 from ..storage.database import Database
+from .events import TYPE_NUMBERS, TYPES
+from .selection import Days
 
 SELECT_COUNTS = """
 select call_count.day, tenant.name, call_count.count
@@ -53,23 +52,6 @@ where type = 0 and day between :first and :last
   and (:tenants is null or tenant_id in (select value from json_each(:tenants)))
 group by tenant_id
 order by tenant_id
-"""
-
-SELECT_URLS = """
-select id, url
-from page
-where id in (select value from json_each(:pages))
-order by url
-limit :limit
-"""
-
-
-SELECT_PAGES = "select id from page where instr(folded(url), :contains)"
-
-SELECT_PAGES_OF_URLS = """
-select id
-from page
-where url in (select value from json_each(:urls))
 """
 
 
@@ -142,79 +124,6 @@ def count_calls_by_tenant(
     return {tenant: (high << 32) + low for tenant, high, low in rows}
 
 
-def get_page_statistics(
-    database: Database,
-    *,
-    start_timestamp: int,
-    end_timestamp: int,
-    limit: int | None = None,
-    **filters: Any,
-) -> dict[str, Any]:
-    """Return views and distinct users by page from one second to another (contract B.6).
-
-    Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly. With a limit,
-    only the most viewed pages are shown, and with filters (see `most_viewed`) those that pass them;
-    the totals still cover all.
-    """
-    # Bitmaps are loaded when the first question needs them.
-    from ..summaries.pages.reading import summarize
-    from ..summaries.pages.sealing import seal
-
-    seal(database, start_timestamp, end_timestamp)
-    with database.reading() as connection:
-        summary = summarize(connection, start_timestamp, end_timestamp)
-        pages = most_viewed(connection, summary.views, limit, **filters)
-    return {
-        "start_date": start_timestamp,
-        "end_date": end_timestamp,
-        "total_page_views": summary.views.total(),
-        "total_unique_users": len(summary.users),
-        "page_statistics": [
-            {"page_url": url, "total_views": views, "unique_users": summary.unique_users(page)}
-            for page, url, views in pages
-        ],
-    }
-
-
-def most_viewed(
-    connection: sqlite3.Connection,
-    views: Counter[int],
-    limit: int | None = None,
-    *,
-    contains: str | None = None,
-    urls: Iterable[str] | None = None,
-) -> list[tuple[int, str, int]]:
-    """Return page, URL and views: most views first, pages of equally many by URL.
-
-    With a text, it is in the URLs of the pages, in any case; with URLs, the pages are those alone.
-    """
-    if contains is not None:
-        connection.create_function("folded", 1, str.casefold, deterministic=True)
-        found = connection.execute(SELECT_PAGES, {"contains": contains.casefold()})
-        views = Counter({page: views[page] for (page,) in found if page in views})
-    if urls is not None:
-        found = connection.execute(SELECT_PAGES_OF_URLS, {"urls": json.dumps(list(urls))})
-        views = Counter({page: views[page] for (page,) in found if page in views})
-    if limit is None or limit >= len(views):
-        shown = _urls(connection, list(views))
-    else:
-        least = nlargest(limit, views.values())[-1]
-        above = [page for page, count in views.items() if count > least]
-        # The URLs decide among the pages at the limit.
-        at_limit = [page for page, count in views.items() if count == least]
-        shown = _urls(connection, above) + _urls(connection, at_limit, limit - len(above))
-    told = [(page, url, views[page]) for page, url in shown]
-    return sorted(told, key=lambda page: (-page[2], page[1]))
-
-
-def _urls(
-    connection: sqlite3.Connection, pages: list[int], limit: int = -1
-) -> list[tuple[int, str]]:
-    """Return pages with their URLs; the first so many by URL if there is a limit."""
-    parameters = {"pages": json.dumps(pages), "limit": limit}
-    return connection.execute(SELECT_URLS, parameters).fetchall()
-
-
 def _daily_counts(
     database: Database, type_: str, start_date: int, end_date: int, tenant_ids: list[str] | None
 ) -> list[tuple[int, dict[str, int]]]:
@@ -231,3 +140,13 @@ def _daily_counts(
         (day, {tenant: count for _, tenant, count in counts})
         for day, counts in groupby(rows, key=itemgetter(0))
     ]
+
+
+def calls_by_day(
+    database: Database, days: Days, tenant_id: str | None = None
+) -> dict[str, dict[int, int]]:
+    """Return by type how many calls there were on each day; a day without any has no number.
+
+    Of a tenant, `create_saas_user` is left out, which knows no tenant.
+    """
+    return count_calls(database, *days, tenant_id)

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from .days import FIRST_DAY, MAX_TIMESTAMP, Calendar, month_of, parse_day
-from .storage.database import Database
+from ..days import FIRST_DAY, MAX_TIMESTAMP, Calendar, month_of, parse_day
+from ..storage.database import Database
 
 DAY = 86400
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from pyroaring import BitMap, BitMap64
 
-from ...storage.cutoffs import read_kept
-from ...storage.database import Database
-from ...storage.dictionary import NO_ONE, find_tenant
-from ...summaries.pages.summary import users_in
-from ...summaries.periods.reading import active_members, active_users
-from ..selection import Scope
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from ..storage.dictionary import NO_ONE, find_tenant
+from ..summaries.pages.summary import users_in
+from ..summaries.periods.reading import active_members, active_users
+from .selection import Days, Scope
 
 PAYS = 10
 """So many rows of a tenant are read in the time that each tenant takes in a summary of all."""
@@ -155,3 +155,25 @@ def count_once(database: Database, cells: Cells) -> int | None:
     if has_put or cells.first < kept:
         return None
     return len(BitMap.union(BitMap(), *users.values()))
+
+
+def active_by_day(database: Database, days: Days, scope: Scope) -> dict[int, int]:
+    """Return how many users were active on each day; a day without any has no number."""
+    # Bitmaps are loaded when the first question needs them.
+
+    return count_by_period(database, cells_of(database, False, *days, scope))
+
+
+def active_by_month(
+    database: Database, first_month: int, last_month: int, scope: Scope
+) -> dict[int, int]:
+    """Return how many users were active in each month; one without any has no number."""
+    return count_by_period(database, cells_of(database, True, first_month, last_month, scope))
+
+
+def active_in(database: Database, days: Days, scope: Scope) -> int | None:
+    """Return how many users were active in all of the days together.
+
+    Returns None where it is not known who they are: numbers were put, or counts were pruned.
+    """
+    return count_once(database, cells_of(database, False, *days, scope))

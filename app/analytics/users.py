@@ -3,13 +3,13 @@
 import json
 from typing import NamedTuple
 
-from ...days import MAX_TIMESTAMP
-from ...storage.blocks import BLOCK
-from ...storage.cutoffs import read_kept
-from ...storage.database import Database
-from ...storage.dictionary import find_user
-from ...validation.fields import MAX_INTEGER
-from ..selection import Days
+from ..days import MAX_TIMESTAMP
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from ..storage.dictionary import find_user
+from ..validation.fields import MAX_INTEGER
+from .selection import Days
 
 PIECE = 6
 """The blocks that are looked through first for a page of entries, and then twice as many: a day."""

@@ -15,21 +15,20 @@ from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
-from ...days import month_of
-from ...metrics.queries import most_viewed
-from ...storage.blocks import BLOCK
-from ...storage.cutoffs import read_kept
-from ...storage.database import Database
-from ...storage.dictionary import NO_ONE, NO_TENANT, find_tenant
-from ...summaries.pages.reading import SELECT_SUMMARIES, summarize
-from ...summaries.pages.sealing import extent, seal
-from ...summaries.pages.summary import decode_users, users_in
-from ...summaries.periods.reading import active_members, callers_without_environment
-from ...summaries.spans import HOUR, joined, range_of_spans
-from ..selection import Days
-from .totals import Page, PageTotals
-from .views import count_page_by_day
-from .who import users_of
+from ..days import month_of
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from ..storage.dictionary import NO_ONE, NO_TENANT, find_tenant
+from ..summaries.pages.reading import SELECT_SUMMARIES, summarize
+from ..summaries.pages.sealing import extent, seal
+from ..summaries.pages.summary import decode_users, users_in
+from ..summaries.periods.reading import active_members, callers_without_environment
+from ..summaries.spans import HOUR, joined, range_of_spans
+from .active_users import users_of
+from .page_statistics import Page, PageTotals, most_viewed
+from .selection import Days
+from .views_by_day import count_page_by_day
 
 HOURS = BLOCK // HOUR
 """The hours of a block of histories."""

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from pyroaring import BitMap64
 
-from ...storage.cutoffs import read_kept
-from ...storage.database import Database
-from ...summaries.periods.reading import active_members
-from ..selection import Days
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from ..summaries.periods.reading import active_members
+from .selection import Days
 
 # In two halves: their sum may be more than an integer of SQLite holds.
 SELECT_PUT = """

@@ -3,11 +3,11 @@
 import sqlite3
 from typing import NamedTuple
 
-from ...days import FIRST_DAY, Calendar, first_day_of, month_of
-from ...storage.blocks import BLOCK
-from ...storage.cutoffs import read_kept
-from ...storage.database import Database
-from ..selection import Days
+from ..days import FIRST_DAY, Calendar, first_day_of, month_of
+from ..storage.blocks import BLOCK
+from ..storage.cutoffs import read_kept
+from ..storage.database import Database
+from .selection import Days
 
 GAP_DAYS = 366
 """What is alone before a gap of more days than these is of an implausible time."""
@@ -174,9 +174,9 @@ def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
     if not read_kept(connection).histories:
         return None
     # Bitmaps are loaded when something was pruned.
-    from ...summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
-    from ...summaries.pages.summary import decode_total
-    from ...summaries.spans import HOUR, range_of_spans
+    from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
+    from ..summaries.pages.summary import decode_total
+    from ..summaries.spans import HOUR, range_of_spans
 
     hours = range_of_spans(0, start // HOUR, pruned_hours(connection) - 1)
     stored = connection.execute(SELECT_SUMMARIES, hours)

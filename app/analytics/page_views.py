@@ -5,11 +5,10 @@ from heapq import nsmallest
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from ...metrics.queries import get_page_statistics
-from ...storage.database import Database
-from ...storage.dictionary import NO_ONE, find_page
-from ..selection import Days
-from .totals import Page, PageTotals
+from ..storage.database import Database
+from ..storage.dictionary import NO_ONE, find_page
+from .page_statistics import Page, PageTotals, get_page_statistics
+from .selection import Days
 
 SELECT_REFERERS = """
 select referer.id, referer.url
@@ -30,8 +29,8 @@ class Action(NamedTuple):
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
     """Return how many views there were on each day; a day without any has no number."""
     # Bitmaps are loaded when the first question needs them.
-    from ...summaries.pages.sealing import seal
-    from .views import count_by_day
+    from ..summaries.pages.sealing import seal
+    from .views_by_day import count_by_day
 
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
@@ -46,7 +45,7 @@ def page_totals(
     `shown` are the limit and the filters of `metrics.queries.most_viewed`: which pages are listed.
     """
     if tenant_id is not None:
-        from .alone import total_alone
+        from .exclusive_users import total_alone
 
         return total_alone(database, tenant_id, days, **shown)
     start, end = days.seconds(database.calendar)
@@ -62,9 +61,9 @@ def page_by_day(
 
     Of a tenant, they are those of users who were in no other.
     """
-    from ...summaries.pages.sealing import seal
-    from .alone import page_by_day_alone
-    from .views import count_page_by_day
+    from ..summaries.pages.sealing import seal
+    from .exclusive_users import page_by_day_alone
+    from .views_by_day import count_page_by_day
 
     page = _find_page(database, url)
     if tenant_id is not None:
@@ -76,9 +75,9 @@ def page_by_day(
 
 def page_users(database: Database, url: str, days: Days, tenant_id: str | None = None) -> int:
     """Return how many users viewed a page in all of the days together; see `page_by_day`."""
-    from ...summaries.pages.reading import summarize
-    from ...summaries.pages.sealing import seal
-    from .alone import page_users_alone
+    from ..summaries.pages.reading import summarize
+    from ..summaries.pages.sealing import seal
+    from .exclusive_users import page_users_alone
 
     page = _find_page(database, url)
     if tenant_id is not None:
@@ -106,7 +105,7 @@ def page_actions(
     database: Database, url: str, days: Days, limit: int | None = None
 ) -> list[Action]:
     """Return the actions on a page, most views first; so many at most."""
-    from ...summaries.periods.reading import action_views
+    from ..summaries.periods.reading import action_views
 
     by_referer = action_views(database, *days)
     views: Counter[str] = Counter()

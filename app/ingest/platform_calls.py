@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError
 
+from ..analytics.events import Place
 from ..errors import InvalidRequest
 from ..validation.fields import Field, Id, Referer, Uuid
 from ..validation.strict_json import parse_json
-from .events import Place
 
 TENANT_USERS = re.compile(r"/v1/auth/tenants/([^/]+)/users/?")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from pyroaring import BitMap, BitMap64
 
-from ...days import Calendar
-from ...storage.blocks import BLOCK
-from ...summaries.pages.reading import count_views, cover
-from ...summaries.pages.sealing import extent
-from ...summaries.pages.summary import Row, Summary, decode, users_in
-from ...summaries.spans import HOUR, LENGTHS
-from ..selection import Days
+from ..days import Calendar
+from ..storage.blocks import BLOCK
+from ..summaries.pages.reading import count_views, cover
+from ..summaries.pages.sealing import extent
+from ..summaries.pages.summary import Row, Summary, decode, users_in
+from ..summaries.spans import HOUR, LENGTHS
+from .selection import Days
 
 SELECT_PAIRS = """
 select json_group_array(referer.page_id << 32 | behavior.user_id)

@@ -7,12 +7,12 @@ from heapq import nlargest
 from operator import itemgetter
 from typing import NamedTuple
 
-from ...days import month_of
-from ...metrics.queries import count_calls_by_tenant
-from ...storage.database import Database
-from ...storage.dictionary import NO_ONE, find_tenant
-from ..selection import Days, Scope
-from .active import active_in
+from ..days import month_of
+from ..storage.database import Database
+from ..storage.dictionary import NO_ONE, find_tenant
+from .active_users import active_in
+from .calls import count_calls_by_tenant
+from .selection import Days, Scope
 
 SELECT_TENANTS = """
 select id, name
@@ -208,7 +208,7 @@ def tenants(
     With a limit, they are those with the most users in the month of the last day.
     """
     # Bitmaps are loaded when the first question needs them.
-    from .by_tenant import count_in_days, count_in_period
+    from .active_users_by_tenant import count_in_days, count_in_period
 
     today = database.calendar.day_of(database.clock.now())
     parameters = {

@@ -7,7 +7,6 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from ..accepted import accepted_times
 from ..days import Calendar, month_of
 from ..errors import ServiceUnavailable
 from ..storage.cutoffs import Kept, kept_of, read_kept, too_old
@@ -15,8 +14,9 @@ from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds, digest_of
 from ..summaries.invalidation import drop_active, drop_callers
-from ..user_analysis.queries import append_behaviors
+from .accepted_times import accepted_times
 from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored
+from .histories import append_behaviors
 
 HAS_EVENTS = """
 select exists (select 1 from behavior)
