@@ -30,7 +30,7 @@ def create_app(
     from .application import make_app
     from .auth import require_key, require_loopback
     from .config import load_settings
-    from .retention import routes as retention
+    from .maintenance import routes as retention
     from .storage.database import Database
 
     given = {**(config or {}), **settings}

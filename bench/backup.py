@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.backup import back_up, existing, restore
-from app.check import CHECKS, find_wrong
+from app.maintenance.backup import back_up, existing, restore
+from app.maintenance.integrity import CHECKS, find_wrong
 
 from .data import FOLDER, saas
 from .measuring import in_turns, seconds, write

@@ -17,12 +17,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from app import backup
 from app.analytics.events import Event, Place, Report
 from app.analytics.page_statistics import get_page_statistics
 from app.analytics.recording import record_events
-from app.backup import back_up, back_up_dated, restore
 from app.errors import StartError
+from app.maintenance import backup
+from app.maintenance.backup import back_up, back_up_dated, restore
 from app.storage.database import Database
 from app.storage.migrations import MIGRATIONS
 
@@ -306,7 +306,8 @@ class TestBackup:
 def copying(function: str, *arguments: object) -> subprocess.Popen[str]:
     """Run a function of the backup module in a process that waits for a line after each page."""
     code = (
-        "import sys; from pathlib import Path; from app import backup; backup.STEP = 1\n"
+        "import sys; from pathlib import Path; from app.maintenance import backup\n"
+        "backup.STEP = 1\n"
         "def wait(done, total): print(done, flush=True); sys.stdin.readline()\n"
         "words = [word == 'True' if word in ('True', 'False') else Path(word)"
         " for word in sys.argv[2:]]\n"

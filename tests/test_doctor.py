@@ -11,7 +11,7 @@ import pytest
 from app.analytics.histories import update_user_behavior_histories_by_day
 from app.auth import keys
 from app.config import load_settings
-from app.doctor import OK, PROBLEM, WARNING, examine
+from app.maintenance.doctor import OK, PROBLEM, WARNING, examine
 from app.storage.database import Database
 
 from .conftest import NOW, SetClock, run

@@ -6,9 +6,9 @@ from typing import Any
 import click
 import pytest
 
-from app import wal
 from app.auth import brute_force, rate_limit
 from app.config import Settings, variable
+from app.maintenance import wal_thread
 from app.operations import readiness
 from app.server import event_loop, listening
 from app.storage.database import WAL_LIMIT, WAL_PATIENCE
@@ -78,7 +78,7 @@ NUMBERS = {
         f"whoever has been idle for {event_loop.EVICT_SECONDS} seconds makes room",
         f"stand still are given up after {event_loop.STALLED_SECONDS} seconds",
         f"where it has {WAL_LIMIT // MIB} MiB or more, a write waits up to {WAL_PATIENCE} seconds",
-        f"`serve` looks every {wal.LOOK_SECONDS} seconds",
+        f"`serve` looks every {wal_thread.LOOK_SECONDS} seconds",
     ],
 }
 

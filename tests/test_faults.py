@@ -26,7 +26,7 @@ import pytest
 from app.analytics.histories import update_user_behavior_histories_by_day
 from app.cli import main
 from app.errors import ServiceUnavailable
-from app.retention import pruning
+from app.maintenance import pruning
 from app.storage.database import Database
 from app.storage.event_ids import digest_of, read_ids
 from app.storage.migrations import MIGRATIONS

@@ -19,9 +19,9 @@ from app import create_app
 from app.auth import keys
 from app.cli import main
 from app.config import load_settings
-from app.doctor import examine
 from app.errors import StartError
-from app.retention.erasing import erase_user
+from app.maintenance.doctor import examine
+from app.maintenance.erasure import erase_user
 from app.storage.database import Database
 from app.storage.file_header import APPLICATION_ID
 from app.storage.migrations import MIGRATIONS, NEWEST, copy_before

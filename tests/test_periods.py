@@ -20,13 +20,13 @@ from app.analytics.active_user_counts import update_active_users
 from app.analytics.events import Event, Place, Report
 from app.analytics.histories import update_user_behavior_histories_by_day
 from app.analytics.recording import record_events
-from app.backup import back_up
 from app.days import Calendar, format_day, month_of
 from app.double.clock import ClockSetting, SettableClock
 from app.double.store import MemoryDatabase, blank
 from app.exports.reading import import_export
-from app.retention.erasing import erase_tenant, erase_user
-from app.retention.pruning import prune
+from app.maintenance.backup import back_up
+from app.maintenance.erasure import erase_tenant, erase_user
+from app.maintenance.pruning import prune
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
 from app.summaries.invalidation import drop_all

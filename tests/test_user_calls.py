@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from app.analytics.events import Event, Place, Report
 from app.analytics.recording import record_events
-from app.check import CHECKS, find_wrong
 from app.exports.reading import import_export
 from app.exports.tables import TABLES
-from app.retention.deleting import delete
-from app.retention.erasing import erase_tenant, erase_user
+from app.maintenance.deletion import delete
+from app.maintenance.erasure import erase_tenant, erase_user
+from app.maintenance.integrity import CHECKS, find_wrong
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.storage.event_ids import read_ids

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import create_app, wal
+from app import create_app
 from app.config import load_settings
-from app.doctor import OK, WARNING, examine
+from app.maintenance import wal_thread
+from app.maintenance.doctor import OK, WARNING, examine
+from app.maintenance.wal_thread import emptying_wal
 from app.storage import database as database_module
 from app.storage.database import Database
-from app.wal import emptying_wal
 
 from .conftest import ROOT, SetClock
 
@@ -29,7 +30,7 @@ ADD = "insert into tenant (name) values (?)"
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setattr(database_module, "WAL_LIMIT", LIMIT)
-    monkeypatch.setattr(wal, "WAL_LIMIT", LIMIT)
+    monkeypatch.setattr(wal_thread, "WAL_LIMIT", LIMIT)
     path = tmp_path / "a.db"
     with closing(Database(path, clock=SetClock(), synchronous="off")) as opened:
         yield opened
@@ -96,13 +97,13 @@ def test_it_is_emptied_when_a_reader_has_gone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "WAL_PATIENCE", 0)
-    monkeypatch.setattr(wal, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(wal_thread, "LOOK_SECONDS", 0.01)
     with emptying_wal(database):
         with database.reading() as connection:
             connection.execute("select count(*) from tenant").fetchone()
             assert write(database, 100) > LIMIT
         wait_for(lambda: not database.wal_bytes())
-        monkeypatch.setattr(wal, "IDLE_SECONDS", 0)
+        monkeypatch.setattr(wal_thread, "IDLE_SECONDS", 0)
         write(database, 1)
         wait_for(lambda: not database.wal_bytes())
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from ..backup import Progress, back_up, back_up_dated, existing, note_backup
-from ..backup import restore as put_back
-from ..check import Wrong, checks_for, find_wrong
 from ..days import Clock
+from ..maintenance.backup import Progress, back_up, back_up_dated, existing, note_backup
+from ..maintenance.backup import restore as put_back
+from ..maintenance.integrity import Wrong, checks_for, find_wrong
 from ..signals import raise_if_ended
 from ..storage.migrations import NEWEST
 from .command import Command

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ..doctor import PROBLEM, examine
+from ..maintenance.doctor import PROBLEM, examine
 from .command import Command
 from .common import database_option, json_option, load, print_json
 

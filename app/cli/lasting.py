@@ -49,7 +49,7 @@ def known_name(names: Names) -> Callable[..., Any]:
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
         """Return the names that begin so; none where the database cannot be read as it is."""
         # Only completion needs it, and no other command should wait for it.
-        from ..backup import existing
+        from ..maintenance.backup import existing
 
         with suppress(StartError, sqlite3.Error):
             path = load(database=context.params.get("database")).database

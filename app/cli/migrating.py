@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..backup import existing
+from ..maintenance.backup import existing
 from ..storage.migrations import NEWEST, copy_before
 from .command import Command
 from .common import database_option, json_option, load, open_database, print_json

@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
-from ..backup import copies_beside
 from ..config import Settings
 from ..days import format_day
 from ..errors import ServiceUnavailable
-from ..retention import cutoffs, deleting, erasing, pruning
-from ..retention.schedule import Late, find_late, newest_day
+from ..maintenance import deletion, erasure, future_cutoffs, pruning
+from ..maintenance.backup import copies_beside
+from ..maintenance.pruning_schedule import Late, find_late, newest_day
 from ..storage import audit_log as actions
 from ..storage.cutoffs import limits
 from ..storage.database import Database
@@ -141,12 +141,12 @@ def _confirm_pruning(database: Database, settings: Settings, late: Mapping[str, 
 
 def _reset_cutoffs(database: Database, dry_run: bool, yes: bool, as_json: bool) -> None:
     now = database.clock.now()
-    reset = cutoffs.reset_cutoffs(database, dry_run=True)
+    reset = future_cutoffs.reset_cutoffs(database, dry_run=True)
     if reset and not (dry_run or yes):
         click.echo(f"The clock says {_utc(now)}.", err=True)
         click.confirm("Is that right, and the cutoffs are not?", abort=True, err=True)
     if not dry_run:
-        reset = cutoffs.reset_cutoffs(database)
+        reset = future_cutoffs.reset_cutoffs(database)
     if as_json:
         print_json({"dry_run": dry_run, "cutoffs": reset})
         return
@@ -201,7 +201,7 @@ def erase_tenant(
     _erase("tenant", tenant_id, dry_run, yes, as_json, database)
 
 
-ERASE = {"user": erasing.erase_user, "tenant": erasing.erase_tenant}
+ERASE = {"user": erasure.erase_user, "tenant": erasure.erase_tenant}
 
 
 def _erase(
@@ -242,7 +242,7 @@ def _exit_pending(what: str, reason: str) -> NoReturn:
     sys.exit(BUSY)
 
 
-def _tell(erased: erasing.Erased, copies: list[Path], dry_run: bool) -> None:
+def _tell(erased: erasure.Erased, copies: list[Path], dry_run: bool) -> None:
     verb = "would be erased" if dry_run else "erased"
     click.echo(
         f"{verb}: users {erased.users}, history entries {erased.histories}, calls {erased.calls}"
@@ -296,10 +296,10 @@ def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **sel
         raise click.UsageError("--page must not be beside --tenant: histories tell no tenant")
     with open_database(database) as opened:
         if not (dry_run or yes):
-            would = deleting.delete(opened, **selected, dry_run=True)
+            would = deletion.delete(opened, **selected, dry_run=True)
             click.echo(f"would be deleted: {_told(would)}", err=True)
             click.confirm("Delete these for ever?", abort=True, err=True)
-        deleted = deleting.delete(opened, **selected, dry_run=dry_run)
+        deleted = deletion.delete(opened, **selected, dry_run=dry_run)
         emptied = dry_run or opened.empty_wal()
     if as_json:
         print_json(asdict(deleted) | {"dry_run": dry_run, "emptied_wal": emptied})
@@ -309,7 +309,7 @@ def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **sel
         click.echo(f"stays: {text}")
 
 
-def _told(deleted: deleting.Deleted) -> str:
+def _told(deleted: deletion.Deleted) -> str:
     counts = (
         ("history entries", deleted.histories),
         ("calls", deleted.calls),

@@ -16,17 +16,17 @@ from .. import create_app, dashboard
 from ..analytics.event_reader import event_reader
 from ..analytics.recording import has_events
 from ..auth import keys
-from ..backup import refuse_older
 from ..config import Settings
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
 from ..ingest.files import import_records
-from ..retention.daily import pruning_daily
+from ..maintenance.backup import refuse_older
+from ..maintenance.pruning_thread import pruning_daily
+from ..maintenance.wal_thread import emptying_wal
 from ..server import Server, listen
 from ..server.systemd import Supervisor
 from ..storage.database import Database
 from ..storage.migrations import FIXED
-from ..wal import emptying_wal
 from ..web import log_format
 from ..web.openapi import BASE_PATH
 from .command import Command

@@ -24,8 +24,8 @@ from playwright.sync_api import Browser
 
 from app import create_app
 from app.auth import keys, links, public
-from app.retention.erasing import erase_tenant, erase_user
-from app.retention.pruning import prune
+from app.maintenance.erasure import erase_tenant, erase_user
+from app.maintenance.pruning import prune
 from app.storage.database import Database
 from app.web.log_format import JsonFormatter, TextFormatter
 from app.web.request_target import SHARED_PATH, without_tokens

@@ -33,7 +33,7 @@ from app.analytics.users import (
     user_tenants,
 )
 from app.days import LAST_DAY, month_of
-from app.retention.pruning import prune
+from app.maintenance.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.summaries.pages import sealing as page_sealing

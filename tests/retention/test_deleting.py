@@ -17,11 +17,11 @@ from app import create_app
 from app.analytics.events import CREATIONS
 from app.analytics.page_statistics import get_page_statistics
 from app.auth import keys
-from app.check import CHECKS, find_wrong
 from app.config import Settings
 from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
-from app.retention.deleting import delete
-from app.retention.schedule import find_held_back
+from app.maintenance.deletion import delete
+from app.maintenance.integrity import CHECKS, find_wrong
+from app.maintenance.pruning_schedule import find_held_back
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.storage.event_ids import digest_of, read_ids

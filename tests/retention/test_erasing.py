@@ -19,10 +19,10 @@ from app.analytics.histories import (
     update_user_behavior_histories_by_day,
 )
 from app.analytics.recording import record_events
-from app.check import CHECKS, find_wrong
 from app.days import FIRST_DAY, LAST_DAY
-from app.retention.erasing import erase_tenant, erase_user
-from app.retention.pruning import prune
+from app.maintenance.erasure import erase_tenant, erase_user
+from app.maintenance.integrity import CHECKS, find_wrong
+from app.maintenance.pruning import prune
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT, Dictionary
 from app.summaries.pages import sealing

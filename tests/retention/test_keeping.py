@@ -16,11 +16,11 @@ from flask.testing import FlaskClient
 
 from app.analytics.histories import get_user_behavior_histories
 from app.analytics.page_statistics import get_page_statistics
-from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
 from app.errors import StartError
-from app.retention.daily import pruning_daily
-from app.retention.pruning import prune
+from app.maintenance.integrity import CHECKS, find_wrong
+from app.maintenance.pruning import prune
+from app.maintenance.pruning_thread import pruning_daily
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
 from app.summaries.pages.sealing import rebuild
@@ -259,7 +259,7 @@ def test_a_server_prunes_at_its_start(tmp_path: Path) -> None:
 def test_a_server_prunes_when_a_day_has_begun(
     database: Database, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.retention.daily.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("app.maintenance.pruning_thread.LOOK_SECONDS", 0.01)
     feed(database, *(view("ann", TODAY - day * DAY) for day in range(20)))
     with pruning_daily(database, Settings(keep_histories=5, prune_days=30)):
         for _ in range(3):

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from app import create_app
-from app.check import CHECKS, find_wrong
 from app.config import load_settings
-from app.retention.pruning import count_old, prune
+from app.maintenance.integrity import CHECKS, find_wrong
+from app.maintenance.pruning import count_old, prune
 from app.storage.cutoffs import limits
 from app.storage.database import Database
 from app.summaries.pages import sealing

@@ -17,8 +17,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app.analytics.histories import update_user_behavior_histories_by_day
-from app.retention.erasing import erase_tenant, erase_user
-from app.retention.pruning import prune
+from app.maintenance.erasure import erase_tenant, erase_user
+from app.maintenance.pruning import prune
 from app.storage.database import Database
 
 from ..calls import BASE

@@ -14,15 +14,15 @@ import pytest
 
 from app.analytics.histories import get_user_behavior_histories
 from app.analytics.page_statistics import get_page_statistics
-from app.backup import back_up
-from app.check import CHECKS, find_wrong
 from app.config import Settings, load_settings
-from app.doctor import PROBLEM, WARNING, examine
-from app.retention import daily
-from app.retention.cutoffs import reset_cutoffs
-from app.retention.daily import pruning_daily
-from app.retention.pruning import prune
-from app.retention.schedule import DAY, Schedule, find_held_back
+from app.maintenance import pruning_thread
+from app.maintenance.backup import back_up
+from app.maintenance.doctor import PROBLEM, WARNING, examine
+from app.maintenance.future_cutoffs import reset_cutoffs
+from app.maintenance.integrity import CHECKS, find_wrong
+from app.maintenance.pruning import prune
+from app.maintenance.pruning_schedule import DAY, Schedule, find_held_back
+from app.maintenance.pruning_thread import pruning_daily
 from app.storage.cutoffs import kept_of, limits
 from app.storage.database import Database
 
@@ -54,7 +54,7 @@ class Uptime:
 @pytest.fixture
 def uptime(monkeypatch: pytest.MonkeyPatch) -> type[Uptime]:
     monkeypatch.setattr(Uptime, "seconds", 0.0)
-    monkeypatch.setattr("app.retention.schedule.time.monotonic", lambda: Uptime.seconds)
+    monkeypatch.setattr("app.maintenance.pruning_schedule.time.monotonic", lambda: Uptime.seconds)
     return Uptime
 
 
@@ -206,7 +206,7 @@ def test_what_is_held_back_is_logged_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(daily, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pruning_thread, "LOOK_SECONDS", 0.01)
     fill(database, 120)
     with pruning_daily(database, Settings(keep_histories=90)):
         while rows_of(database) > 118:

@@ -10,8 +10,8 @@ from ..storage import audit_log
 from ..storage.cutoffs import read_kept
 from ..storage.database import Database
 from ..storage.dictionary import find_page, find_tenant, find_user
-from .selecting import Selected, Selection, delete_selection
-from .unused import delete_unused
+from .orphans import delete_unused
+from .selection import Selected, Selection, delete_selection
 
 UNKNOWN = 0
 """The integer of a name that is not known: theirs begin with 1."""

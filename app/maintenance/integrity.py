@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from .analytics.events import TYPES
+from ..analytics.events import TYPES
+from ..days import Calendar
+from ..storage import event_ids
+from ..storage.migrations import FIXED
+from ..storage.page_rule import SELECT_SETTINGS, read_page_rule
+from ..summaries.pages import sealing as page_sealing
+from ..summaries.periods import sealing as period_sealing
+from ..summaries.spans import LENGTHS
 from .backup import UNREADABLE
-from .days import Calendar
-from .storage import event_ids
-from .storage.migrations import FIXED
-from .storage.page_rule import SELECT_SETTINGS, read_page_rule
-from .summaries.pages import sealing as page_sealing
-from .summaries.periods import sealing as period_sealing
-from .summaries.spans import LENGTHS
 
 SHOWN = 20
 """How many examples of what is wrong are told."""

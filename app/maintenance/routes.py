@@ -24,6 +24,6 @@ def init_app(_app: Flask, api: Api) -> None:
 def delete_data(body: dict[str, Any]) -> dict[str, Any]:
     """Delete what is of a user, a page, a tenant, some days, or several of these"""
     # Bitmaps are loaded when something is deleted: a start does not wait for them.
-    from .deleting import delete
+    from .deletion import delete
 
     return asdict(delete(current_database(), **body))

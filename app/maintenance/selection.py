@@ -21,7 +21,7 @@ from ..summaries.pages.reading import pruned_summaries
 from ..summaries.pages.sealing import INSERT_SUMMARY
 from ..summaries.pages.summary import Row, encode
 from ..summaries.spans import HOUR, LENGTHS
-from .unused import Names, select_ids
+from .orphans import Names, select_ids
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES_OF_USERS = """

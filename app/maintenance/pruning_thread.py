@@ -14,7 +14,7 @@ from ..storage.cutoffs import limits
 from ..storage.database import Database
 
 if TYPE_CHECKING:
-    from .schedule import Late
+    from .pruning_schedule import Late
 
 logger = logging.getLogger("saasus_analysis.retention")
 
@@ -41,7 +41,7 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
     # Bitmaps are loaded here: a start does not wait for them.
     from .pruning import prune
-    from .schedule import Schedule, find_held_back
+    from .pruning_schedule import Schedule, find_held_back
 
     schedule: Schedule | None = None
     done = held = None

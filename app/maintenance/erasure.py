@@ -13,8 +13,8 @@ from ..days import Calendar
 from ..storage import audit_log
 from ..storage.database import Database
 from ..storage.dictionary import NO_TENANT, find_tenant, find_user
-from .selecting import Selection, delete_selection
-from .unused import Names, delete_unused, find_unused, rewrite, select_ids
+from .orphans import Names, delete_unused, find_unused, rewrite, select_ids
+from .selection import Selection, delete_selection
 
 SELECT_MEMBERS = """
 select user_id from active_user where tenant_id = :tenant

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
-from .errors import ServiceUnavailable
-from .storage.database import WAL_LIMIT, Database
+from ..errors import ServiceUnavailable
+from ..storage.database import WAL_LIMIT, Database
 
 LOOK_SECONDS = 5
 """How often the size of the -wal is looked at."""

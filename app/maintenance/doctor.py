@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .auth import keys
+from ..auth import keys
+from ..config import Settings, service_variables
+from ..days import Clock, format_day
+from ..errors import StartError
+from ..storage.database import WAL_LIMIT, Database, rights_of_others
+from ..storage.migrations import NEWEST
+from ..storage.open_servers import count_servers
 from .backup import existing
-from .config import Settings, service_variables
-from .days import Clock, format_day
-from .errors import StartError
-from .retention.cutoffs import future_cutoffs
-from .retention.schedule import find_held_back, newest_day
-from .storage.database import WAL_LIMIT, Database, rights_of_others
-from .storage.migrations import NEWEST
-from .storage.open_servers import count_servers
+from .future_cutoffs import future_cutoffs
+from .pruning_schedule import find_held_back, newest_day
 
 DAY = 86400
 SPARE_BYTES = 100_000_000

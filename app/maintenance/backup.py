@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .errors import StartError
-from .storage import audit_log
-from .storage.file_header import NotADatabase, holds_database
-from .storage.migrations import NEWEST, older, read_version
-from .storage.transactions import transaction
+from ..errors import StartError
+from ..storage import audit_log
+from ..storage.file_header import NotADatabase, holds_database
+from ..storage.migrations import NEWEST, older, read_version
+from ..storage.transactions import transaction
 
 STEP = 1024
 """The pages that are copied before progress is told."""
