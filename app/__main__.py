@@ -4,7 +4,7 @@ import gc
 import sys
 from io import TextIOWrapper
 
-from .signals import end_on_signals
+from .cli.signals import end_on_signals
 
 
 def run() -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from app.analytics.events import Report
 from app.auth.guard import is_well_formed
-from app.cli.importing import KINDS
-from app.double.front import CONTROL
+from app.cli.import_ import KINDS
+from app.double.middleware import CONTROL
 from app.ingest.files import UnreadableFile
 
 from .auth.signer import authorization

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from hypothesis import strategies as st
 
-from app.double.front import CONTROL
+from app.double.middleware import CONTROL
 
 from .conftest import NOW
 from .fuzzing import (

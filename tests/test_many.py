@@ -19,7 +19,7 @@ from app.analytics import active_users as analytic_active_users
 from app.analytics.selection import Days, Scope
 from app.auth import keys, sessions
 from app.dashboard import layout
-from app.dashboard import users as users_page
+from app.dashboard.pages import users as users_page
 from app.storage.database import Database
 from app.summaries.periods import active_users as period_active_users
 from app.summaries.periods import reading, sealing
@@ -174,7 +174,7 @@ class TestEnvironments:
 
     @pytest.fixture(autouse=True)
     def _fed(self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("app.dashboard.tenants.ROWS", 2)
+        monkeypatch.setattr("app.dashboard.pages.tenants.ROWS", 2)
         monkeypatch.setattr(layout, "OFFERED", 2)
         for env, users in ((71, 1), (72, 3), (73, 2)):
             feed(client, *({"env_id": env, "user_id": f"{number}"} for number in range(users)))

@@ -22,7 +22,7 @@ from app.analytics.histories import update_user_behavior_histories_by_day
 from app.analytics.recording import record_events
 from app.days import Calendar, format_day, month_of
 from app.double.clock import ClockSetting, SettableClock
-from app.double.store import MemoryDatabase, blank
+from app.double.memory_database import MemoryDatabase, blank
 from app.exports.reading import import_export
 from app.maintenance.backup import back_up
 from app.maintenance.erasure import erase_tenant, erase_user

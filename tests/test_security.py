@@ -12,7 +12,7 @@ from app.auth import keys, links
 from app.config import load_settings
 from app.dashboard.cookies import SESSION
 from app.double.application import make_double
-from app.double.front import HEADER
+from app.double.middleware import HEADER
 from app.storage.database import Database
 from app.web.trace_id import TRACE_HEADER
 

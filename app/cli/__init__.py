@@ -10,32 +10,32 @@ from click.shell_completion import CompletionItem
 
 from .. import __version__
 from .command import Group
-from .ending import errors_in_a_line
+from .exit_codes import errors_in_a_line
 
 COMMANDS = {
-    "audit": ("retention:audit", "List when the database was backed up, pruned and erased from."),
+    "audit": ("audit:audit", "List when the database was backed up, pruned and erased from."),
     "backup": ("backup:backup", "Copy the database to a file, also beside a running server."),
     "check": ("backup:check", "Check the database and everything that is derived in it."),
     "delete": (
-        "retention:delete",
+        "delete:delete",
         "Delete what is of a user, a page, a tenant or some days.",
     ),
-    "demo": ("serving:demo", "Serve a made-up SaaS, or write its events out."),
+    "demo": ("demo:demo", "Serve a made-up SaaS, or write its events out."),
     "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),
     "double": ("double:double", "Serve a test double: the API in memory, with a control API."),
     "erase-tenant": (
-        "retention:erase_tenant",
+        "erase:erase_tenant",
         "Erase a tenant, and the users who are in no other.",
     ),
-    "erase-user": ("retention:erase_user", "Erase a user: histories, summaries, counts, name."),
-    "export": ("exporting:export", "Write out everything but the keys, or one table."),
-    "import": ("importing:import_files", "Store the records of files."),
+    "erase-user": ("erase:erase_user", "Erase a user: histories, summaries, counts, name."),
+    "export": ("export:export", "Write out everything but the keys, or one table."),
+    "import": ("import_:import_files", "Store the records of files."),
     "keys": ("keys:group", "Make, list, rotate and revoke keys."),
     "links": ("links:group", "Make, list and revoke links to the dashboard."),
-    "migrate": ("migrating:migrate", "Bring an older database up to date."),
-    "prune": ("retention:prune", "Delete what is older than settings keep."),
+    "migrate": ("migrate:migrate", "Bring an older database up to date."),
+    "prune": ("prune:prune", "Delete what is older than settings keep."),
     "restore": ("backup:restore", "Put a backup in the place of the database."),
-    "serve": ("serving:serve", "Serve the API until SIGTERM or SIGINT."),
+    "serve": ("serve:serve", "Serve the API until SIGTERM or SIGINT."),
     "summaries": (
         "summaries:group",
         "Check, rebuild or drop the summaries behind the answers.",

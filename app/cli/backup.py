@@ -12,11 +12,12 @@ from ..days import Clock
 from ..maintenance.backup import Progress, back_up, back_up_dated, existing, note_backup
 from ..maintenance.backup import restore as put_back
 from ..maintenance.integrity import Wrong, checks_for, find_wrong
-from ..signals import raise_if_ended
 from ..storage.migrations import NEWEST
 from .command import Command
-from .common import PATH, database_option, json_option, load, print_json
+from .options import PATH, database_option, json_option, load
+from .output import print_json
 from .progress import progress_bar
+from .signals import raise_if_ended
 
 TICK = 1_000_000
 """The steps of SQLite between two looks at the clock."""

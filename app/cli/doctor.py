@@ -7,7 +7,8 @@ import click
 
 from ..maintenance.doctor import PROBLEM, examine
 from .command import Command
-from .common import database_option, json_option, load, print_json
+from .options import database_option, json_option, load
+from .output import print_json
 
 
 @click.command(

@@ -8,10 +8,11 @@ import click
 
 from ..config import variable
 from ..double import application
-from ..double.front import CONTROL
+from ..double.middleware import CONTROL
 from ..web import log_format
 from .command import Command
-from .common import FILE, cors_option, host_option, load, print_ready, setting_option
+from .options import FILE, cors_option, host_option, load, setting_option
+from .output import print_ready
 
 
 @click.command(

@@ -8,17 +8,17 @@ import click
 from ..auth import keys, links
 from ..web.request_target import SHARED_PATH
 from .command import Group
-from .common import (
+from .key_options import expires_option, known_name, last_use, new_name, show_once, state
+from .options import (
     all_option,
     database_option,
     json_option,
     limit_of,
     load,
     open_database,
-    print_json,
     say_if_limited,
 )
-from .lasting import expires_option, known_name, last_use, new_name, show_once, state
+from .output import print_json
 
 link_name = known_name(links.names)
 

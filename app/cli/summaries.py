@@ -18,7 +18,8 @@ from ..summaries.pages import sealing as page_sealing
 from ..summaries.periods import sealing as period_sealing
 from ..summaries.spans import LENGTHS
 from .command import Group
-from .common import database_option, json_option, load, open_database, print_json, setting_option
+from .options import database_option, json_option, load, open_database, setting_option
+from .output import print_json
 from .progress import progress_bar
 
 SWITCH = click.Choice(["on", "off"])

@@ -6,7 +6,7 @@ from werkzeug import Response
 
 from ..auth import page, public
 from ..web.request_target import SHARED_PATH
-from . import files, forms
+from . import csrf, static_files
 from .routes import blueprint
 
 PATH = "/dashboard"
@@ -17,8 +17,8 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(chartkick_blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=f"{SHARED_PATH}/<token>", name="shared")
-    files.init_app(app, "chartkick.static", "dashboard.static", "shared.static")
-    app.add_template_global(forms.csrf_token)
+    static_files.init_app(app, "chartkick.static", "dashboard.static", "shared.static")
+    app.add_template_global(csrf.csrf_token)
     # Who may see a page is asked by the blueprint: people sign in, and send no key each time.
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("dashboard.", "shared.")):

@@ -16,8 +16,8 @@ from ..web.context import current_database
 from ..web.request_body import is_pending
 from ..web.request_target import without_tokens
 from . import cookies
-from .errors import Refusal
-from .forms import check_form
+from .csrf import check_form
+from .error_pages import Refusal
 from .urls import this_page
 
 View = TypeVar("View", bound=Callable[..., Any])

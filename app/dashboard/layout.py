@@ -14,9 +14,9 @@ from ..storage.cutoffs import kept_of
 from ..storage.dictionary import NO_TENANT
 from ..web.context import current_database
 from .controls import LANGUAGES, Controls
-from .languages import count, day
+from .localization import count, day
+from .pages.tenants import INACTIVE_DAYS
 from .tables import Column
-from .tenants import INACTIVE_DAYS
 from .urls import this_page
 
 OFFERED = 20

@@ -7,30 +7,30 @@ from flask import Blueprint, current_app, g, redirect, request
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException
 
-from . import access, forms
-from .errors import show_error
-from .headers import add_headers
+from . import access, csrf
+from .error_pages import show_error
+from .page_headers import add_headers
 from .urls import this_page
 
 PAGES = {
-    "": "overview:overview",
-    "/pages": "pages:pages",
-    "/pages/page": "pages:page",
-    "/tenants": "tenants:tenants",
-    "/tenants/tenant": "tenants:tenant",
-    "/users": "users:users",
-    "/users/user": "users:user",
-    "/links": "links:links",
-    "/sign-in": "signing:sign_in",
-    "/<path:path>": "errors:nothing",
+    "": "pages.overview:overview",
+    "/pages": "pages.page_views:pages",
+    "/pages/page": "pages.page_views:page",
+    "/tenants": "pages.tenants:tenants",
+    "/tenants/tenant": "pages.tenants:tenant",
+    "/users": "pages.users:users",
+    "/users/user": "pages.users:user",
+    "/links": "pages.links:links",
+    "/sign-in": "pages.sign_in:sign_in",
+    "/<path:path>": "error_pages:nothing",
 }
 """The function that makes each page."""
 
 FORMS = {
-    "/links": "links:create",
-    "/links/revoke": "links:revoke",
-    "/sign-in": "signing:begin",
-    "/sign-out": "signing:sign_out",
+    "/links": "pages.links:create",
+    "/links/revoke": "pages.links:revoke",
+    "/sign-in": "pages.sign_in:begin",
+    "/sign-out": "pages.sign_in:sign_out",
 }
 """The function that takes what each form sends."""
 
@@ -51,7 +51,7 @@ for _path, _maker in PAGES.items():
 for _path, _maker in FORMS.items():
     _register("POST", _path, _maker)
 
-blueprint.after_request(forms.keep_secret)
+blueprint.after_request(csrf.keep_secret)
 blueprint.after_request(add_headers)
 blueprint.register_error_handler(HTTPException, show_error)
 
@@ -62,7 +62,7 @@ def _begin() -> Response | str | None:
 
     Empty fields of a form say nothing, and go from the URL.
     """
-    from .languages import prepare
+    from .localization import prepare
 
     if (request.endpoint or "").endswith(".static"):
         return None

@@ -137,3 +137,18 @@ def sorted_rows(
     filled = [row for row in rows if row[index] is not None]
     rest = [row for row in rows if row[index] is None]
     return [*sorted(filled, key=key, reverse=backwards), *rest]
+
+
+class Card(NamedTuple):
+    """A number, and how it changed."""
+
+    title: str
+    number: int | None
+    """None: it is not known."""
+    change: Change | None
+    note: str = ""
+
+
+def card_of(title: str, number: int | None, before: int | None, note: str = "") -> Card:
+    """Return a card, with its change if both numbers are known."""
+    return Card(title, number, change_of(number, before), note)

@@ -5,7 +5,7 @@ of a request; a namespace has its data (`store`, `state`), `clock`, `faults` and
 and `schemas` are the control API. `client` is all of it for Python, in one of two `processes`.
 """
 
-from .client import Double, DoubleClock, double
-from .processes import DoubleError
+from .client.client import Double, DoubleClock, double
+from .client.processes import DoubleError
 
 __all__ = ["Double", "DoubleClock", "DoubleError", "double"]

@@ -13,10 +13,10 @@ from ..server import Server, listen
 from ..storage.database import SWITCHED
 from ..storage.migrations import FIXED
 from ..validation.strict_json import parse_json
-from . import front, routes
+from . import control_api, middleware
+from .memory_database import MemoryDatabase, blank
 from .namespaces import Namespaces
 from .state import make_image
-from .store import MemoryDatabase, blank
 
 
 def make_double(settings: Settings, seed: Any = None) -> Flask:
@@ -36,17 +36,17 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
     except InvalidRequest as error:
         raise StartError(f"the seed: {error.description}") from None
     # What is not a namespace's: the keys.
-    database = MemoryDatabase(empty, front.CurrentClock())
+    database = MemoryDatabase(empty, middleware.CurrentClock())
     settings = replace(settings, metrics="off", rate_limit=None, failed_keys=None)
-    app = make_app(settings, database, front.make_guard(settings))
+    app = make_app(settings, database, middleware.make_guard(settings))
     # What is too large for an operation is in the journal, too.
     app.config["LIMIT_BY_VIEW"] = False
     accepted: dict[str, Any] = {
         "accept_ahead": settings.accept_ahead,
         "accept_from": settings.accept_from,
     }
-    front.init_app(app, Namespaces(image, settings.double_namespaces, **accepted))
-    routes.init_app(app, fixed)
+    middleware.init_app(app, Namespaces(image, settings.double_namespaces, **accepted))
+    control_api.init_app(app, fixed)
     return app
 
 

@@ -9,8 +9,8 @@ from ..errors import InvalidRequest, NotFound
 from .clock import SettableClock
 from .faults import Faults
 from .journal import Journal
+from .memory_database import Image, MemoryDatabase
 from .schemas import NAME, is_name
-from .store import Image, MemoryDatabase
 
 DEFAULT = "default"
 SNAPSHOTS = 100

@@ -28,8 +28,8 @@ from ..validation.records import TOLD, record_loader
 from ..validation.schema import Schema
 from . import schemas
 from .clock import SettableClock
+from .memory_database import Image, MemoryDatabase, blank
 from .schemas import load
-from .store import Image, MemoryDatabase, blank
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.double import Double, DoubleError
-from app.double.front import HEADER
+from app.double.middleware import HEADER
 from app.double.namespaces import name_in
 
 from ..calls import BASE

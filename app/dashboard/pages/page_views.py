@@ -8,15 +8,14 @@ from typing import Any
 from flask import Response
 from flask_babel import gettext as _
 
-from ..analytics import page_statistics, page_views
-from ..analytics.selection import Days
-from ..web.context import current_database
-from .cards import Card, card_of
-from .controls import Controls, read_controls
-from .languages import count
-from .rendering import arrange, render
-from .series import Line, is_by_month, table_over_time, total
-from .tables import Change, Column, Table
+from ...analytics import page_statistics, page_views
+from ...analytics.selection import Days
+from ...web.context import current_database
+from ..controls import Controls, read_controls
+from ..localization import count
+from ..rendering import arrange, render
+from ..tables import Card, Change, Column, Table, card_of
+from ..time_series import Line, is_by_month, table_over_time, total
 
 
 def pages() -> Response:

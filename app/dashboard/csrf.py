@@ -10,7 +10,7 @@ from flask import Response, g, request
 from ..auth.tokens import make_token
 from ..web.browser_security import is_from_here
 from . import cookies
-from .errors import Refusal
+from .error_pages import Refusal
 
 FIELD = "csrf_token"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from .wsgi import Answer, WSGIApplication, call
+from .wsgi_call import Answer, WSGIApplication, call
 
 if TYPE_CHECKING:
     import httpx

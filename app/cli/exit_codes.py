@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from ..signals import raise_if_ended
+from .signals import raise_if_ended
 
 FAILED = 1
 """What was asked for could not be done, or was found wrong. click has 2 for a wrong call."""

@@ -8,7 +8,8 @@ import click
 from ..exports import writing
 from ..exports.tables import TABLES
 from .command import Command
-from .common import FILE, database_option, open_database, output, parse_date
+from .options import FILE, database_option, open_database, parse_date
+from .output import output
 from .progress import progress_bar
 
 

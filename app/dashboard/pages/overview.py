@@ -3,17 +3,16 @@
 from flask import Response
 from flask_babel import gettext as _
 
-from ..analytics import active_users, page_views
-from ..analytics.calls import calls_by_day
-from ..analytics.selection import Days
-from ..days import month_of
-from ..web.context import current_database
-from .cards import Card, card_of
-from .controls import Controls, read_controls
-from .pages import pages_table
-from .rendering import render
-from .series import Line, Numbers, is_by_month, table_over_time, total
-from .tables import Column, Table
+from ...analytics import active_users, page_views
+from ...analytics.calls import calls_by_day
+from ...analytics.selection import Days
+from ...days import month_of
+from ...web.context import current_database
+from ..controls import Controls, read_controls
+from ..rendering import render
+from ..tables import Card, Column, Table, card_of
+from ..time_series import Line, Numbers, is_by_month, table_over_time, total
+from .page_views import pages_table
 from .tenants import fading_table
 
 MONTHS = 12

@@ -17,12 +17,12 @@ from flask import (
 from flask_babel import gettext as _
 from werkzeug import Response as AnyResponse
 
-from ..auth import keys, sessions
-from ..auth.brute_force import watch
-from ..errors import CHALLENGE
-from ..web.context import current_database
-from . import cookies
-from .access import by_session, not_shared
+from ...auth import keys, sessions
+from ...auth.brute_force import watch
+from ...errors import CHALLENGE
+from ...web.context import current_database
+from .. import cookies
+from ..access import by_session, not_shared
 
 
 @not_shared

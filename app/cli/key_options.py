@@ -13,8 +13,8 @@ import click
 from ..auth import expiry
 from ..days import Clock
 from ..errors import StartError
-from .common import load
-from .ending import drop_output
+from .exit_codes import drop_output
+from .options import load
 
 Names = Callable[[sqlite3.Connection], list[str]]
 """Returns the names that can be completed."""

@@ -16,7 +16,7 @@ from ..web.api import make_answer
 from ..web.request_body import read_json
 from . import schemas
 from .clock import ClockSetting
-from .front import CONTROL, current_namespaces, of_all
+from .middleware import CONTROL, current_namespaces, of_all
 from .namespaces import Namespace
 from .schemas import NAME, is_name, load
 from .state import add_to_image, make_image, read_state, write_state

@@ -1,103 +1,38 @@
-"""`serve` and `demo`."""
+"""`demo`."""
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
 import click
 
-from .. import create_app, dashboard
+from .. import dashboard
 from ..analytics.event_reader import event_reader
 from ..analytics.recording import has_events
-from ..auth import keys
-from ..config import Settings
 from ..days import Calendar, Clock, format_day
 from ..demo import make_events
 from ..ingest.files import import_records
 from ..maintenance.backup import refuse_older
-from ..maintenance.pruning_thread import pruning_daily
-from ..maintenance.wal_thread import emptying_wal
-from ..server import Server, listen
-from ..server.systemd import Supervisor
-from ..storage.database import Database
 from ..storage.migrations import FIXED
-from ..web import log_format
 from ..web.openapi import BASE_PATH
 from .command import Command
-from .common import (
+from .options import (
     FILE,
     PATH,
     cors_option,
-    database_option,
-    given,
     host_option,
     json_option,
     load,
-    output,
     port_option,
-    print_ready,
     time_zone_option,
 )
+from .output import output, print_ready
 from .progress import progress_bar
-
-SWITCH_SECONDS = 0.0002
-
-
-@click.command(
-    cls=Command,
-    examples=[
-        "saasus-analysis serve",
-        "saasus-analysis serve --port 0 --database trial.db --json",
-        "saasus-analysis serve --database tokyo.db --time-zone Asia/Tokyo",
-    ],
-)
-@host_option
-@port_option
-@database_option
-@time_zone_option
-@click.option(
-    "--no-auth",
-    is_flag=True,
-    help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
-)
-@cors_option
-@json_option
-def serve(
-    host: str | None,
-    port: int | None,
-    database: Path | None,
-    time_zone: str | None,
-    no_auth: bool,
-    cors_origin: tuple[str, ...] | None,
-    as_json: bool,
-) -> None:
-    """Serve the API until SIGTERM or SIGINT.
-
-    Makes a key where there is none, and shows it once. Tells when it listens, and where.
-    """
-    auth = False if no_auth else None
-    token = None
-    options = {"host": host, "port": port, "database": database, "time_zone": time_zone}
-    with _server(**options, auth=auth, cors_origins=cors_origin) as (server, settings, opened):
-        if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
-            token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
-            if not as_json:
-                click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
-        with server.stopped_by_signals():
-            if as_json:
-                print_ready(server.url, token=token, time_zone=opened.calendar.zone)
-            else:
-                click.echo(_listening(server, settings))
-            supervisor = Supervisor(os.environ)
-            supervisor.tell("READY=1")
-            with pruning_daily(opened, settings), emptying_wal(opened):
-                server.run(supervisor.watch, partial(supervisor.tell, "STOPPING=1"))
+from .serve import _listening, _server
 
 
 @click.command(
@@ -212,13 +147,6 @@ def demo(
             server.run()
 
 
-def _listening(server: Server, settings: Settings) -> str:
-    places = {"dashboard": dashboard.PATH} if settings.dashboard else {}
-    places["description"] = "/docs"
-    shown = ", ".join(f"{name}: {server.url}{path}" for name, path in places.items())
-    return f"Listening on {server.url}  ({shown})"
-
-
 def _open_browser(url: str) -> None:
     """Open a page of a server that listens, and is about to run: some browsers wait for it here."""
     import webbrowser  # which `serve` need not load
@@ -244,21 +172,3 @@ def _demo_urls(base: str, calendar: Calendar, now: int, days: int) -> list[str]:
         f"{base}/metrics/aggregated?metrics_type=create_tenant&start_date={first}&end_date={last}",
         f"{base}/userinfo/aggregated?start_date={last}&end_date={last}",
     ]
-
-
-@contextmanager
-def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
-    """Give a server that listens, and is not running yet, with its settings and database."""
-    # A thread that has a small answer to make waits this long for one that makes a large one, each
-    # time that it comes back from a file or a socket.
-    sys.setswitchinterval(SWITCH_SECONDS)
-    settings = load(**options)
-    # Before the database is opened, which may have to say something.
-    log_format.configure(settings)
-    listeners = listen(settings.host, settings.port, None if settings.auth else "without keys")
-    with ExitStack() as stack:
-        for listener in listeners:
-            stack.enter_context(closing(listener))
-        app = create_app(given(**options))
-        database = stack.enter_context(closing(app.extensions["database"]))
-        yield Server(app, listeners, settings, database.group_commit), settings, database

@@ -28,7 +28,7 @@ def nothing(path: str) -> NoReturn:
 def show_error(error: HTTPException) -> Response:
     """Return the page for whatever was raised."""
     # It may have been raised before the page was begun.
-    from .languages import prepare
+    from .localization import prepare
 
     prepare(current_app)
     status = known_status(error.code or 500)

@@ -7,7 +7,7 @@ from flask import Response
 from flask_babel import gettext as _
 from werkzeug.exceptions import NotFound
 
-from ..analytics.users import (
+from ...analytics.users import (
     Cursor,
     Extent,
     find_users,
@@ -16,14 +16,14 @@ from ..analytics.users import (
     user_future,
     user_tenants,
 )
-from ..days import format_day
-from ..errors import InvalidRequest
-from ..validation.fields import MAX_INTEGER
-from ..web.context import current_database
-from .access import not_shared
-from .controls import LONGEST, Controls, read_controls
-from .rendering import render
-from .tables import Column, Table
+from ...days import format_day
+from ...errors import InvalidRequest
+from ...validation.fields import MAX_INTEGER
+from ...web.context import current_database
+from ..access import not_shared
+from ..controls import LONGEST, Controls, read_controls
+from ..rendering import render
+from ..tables import Column, Table
 
 MOST_FOUND = 50
 """The most users that a search shows."""

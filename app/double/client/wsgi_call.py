@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from ..web.browser_security import IN_PROCESS
-from .front import TIMEOUT
+from ...web.browser_security import IN_PROCESS
+from ..middleware import TIMEOUT
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -10,19 +10,18 @@ from flask_babel import gettext as _
 from werkzeug import Response as BaseResponse
 from werkzeug.exceptions import NotFound
 
-from ..analytics import active_users
-from ..analytics.calls import calls_by_day
-from ..analytics.selection import Days, Scope
-from ..analytics.tenants import Tenant, fading, tenant_environments
-from ..analytics.tenants import tenants as known_tenants
-from ..storage.dictionary import NO_TENANT
-from ..web.context import current_database
-from .cards import card_of
-from .controls import Controls, read_controls
-from .languages import count
-from .rendering import arrange, render
-from .series import Line, is_by_month, table_over_time, total
-from .tables import ROWS, Column, Table, change_of
+from ...analytics import active_users
+from ...analytics.calls import calls_by_day
+from ...analytics.selection import Days, Scope
+from ...analytics.tenants import Tenant, fading, tenant_environments
+from ...analytics.tenants import tenants as known_tenants
+from ...storage.dictionary import NO_TENANT
+from ...web.context import current_database
+from ..controls import Controls, read_controls
+from ..localization import count
+from ..rendering import arrange, render
+from ..tables import ROWS, Column, Table, card_of, change_of
+from ..time_series import Line, is_by_month, table_over_time, total
 
 INACTIVE_DAYS = 14
 """After how many days without anything a tenant counts as inactive."""

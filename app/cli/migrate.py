@@ -7,7 +7,8 @@ import click
 from ..maintenance.backup import existing
 from ..storage.migrations import NEWEST, copy_before
 from .command import Command
-from .common import database_option, json_option, load, open_database, print_json
+from .options import database_option, json_option, load, open_database
+from .output import print_json
 
 
 @click.command(

@@ -4,10 +4,10 @@ from flask import Response, make_response, redirect, render_template, request, u
 from flask_babel import gettext as _
 from werkzeug import Response as AnyResponse
 
-from ..auth import expiry, keys
-from ..auth import links as stored
-from ..web.context import current_database
-from .access import for_managers
+from ...auth import expiry, keys
+from ...auth import links as stored
+from ...web.context import current_database
+from ..access import for_managers
 
 MOST_LISTED = 200
 """The most links that the page lists: those that hold before others, the newest of each."""

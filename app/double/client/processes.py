@@ -10,11 +10,11 @@ from threading import Lock, Thread
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from ..config import load_settings
-from . import application
-from .front import CONTROL
-from .schemas import NAME
-from .wsgi import Answer, WSGIApplication, call
+from ...config import load_settings
+from .. import application
+from ..middleware import CONTROL
+from ..schemas import NAME
+from .wsgi_call import Answer, WSGIApplication, call
 
 DRAIN_SECONDS = 1
 """How long a double in this process waits at its end for requests that are under way."""

@@ -1,22 +1,17 @@
 """What the commands share: options, settings, the database, and what they print."""
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from secrets import token_hex
-from typing import IO, Any
+from typing import Any
 
 import click
 
-from .. import __version__
 from ..config import Settings, load_settings, variable
 from ..days import parse_day
 from ..storage.database import Database
-from .ending import drop_output
 
 # Whether a path can be used is told by what uses it.
 PATH = click.Path(path_type=Path, readable=False)
@@ -90,16 +85,6 @@ def parse_date(_: click.Context, __: click.Parameter, text: str | None) -> int |
         raise click.BadParameter(str(error)) from None
 
 
-def print_json(value: object) -> None:
-    """Print a line of JSON to standard output, in ASCII, which any terminal and locale can show."""
-    click.echo(json.dumps(value))
-
-
-def print_ready(url: str, **more: object) -> None:
-    """Print a line of JSON that tells a machine where a server of this process answers."""
-    print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
-
-
 def given(**options: object) -> dict[str, object]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
@@ -118,55 +103,3 @@ def open_database(
     settings = load(database=path, **options)
     with closing(Database.open(settings, create=create, migrate=migrate)) as database:
         yield database
-
-
-@contextmanager
-def output(path: Path | None) -> Iterator[IO[bytes]]:
-    """Give a file to write: standard output, or one that is put at its path when it is whole.
-
-    Readable by its owner alone, as a database is. Shows what keeps it from being written as one
-    line.
-    """
-    try:
-        if path is None:
-            with _standard_output() as stream:
-                yield stream
-        elif path.exists() and not path.is_file():  # such as /dev/null
-            with path.open("wb") as stream:
-                yield stream
-        else:
-            with _replacing(path.resolve()) as stream:
-                yield stream
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        message = f"{path or 'standard output'} cannot be written: {error.strerror}"
-        raise click.ClickException(message) from error
-
-
-@contextmanager
-def _standard_output() -> Iterator[IO[bytes]]:
-    if sys.stdout is None:
-        raise click.ClickException("standard output is closed")
-    try:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    except OSError:
-        drop_output()
-        raise
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    # Named before it is made: a signal may come as soon as it is there.
-    part = path.with_name(f".{path.name}.{token_hex(4)}")
-    try:
-        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

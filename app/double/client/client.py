@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ..web.browser_security import IN_PROCESS
-from ..web.openapi import BASE_PATH
-from . import application
-from .front import CONTROL, NAMESPACE
-from .namespaces import DEFAULT
+from ...web.browser_security import IN_PROCESS
+from ...web.openapi import BASE_PATH
+from .. import application
+from ..middleware import CONTROL, NAMESPACE
+from ..namespaces import DEFAULT
+from ..schemas import NAME, is_name
 from .processes import DoubleError, Local, Process, Remote, namespace_in
-from .schemas import NAME, is_name
-from .wsgi import Answer, WSGIApplication
+from .wsgi_call import Answer, WSGIApplication
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter

@@ -16,7 +16,8 @@ from ..ingest import apilog, eventbridge
 from ..ingest.files import Format, UnreadableFile, import_stream
 from ..storage.database import Database
 from .command import Command
-from .common import database_option, json_option, open_database, print_json, time_zone_option
+from .options import database_option, json_option, open_database, time_zone_option
+from .output import print_json
 from .progress import progress_bar
 
 SHOWN_REFUSALS = 20
