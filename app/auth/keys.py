@@ -8,9 +8,9 @@ import hmac
 import secrets
 import sqlite3
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
+from ..storage import keys as rows
 from ..storage.database import Database
 from . import last_used
 from .tokens import hash_token
@@ -21,56 +21,6 @@ PREFIX_LENGTH = len(TOKEN_PREFIX) + 8
 
 NO_HASH, NO_SECRET = bytes(32), secrets.token_urlsafe(32)
 """What a token and a signature are compared with where there is no key."""
-
-INSERT_KEY = """
-insert into key (name, prefix, token_hash, saas_id, secret, scopes, created_at, expires_at)
-values (:name, :prefix, :token_hash, :saas_id, :secret, :scopes, :created_at, :expires_at)
-"""
-
-LIST_KEYS = """
-select id, name, prefix, saas_id, scopes, created_at, expires_at, revoked_at, last_used_at
-from key
-order by revoked_at is not null, coalesce(expires_at <= :now, 0), id desc
-limit :limit
-"""
-
-SELECT_NAMES = """
-select name
-from key
-where revoked_at is null
-order by id
-"""
-
-REVOKE_KEY = """
-update key
-set revoked_at = :now, secret = null
-where name = :name and revoked_at is null
-"""
-
-RETIRE_KEY = """
-update key
-set name = :old_name, expires_at = min(coalesce(expires_at, :until), :until)
-where name = :name
-  and revoked_at is null
-  and (expires_at is null or expires_at > :now)
-returning scopes, saas_id
-"""
-
-NOTE_USE = """
-update key
-set last_used_at = :now
-where prefix = :prefix
-"""
-
-FIND_KEY = """
-select name, scopes, token_hash, saas_id, secret, prefix, last_used_at
-from key
-where prefix = :prefix
-  and revoked_at is null
-  and (expires_at is null or expires_at > :now)
-"""
-
-HAS_KEYS = "select exists (select 1 from key)"
 
 
 @dataclass(frozen=True)
@@ -128,11 +78,11 @@ def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | 
     """
     with database.writing() as connection:
         now = database.clock.now()
-        old = {"name": name, "old_name": f"{name}.old", "until": now + overlap, "now": now}
+        old_name = f"{name}.old"
         try:
-            row = connection.execute(RETIRE_KEY, old).fetchone()
+            row = rows.retire_key(connection, name, old_name=old_name, until=now + overlap, now=now)
         except sqlite3.IntegrityError as error:
-            raise NameTaken(old["old_name"]) from error
+            raise NameTaken(old_name) from error
         if row is None:
             return None
         made = _make_signature() if row[1] else _make_bearer()
@@ -143,7 +93,7 @@ def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | 
 def note_use(database: Database, key: Key) -> None:
     """Note that a key was used, if it is stored."""
     if key.prefix is not None:
-        last_used.note_use(database, NOTE_USE, key.last_used_at, prefix=key.prefix)
+        last_used.note_use(database, rows.note_key_use, key.prefix, key.last_used_at)
 
 
 def list_keys(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
@@ -151,38 +101,20 @@ def list_keys(database: Database, limit: int | None = None) -> list[dict[str, An
 
     With a limit, there are so many at most: those that hold are preferred, then the newest.
     """
-    return list_limited(database, LIST_KEYS, limit)
-
-
-def list_limited(database: Database, sql: str, limit: int | None) -> list[dict[str, Any]]:
-    """Return the rows of a list of keys or links, oldest first, by the names of their columns."""
-    parameters = {"now": database.clock.now(), "limit": -1 if limit is None else limit}
     with database.reading() as connection:
-        cursor = connection.execute(sql, parameters)
-        names = [column[0] for column in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor]
-    rows.sort(key=itemgetter("id"))
-    for row in rows:
-        del row["id"]
-    return rows
-
-
-def names(connection: sqlite3.Connection) -> list[str]:
-    """Return the names of the keys that are not revoked, oldest first."""
-    return [name for (name,) in connection.execute(SELECT_NAMES)]
+        return rows.list_keys(connection, database.clock.now(), limit)
 
 
 def revoke_key(database: Database, name: str) -> bool:
     """Revoke the key of this name from now on and forget its secret; tell whether it was there."""
     with database.writing() as connection:
-        now = database.clock.now()
-        return connection.execute(REVOKE_KEY, {"name": name, "now": now}).rowcount > 0
+        return rows.revoke_key(connection, name, database.clock.now())
 
 
 def has_keys(database: Database) -> bool:
     """Return whether a key was ever made."""
     with database.reading() as connection:
-        return bool(connection.execute(HAS_KEYS).fetchone()[0])
+        return rows.has_keys(connection)
 
 
 def find_bearer_key(database: Database, token: str) -> Key | None:
@@ -234,18 +166,15 @@ def _insert(
     ordered = " ".join(scope for scope in SCOPES if scope in scopes)
     row = empty | values | {"scopes": ordered, "created_at": now}
     try:
-        connection.execute(INSERT_KEY, row)
+        rows.insert_key(connection, row)
     except sqlite3.IntegrityError as error:
         raise NameTaken(values["name"]) from error
 
 
-def _find(database: Database, prefix: str) -> tuple[Any, ...] | None:
+def _find(database: Database, prefix: str) -> rows.Row | None:
     with database.reading() as connection:
-        row: tuple[Any, ...] | None = connection.execute(
-            FIND_KEY, {"prefix": prefix, "now": database.clock.now()}
-        ).fetchone()
-        return row
+        return rows.find_key(connection, prefix, database.clock.now())
 
 
-def _key(row: tuple[Any, ...]) -> Key:
+def _key(row: rows.Row) -> Key:
     return Key(row[0], frozenset(row[1].split()), prefix=row[5], last_used_at=row[6])

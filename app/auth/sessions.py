@@ -4,45 +4,13 @@ The browser has the token, the server its hash. A session lasts as long as is se
 than its key holds and may read.
 """
 
-import sqlite3
-
 from ..storage.database import Database
+from ..storage.sessions import delete_session, find_session_key, insert_session
 from .keys import Key
 from .tokens import hash_token, make_token
 
 SCOPE = "read"
 """What a key must allow, so that one can sign in with it."""
-
-INSERT_SESSION = """
-insert into session (token_hash, key_id, created_at, expires_at)
-select :token_hash, id, :now, :expires_at
-from key
-where prefix = :prefix
-"""
-
-FIND_KEY = """
-select key.name, key.scopes, key.prefix, key.last_used_at
-from session
-join key on key.id = session.key_id
-where session.token_hash = :token_hash
-  and session.expires_at > :now
-  and key.revoked_at is null
-  and (key.expires_at is null or key.expires_at > :now)
-"""
-
-DELETE_SESSION = "delete from session where token_hash = :token_hash"
-
-# A bounded number each time, however many there are: signing in waits for it.
-DELETE_EXPIRED = """
-delete from session
-where token_hash in (
-  select token_hash
-  from session
-  where expires_at <= :now
-  order by expires_at
-  limit 1000
-)
-"""
 
 
 def begin_session(database: Database, key: Key, seconds: int, *, before: str = "") -> str:
@@ -53,17 +21,17 @@ def begin_session(database: Database, key: Key, seconds: int, *, before: str = "
     token = make_token()
     with database.writing() as connection:
         now = database.clock.now()
-        _delete(connection, before, now)
-        row = {"token_hash": hash_token(token), "now": now, "expires_at": now + seconds}
-        connection.execute(INSERT_SESSION, row | {"prefix": key.prefix})
+        delete_session(connection, hash_token(before), now)
+        insert_session(
+            connection, hash_token(token), prefix=key.prefix, now=now, expires_at=now + seconds
+        )
     return token
 
 
 def find_key(database: Database, token: str) -> Key | None:
     """Return the key of a session, or None if there is none now."""
     with database.reading() as connection:
-        given = {"token_hash": hash_token(token), "now": database.clock.now()}
-        row = connection.execute(FIND_KEY, given).fetchone()
+        row = find_session_key(connection, hash_token(token), database.clock.now())
     if row is None:
         return None
     name, scopes, prefix, last_used_at = row
@@ -74,10 +42,4 @@ def find_key(database: Database, token: str) -> Key | None:
 def end_session(database: Database, token: str) -> None:
     """Sign out the browser that has a token."""
     with database.writing() as connection:
-        _delete(connection, token, database.clock.now())
-
-
-def _delete(connection: sqlite3.Connection, token: str, now: int) -> None:
-    """Delete the session of a token, and some of those that have expired."""
-    connection.execute(DELETE_SESSION, {"token_hash": hash_token(token)})
-    connection.execute(DELETE_EXPIRED, {"now": now})
+        delete_session(connection, hash_token(token), database.clock.now())

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ..auth import keys
+from ..storage.keys import key_names
 from .command import Group
 from .key_options import expires_option, known_name, last_use, new_name, show_once, state
 from .options import (
@@ -21,7 +22,7 @@ from .output import print_json
 DEFAULT_SCOPES = ("read", "write", "ingest")
 
 
-key_name = known_name(keys.names)
+key_name = known_name(key_names)
 
 
 @click.group(

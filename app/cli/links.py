@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ..auth import keys, links
+from ..storage.links import link_names
 from ..web.request_target import SHARED_PATH
 from .command import Group
 from .key_options import expires_option, known_name, last_use, new_name, show_once, state
@@ -20,7 +21,7 @@ from .options import (
 )
 from .output import print_json
 
-link_name = known_name(links.names)
+link_name = known_name(link_names)
 
 
 @click.group(

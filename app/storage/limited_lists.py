@@ -1,0 +1,21 @@
+"""Lists of keys and links, of which there can be more than anybody wants to see."""
+
+import sqlite3
+from operator import itemgetter
+from typing import Any
+
+
+def select_limited(
+    connection: sqlite3.Connection, statement: str, now: int, limit: int | None
+) -> list[dict[str, Any]]:
+    """Return the rows of a statement as dicts by column, oldest first, without their ids.
+
+    The statement takes `:now` and `:limit`; None is no limit.
+    """
+    cursor = connection.execute(statement, {"now": now, "limit": -1 if limit is None else limit})
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor]
+    rows.sort(key=itemgetter("id"))
+    for row in rows:
+        del row["id"]
+    return rows
