@@ -13,6 +13,7 @@ from .config import Settings
 from .operations import api_docs, prometheus
 from .storage.database import Database
 from .web import access_log, api, body_memory, browser_security, early_refusal
+from .web.context import DATABASE, SETTINGS
 from .web.proxies import restore_request
 from .web.request_body import is_pending
 from .web.request_target import told_target, use_authority
@@ -26,7 +27,7 @@ class Application(Flask):
     ) -> Iterable[bytes]:
         """Answer a request as its client sent it; see `Flask.__call__`."""
         use_authority(environ)
-        restore_request(environ, self.extensions["settings"])
+        restore_request(environ, SETTINGS.of(self))
         return super().__call__(environ, start_response)
 
     def dispatch_request(self) -> ResponseReturnValue:
@@ -51,8 +52,8 @@ def make_app(
     """
     app = Application(__package__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body, LIMIT_BY_VIEW=True)
-    app.extensions["settings"] = settings
-    app.extensions["database"] = database
+    SETTINGS.put(app, settings)
+    DATABASE.put(app, database)
     access_log.init_app(app)
     described = api.init_app(app)
     browser_security.init_app(app, settings)

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from flask import current_app, g
+from flask import g
 
 from ..errors import TooManyRequests
 from ..web.client_address import client_network
+from ..web.context import Extension
+
+GUESSES = Extension["Guesses | None"]("guesses")
 
 if TYPE_CHECKING:
     from .rate_limit import Rate
@@ -82,7 +85,7 @@ def watch(credential: str | None, find: Callable[[], Found | None]) -> Found | N
     Raises TooManyRequests if the address of the request has sent too many wrong ones. Where none
     was sent, nothing is counted.
     """
-    guesses: Guesses | None = current_app.extensions["guesses"]
+    guesses = GUESSES.current()
     return guesses.watch(credential, find) if guesses and credential else find()
 
 

@@ -15,11 +15,14 @@ from ..config import Settings
 from ..errors import PermissionDenied, TooManyRequests, Unauthorized
 from ..storage.database import Database
 from ..web import browser_security, client_address
+from ..web.context import DATABASE, Extension, current_settings
 from ..web.request_body import is_pending
 from ..web.request_target import signed_hosts, signed_targets
 from . import keys, signature
-from .brute_force import Guesses, watch
+from .brute_force import GUESSES, Guesses, watch
 from .keys import Key
+
+RATE = Extension["Rate | None"]("rate")
 
 if TYPE_CHECKING:
     from .rate_limit import Rate
@@ -52,8 +55,8 @@ def page(view: View) -> View:
 
 def init_app(app: Flask, settings: Settings, guard: Guard) -> None:
     """Put a guard in front of an application's views."""
-    app.extensions["guesses"] = Guesses(settings.failed_keys) if settings.failed_keys else None
-    app.extensions["rate"] = _make_rate(settings.rate_limit) if settings.rate_limit else None
+    GUESSES.put(app, Guesses(settings.failed_keys) if settings.failed_keys else None)
+    RATE.put(app, _make_rate(settings.rate_limit) if settings.rate_limit else None)
     app.before_request(guard)
     app.after_request(_count_early)
 
@@ -75,7 +78,7 @@ def require_key() -> None:
     if "is_unverified" not in g:
         g.key_name = key.name
         _count(key.name)
-        keys.note_use(current_app.extensions["database"], key)
+        keys.note_use(DATABASE.current(), key)
     if scope not in key.scopes:
         raise PermissionDenied(f"the key lacks the scope {scope}, which this operation needs")
 
@@ -108,7 +111,7 @@ def _make_rate(notation: str) -> "Rate":
 
 def _count(name: str | None) -> None:
     """Count a request to an operation, by key or address if known. Raises TooManyRequests."""
-    rate: Rate | None = current_app.extensions["rate"]
+    rate = RATE.current()
     view = current_app.view_functions.get(request.endpoint or "")
     if rate and name and hasattr(view, "operation_id"):
         seconds = rate.wait(name) if is_pending() else rate.take(name)
@@ -120,14 +123,14 @@ def _count(name: str | None) -> None:
 def _count_early(response: Response) -> Response:
     """Count a request that is answered before its body came: it does not come again."""
     if is_pending() and "counted_as" in g and response.status_code != HTTPStatus.CONTINUE:
-        rate: Rate | None = current_app.extensions["rate"]
+        rate = RATE.current()
         if rate:
             rate.take(g.counted_as)
     return response
 
 
 def _find_key() -> Key | None:
-    database: Database = current_app.extensions["database"]
+    database = DATABASE.current()
     scheme, _, rest = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return keys.find_bearer_key(database, rest.strip())
@@ -141,7 +144,7 @@ def _find_signer(database: Database, parameters: str) -> Key | None:
     if given is None:
         return None
     key, secret = keys.find_signature_key(database, given.saas_id, given.api_key)
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if settings.saasus_secret_key and _same(
         (given.saas_id, given.api_key), (settings.saasus_saas_id, settings.saasus_api_key)
     ):

@@ -18,6 +18,7 @@ from ..server import Server, listen
 from ..server.systemd import Supervisor
 from ..storage.database import Database
 from ..web import log_format
+from ..web.context import DATABASE
 from .command import Command
 from .options import (
     cors_option,
@@ -106,5 +107,5 @@ def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
         for listener in listeners:
             stack.enter_context(closing(listener))
         app = create_app(given(**options))
-        database = stack.enter_context(closing(app.extensions["database"]))
+        database = stack.enter_context(closing(DATABASE.of(app)))
         yield Server(app, listeners, settings, database.group_commit), settings, database

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, TypeVar
 
-from flask import current_app, g, redirect, render_template, request, url_for
+from flask import g, redirect, render_template, request, url_for
 from werkzeug import Response
 from werkzeug.exceptions import NotFound
 
 from ..auth import keys, links, sessions
 from ..auth.brute_force import watch
-from ..config import Settings
-from ..web.context import current_database
+from ..web.context import current_database, current_settings
 from ..web.request_body import is_pending
 from ..web.request_target import without_tokens
 from . import cookies
@@ -79,7 +78,7 @@ def check() -> Response | str | None:
 
     Raises Refusal, NotFound or TooManyRequests.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if is_shared():
         g.access = _by_link()
     elif not settings.auth:

@@ -1,8 +1,8 @@
 """What browsers are told with each page: what it may load, and who may show it in a frame."""
 
-from flask import Response, current_app
+from flask import Response
 
-from ..config import Settings
+from ..web.context import current_settings
 from .access import is_shared
 
 POLICY = (
@@ -24,7 +24,7 @@ def add_headers(response: Response) -> Response:
 
 def _frames() -> str:
     """Return the sites that may show a page in a frame: none where somebody is signed in."""
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if settings.frame_origins and (is_shared() or not settings.auth):
         return " ".join(settings.frame_origins)
     return "'none'"

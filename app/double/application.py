@@ -13,6 +13,7 @@ from ..server import Server, listen
 from ..storage.database import SWITCHED
 from ..storage.migrations import FIXED
 from ..validation.strict_json import parse_json
+from ..web.context import DATABASE, SETTINGS
 from . import control_api, middleware
 from .memory_database import MemoryDatabase, blank
 from .namespaces import Namespaces
@@ -52,15 +53,15 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
 
 def serve(app: Flask) -> Server:
     """Return a server that listens for a double as its settings say."""
-    settings: Settings = app.extensions["settings"]
+    settings = SETTINGS.of(app)
     loopback_for = None if settings.double_remote else "without --remote"
     return Server(app, listen(settings.host, settings.port, loopback_for), settings)
 
 
 def close(app: Flask) -> None:
     """Let go of all that a double holds."""
-    app.extensions["namespaces"].close()
-    app.extensions["database"].close()
+    middleware.NAMESPACES.of(app).close()
+    DATABASE.of(app).close()
 
 
 def read_seed(text: str) -> Any:

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, g
 
 from .. import __version__
 from ..auth import keys, public
-from ..config import Settings
 from ..days import MAX_TIMESTAMP
 from ..errors import InvalidRequest, NotFound, VerificationFailed
 from ..ingest.schemas import one_or_many
-from ..storage.database import Database
 from ..web import api
 from ..web.api import make_answer
+from ..web.context import DATABASE, Extension, current_settings
 from ..web.request_body import read_json
 from . import schemas
 from .clock import ClockSetting
@@ -20,6 +19,8 @@ from .middleware import CONTROL, current_namespaces, of_all
 from .namespaces import Namespace
 from .schemas import NAME, is_name, load
 from .state import add_to_image, make_image, read_state, write_state
+
+FIXED_SETTINGS = Extension[dict[str, str]]("fixed")
 
 DESCRIPTION = """\
 Controls a test double. What is below is done to the namespace that the request names: by the header
@@ -42,7 +43,7 @@ blueprint = Blueprint("double", __name__, description="The double")
 
 def init_app(app: Flask, fixed: dict[str, str]) -> None:
     """Register the control API; `fixed` are the settings for states that have none."""
-    app.extensions["fixed"] = fixed
+    FIXED_SETTINGS.put(app, fixed)
     described = api.Api(
         app,
         CONTROL,
@@ -64,7 +65,7 @@ def init_app(app: Flask, fixed: dict[str, str]) -> None:
 @blueprint.response(200, schemas.Health)
 def get_health() -> dict[str, Any]:
     """Tell that the double answers"""
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     return {
         "status": "ok",
         "version": __version__,
@@ -85,7 +86,7 @@ def reset() -> None:
 @blueprint.response(200)
 def put_seed() -> None:
     """Make a state, or a list of events, the seed, and reset to it"""
-    _namespace().seed = make_image(read_json(), current_app.extensions["fixed"])
+    _namespace().seed = make_image(read_json(), FIXED_SETTINGS.current())
     _namespace().reset()
 
 
@@ -101,7 +102,7 @@ def get_state() -> str:
 @blueprint.response(200)
 def put_state() -> None:
     """Replace everything by a state, or by a list of events"""
-    image = make_image(read_json(), current_app.extensions["fixed"])
+    image = make_image(read_json(), FIXED_SETTINGS.current())
     _namespace().database.restore(image)
 
 
@@ -253,7 +254,7 @@ def delete_namespace(name: str) -> None:
 @blueprint.response(200, schemas.Key)
 def create_key(body: dict[str, Any]) -> dict[str, str]:
     """Make a key, for a double that checks keys; all namespaces have it, and no reset removes it"""
-    database: Database = current_app.extensions["database"]
+    database = DATABASE.current()
     kind, name, scopes = body["kind"], body["name"], tuple(body["scopes"])
     try:
         if kind == "signature":

@@ -14,12 +14,15 @@ from ..config import Settings
 from ..errors import PermissionDenied, Unauthorized
 from ..server import WAITING
 from ..web.browser_security import is_preflight, refuse_other_sites
+from ..web.context import Extension
 from ..web.early_refusal import await_body
 from ..web.request_body import is_pending, read_body
 from .clock import SettableClock
 from .faults import CUT, RESET, RESET_AFTER, Effect
 from .journal import VIOLATIONS, parameters_of
 from .namespaces import DEFAULT, Namespace, Namespaces, name_in
+
+NAMESPACES = Extension[Namespaces]("namespaces")
 
 CONTROL = "/__double"
 HEADER = "X-Double-Namespace"
@@ -116,7 +119,7 @@ def make_guard(settings: Settings) -> Guard:
 
 def init_app(app: Flask, namespaces: Namespaces) -> None:
     """Put an application behind a front."""
-    app.extensions["namespaces"] = namespaces
+    NAMESPACES.put(app, namespaces)
     app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(_leave)
     app.teardown_request(_end_turn)
@@ -124,8 +127,7 @@ def init_app(app: Flask, namespaces: Namespaces) -> None:
 
 def current_namespaces() -> Namespaces:
     """Return the namespaces of the application that is handling this request."""
-    namespaces: Namespaces = current_app.extensions["namespaces"]
-    return namespaces
+    return NAMESPACES.current()
 
 
 def _enter() -> Response | None:

@@ -3,13 +3,15 @@
 from typing import NoReturn
 
 import flask
-from flask import Response, current_app
+from flask import Response
 
 from ..auth import public
 from ..errors import AlwaysFails
 from ..web.api import Blueprint, make_answer
-from ..web.context import current_database
+from ..web.context import Extension, current_database
 from .readiness import Readiness
+
+READINESS = Extension[Readiness]("readiness")
 
 blueprint = Blueprint("error", __name__, description="Errors to test clients with")
 health = flask.Blueprint("health", __name__)
@@ -41,6 +43,6 @@ def robots() -> Response:
 @public
 def readyz() -> Response:
     """Tell that a write to the database would work; 503 if not."""
-    readiness: Readiness = current_app.extensions["readiness"]
+    readiness = READINESS.current()
     readiness.check(current_database())
     return make_answer({"status": "ok"})

@@ -13,8 +13,8 @@ from flask import Flask, Response, current_app, g, request
 from ..auth import public
 from ..config import Settings
 from ..storage.audit_log import SELECT_LATEST
-from ..storage.database import Database
 from ..web.browser_security import require_loopback
+from ..web.context import DATABASE
 from .histogram import BUCKETS, Histogram
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Monitor:
         """Yield what was counted, and how the database stands now."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        database: Database = current_app.extensions["database"]
+        database = DATABASE.current()
         with self._lock:
             requests, records = dict(self.requests), dict(self.records)
             durations = dict(self.durations)
@@ -105,7 +105,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         return
     monitor = Monitor()
     app.after_request(monitor.note)
-    app.extensions["database"].on_write_wait = monitor.write_waits.observe
+    DATABASE.of(app).on_write_wait = monitor.write_waits.observe
 
     @app.get("/metrics")
     def metrics() -> Response:

@@ -8,10 +8,13 @@ together: a request waits a moment for its part, and is refused if it does not g
 import re
 from threading import Condition
 
-from flask import Flask, current_app, g, has_request_context
+from flask import Flask, g, has_request_context
 
 from ..config import Settings
 from ..errors import PayloadTooLarge, ServiceUnavailable
+from .context import Extension, current_settings
+
+BUDGET = Extension["Budget"]("body_memory")
 
 WAIT_SECONDS = 1
 """How long a request waits for memory that others hold."""
@@ -61,7 +64,7 @@ class Budget:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Give an application a budget, and back what each request has taken from it."""
-    app.extensions["body_memory"] = Budget(settings.body_memory)
+    BUDGET.put(app, Budget(settings.body_memory))
     app.teardown_request(_give_back)
 
 
@@ -77,8 +80,8 @@ def hold(amount: int) -> None:
     taken: int = g.get("taken_memory", 0)
     if g.needed_memory <= max(taken, FREE):
         return
-    budget: Budget = current_app.extensions["body_memory"]
-    settings: Settings = current_app.extensions["settings"]
+    budget = BUDGET.current()
+    settings = current_settings()
     if g.needed_memory > budget.limit:
         raise PayloadTooLarge(
             f"the body must not hold over {settings.max_records} records, nor so much in them that "
@@ -106,5 +109,5 @@ def parsed_size(json: bytes) -> int:
 
 
 def _give_back(_: BaseException | None) -> None:
-    budget: Budget = current_app.extensions["body_memory"]
+    budget = BUDGET.current()
     budget.give_back(g.pop("taken_memory", 0))

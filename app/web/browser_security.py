@@ -12,6 +12,7 @@ from ..addresses import Address, parse_address
 from ..config import Settings
 from ..errors import IpRestricted, PermissionDenied
 from .client_address import client_address
+from .context import current_settings
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -83,7 +84,7 @@ def refuse_other_sites() -> None:
     `Host` must be one that only this server has. Or it can use the right name: then the browser
     tells the page's origin, or that it is another. Raises PermissionDenied.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if request.path in OPEN or IN_PROCESS in request.environ:
         return
     if not _is_own_host(settings):
@@ -163,7 +164,7 @@ def _check_address(settings: Settings) -> None:
 
 def is_preflight() -> bool:
     """Return whether a browser asks what a page of another origin may do, and some may."""
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     return (
         settings.cors_origins is not None
         and request.method == "OPTIONS"

@@ -2,10 +2,10 @@
 
 import ipaddress
 
-from flask import current_app, request
+from flask import request
 
 from ..addresses import Address, parse_address
-from ..config import Settings
+from .context import current_settings
 
 
 def client_address() -> Address | None:
@@ -14,7 +14,7 @@ def client_address() -> Address | None:
     None if what tells it is no IP address: `unknown`, or the path of a socket. The address of a
     proxy does not take its place, since that could be one that more is allowed to.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     address = request.remote_addr or ""
     told = ",".join(request.headers.getlist("X-Forwarded-For"))
     if settings.proxies and told.strip():

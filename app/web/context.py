@@ -1,11 +1,45 @@
-"""What belongs to the current request."""
+"""What belongs to an application, and to the current request."""
 
-from flask import current_app, g
+from typing import Generic, TypeVar
 
+from flask import Flask, current_app, g
+
+from ..config import Settings
 from ..storage.database import Database
+
+Value = TypeVar("Value")
+
+
+class Extension(Generic[Value]):
+    """A value of each application, kept in `Flask.extensions` under a name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def put(self, app: Flask, value: Value) -> None:
+        """Give an application its value."""
+        app.extensions[self._name] = value
+
+    def of(self, app: Flask) -> Value:
+        """Return the value of an application."""
+        value: Value = app.extensions[self._name]
+        return value
+
+    def current(self) -> Value:
+        """Return the value of the application of the current request."""
+        return self.of(current_app)
+
+
+SETTINGS = Extension[Settings]("settings")
+DATABASE = Extension[Database]("database")
+
+
+def current_settings() -> Settings:
+    """Return the settings of the application."""
+    return SETTINGS.current()
 
 
 def current_database() -> Database:
-    """Return the database of this request: that of its application, or of its namespace."""
-    database: Database = g.get("database") or current_app.extensions["database"]
+    """Return the database of the request: that of its namespace, or else of its application."""
+    database: Database = g.get("database") or DATABASE.current()
     return database

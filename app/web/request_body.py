@@ -4,12 +4,12 @@ import zlib
 from collections.abc import Sized
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 
-from ..config import Settings
 from ..errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from ..validation.strict_json import parse_json
 from . import body_memory
+from .context import current_settings
 
 BODY_PENDING = "saasus_analysis.body_pending"
 """Key of the WSGI environment: true where only the headers have come, to decide about the body."""
@@ -64,7 +64,7 @@ def read_json() -> Any:
 
 def check_count(records: Sized, name: str = "the body") -> None:
     """Raise PayloadTooLarge if there are more records than a request may hold."""
-    settings: Settings = current_app.extensions["settings"]
+    settings = current_settings()
     if len(records) > settings.max_records:
         raise PayloadTooLarge(f"{name} must not hold over {settings.max_records} records")
 

@@ -6,7 +6,6 @@ from urllib.parse import unquote
 
 from flask import (
     Response,
-    current_app,
     g,
     make_response,
     redirect,
@@ -20,7 +19,7 @@ from werkzeug import Response as AnyResponse
 from ...auth import keys, sessions
 from ...auth.brute_force import watch
 from ...errors import CHALLENGE
-from ...web.context import current_database
+from ...web.context import current_database, current_settings
 from .. import cookies
 from ..access import by_session, not_shared
 
@@ -52,7 +51,7 @@ def begin() -> AnyResponse:
     keys.note_use(database, key)
     if sessions.SCOPE not in key.scopes:
         return _form(_("This key lacks the scope read, which the dashboard needs."), 403)
-    seconds = current_app.extensions["settings"].session_hours * 3600
+    seconds = current_settings().session_hours * 3600
     before = cookies.get_cookie(cookies.SESSION)
     session = sessions.begin_session(database, key, seconds, before=before)
     response = make_response(redirect(_wanted(request.form.get("next")), 303))
