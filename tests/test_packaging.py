@@ -143,3 +143,28 @@ def test_the_installed_command_serves(consumer: Path) -> None:
     assert answer == "b'{\"data\":[]}'\n"
     assert "<h1>サインイン</h1>" in shown
     assert process.returncode == 0
+
+
+def test_a_user_s_test_is_checked_by_the_types_of_the_installed_package(consumer: Path) -> None:
+    (consumer / "test_usage.py").write_text(
+        "from saasus_analysis.double import Double, double\n"
+        "from saasus_analysis.analytics.active_user_counts import get_active_users\n"
+        "\n"
+        "def test_usage(saasus_analysis: Double) -> None:\n"
+        "    reveal_type(saasus_analysis.url)\n"
+        "    with double() as other:\n"
+        "        reveal_type(other)\n"
+        "    saasus_analysis.no_such_thing()\n"
+        "    get_active_users(saasus_analysis, type='daily', date_from=0)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "test_usage.py"]
+    command += ["--python-executable", str(consumer / "venv" / "bin" / "python")]
+    done = subprocess.run(command, cwd=consumer, capture_output=True, text=True, timeout=300)
+    told = done.stdout.splitlines()
+    assert [line.partition(": ")[2] for line in told[:-1]] == [
+        'note: Revealed type is "str"',
+        'note: Revealed type is "saasus_analysis.double.client.client.Double"',
+        'error: "Double" has no attribute "no_such_thing"  [attr-defined]',
+        'error: Argument 1 to "get_active_users" has incompatible type "Double"; expected '
+        '"Database"  [arg-type]',
+    ], done.stdout + done.stderr
