@@ -16,7 +16,7 @@ from .web import access_log, api, body_memory, browser_security, early_refusal
 from .web.context import DATABASE, SETTINGS
 from .web.proxies import restore_request
 from .web.request_body import is_pending
-from .web.request_target import told_target, use_authority
+from .web.request_target import redacted_target, use_authority
 
 
 class Application(Flask):
@@ -40,7 +40,9 @@ class Application(Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception with the target as the access log has it."""
-        self.logger.error("Exception on %s %s", request.method, told_target(), exc_info=exc_info)
+        self.logger.error(
+            "Exception on %s %s", request.method, redacted_target(), exc_info=exc_info
+        )
 
 
 def make_app(

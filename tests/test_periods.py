@@ -29,7 +29,7 @@ from app.maintenance.erasure import erase_tenant, erase_user
 from app.maintenance.pruning import prune
 from app.storage.database import Database
 from app.storage.page_rule import PageRule
-from app.summaries.invalidation import drop_all
+from app.summaries.invalidation import invalidate_all
 from app.summaries.pages import sealing as page_sealing
 from app.summaries.periods import reading
 from app.summaries.periods import sealing as period_sealing
@@ -345,7 +345,7 @@ class Beside:
 
     def rebuild(self) -> None:
         with self.database.writing() as connection:
-            drop_all(connection)
+            invalidate_all(connection)
         period_sealing.seal_all(self.database, iter)
 
     def damage(self, sql: str) -> None:

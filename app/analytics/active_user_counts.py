@@ -2,7 +2,7 @@
 
 from ..days import MAX_TIMESTAMP, PERIODS
 from ..errors import InvalidRequest
-from ..storage.cutoffs import read_kept, too_old
+from ..storage.cutoffs import before_cutoff, read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from .accepted_times import accepted_times, period_refusal
@@ -73,9 +73,9 @@ def update_active_users(
     if refusal := period_refusal(times, database.calendar, date, monthly):
         raise InvalidRequest(f"date: {refusal}")
     with database.writing() as connection:
-        kept = read_kept(connection)
+        kept = read_cutoffs(connection)
         if date < kept.first_period("counts", database.calendar, monthly):
-            raise InvalidRequest(f"date: {too_old(kept.counts)}")
+            raise InvalidRequest(f"date: {before_cutoff(kept.counts)}")
         connection.execute(
             PUT_ACTIVE_USERS,
             {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap, BitMap64
 
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import NO_ONE, find_tenant
 from ..summaries.pages.summary import users_in
@@ -83,7 +83,7 @@ select exists (
 """
 
 
-class Cells(NamedTuple):
+class ActiveUsersFilter(NamedTuple):
     """Some periods, and a tenant and an environment or all: the parameters of queries."""
 
     monthly: bool
@@ -93,16 +93,18 @@ class Cells(NamedTuple):
     env_id: int | None
 
 
-def cells_of(database: Database, monthly: bool, first: int, last: int, scope: Scope) -> Cells:
+def filter_of(
+    database: Database, monthly: bool, first: int, last: int, scope: Scope
+) -> ActiveUsersFilter:
     """Return the cells from one day or month to another; of a tenant that is not known, none."""
     tenant = None
     if scope.tenant_id is not None:
         with database.reading() as connection:
             tenant = find_tenant(connection, scope.tenant_id) or NO_ONE
-    return Cells(monthly, first, last, tenant, scope.env_id)
+    return ActiveUsersFilter(monthly, first, last, tenant, scope.env_id)
 
 
-def users_by_period(database: Database, cells: Cells) -> dict[int, BitMap]:
+def users_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, BitMap]:
     """Return the users of each period that anybody was active in."""
     asked = {name: value for name, value in cells._asdict().items() if name != "tenant"}
     if cells.tenant is not None:
@@ -126,7 +128,7 @@ def users_of(members: BitMap64, tenant: int) -> BitMap:
     return users_in(islice(members.iter_equal_or_larger(first), count))
 
 
-def count_by_period(database: Database, cells: Cells) -> dict[int, int]:
+def count_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, int]:
     """Return how many users were active in each period; one without any has no number.
 
     A number that was put stands for its cell; the users of all others are counted once.
@@ -143,7 +145,7 @@ def count_by_period(database: Database, cells: Cells) -> dict[int, int]:
     return {at: number for at, number in (numbers | put).items() if number}
 
 
-def count_once(database: Database, cells: Cells) -> int | None:
+def count_once(database: Database, cells: ActiveUsersFilter) -> int | None:
     """Return how many users were active in all of the periods together.
 
     Returns None where it is not known who they are: numbers were put, or counts were pruned.
@@ -151,7 +153,7 @@ def count_once(database: Database, cells: Cells) -> int | None:
     users = users_by_period(database, cells)
     with database.reading() as connection:
         (has_put,) = connection.execute(HAS_PUT, cells._asdict()).fetchone()
-        kept = read_kept(connection).first_period("counts", database.calendar, cells.monthly)
+        kept = read_cutoffs(connection).first_period("counts", database.calendar, cells.monthly)
     if has_put or cells.first < kept:
         return None
     return len(BitMap.union(BitMap(), *users.values()))
@@ -161,14 +163,14 @@ def active_by_day(database: Database, days: Days, scope: Scope) -> dict[int, int
     """Return how many users were active on each day; a day without any has no number."""
     # Bitmaps are loaded when the first question needs them.
 
-    return count_by_period(database, cells_of(database, False, *days, scope))
+    return count_by_period(database, filter_of(database, False, *days, scope))
 
 
 def active_by_month(
     database: Database, first_month: int, last_month: int, scope: Scope
 ) -> dict[int, int]:
     """Return how many users were active in each month; one without any has no number."""
-    return count_by_period(database, cells_of(database, True, first_month, last_month, scope))
+    return count_by_period(database, filter_of(database, True, first_month, last_month, scope))
 
 
 def active_in(database: Database, days: Days, scope: Scope) -> int | None:
@@ -176,4 +178,4 @@ def active_in(database: Database, days: Days, scope: Scope) -> int | None:
 
     Returns None where it is not known who they are: numbers were put, or counts were pruned.
     """
-    return count_once(database, cells_of(database, False, *days, scope))
+    return count_once(database, filter_of(database, False, *days, scope))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from pyroaring import BitMap64
 
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..summaries.periods.reading import active_members
 from .selection import Days
@@ -62,7 +62,7 @@ def count_in_days(
     parameters = {"monthly": False, "first": days.first, "last": days.last}
     with database.reading() as connection:
         unknown = {tenant for tenant, _, _ in connection.execute(SELECT_PUT, parameters)}
-        kept = read_kept(connection).first_period("counts", database.calendar, monthly=False)
+        kept = read_cutoffs(connection).first_period("counts", database.calendar, monthly=False)
     if days.first < kept:
         unknown = set(numbers)
     return numbers | dict.fromkeys(unknown)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..days import FIRST_DAY, Calendar, first_day_of, month_of
 from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from .selection import Days
 
@@ -128,7 +128,7 @@ def _last_day(database: Database, today: int) -> int | None:
         (day,) = connection.execute(SELECT_LAST_DAY, {"today": today}).fetchone()
         (month,) = connection.execute(SELECT_LAST_MONTH, {"month": month_of(today)}).fetchone()
         entry = _last_entry(connection, calendar, calendar.day_start(today + 1) - 1)
-        pruned = read_kept(connection).histories
+        pruned = read_cutoffs(connection).histories
     days = [day, entry, None if month is None else first_day_of(month)]
     days += [calendar.day_of(pruned)] if pruned else []
     known = [day for day in days if day is not None]
@@ -171,7 +171,7 @@ def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
 
     Summaries tell of it.
     """
-    if not read_kept(connection).histories:
+    if not read_cutoffs(connection).histories:
         return None
     # Bitmaps are loaded when something was pruned.
     from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours

@@ -36,8 +36,8 @@ class Event(NamedTuple):
     Each counts as a call in its places. `userinfo` marks the user active in each, and with a
     referer adds a history entry; a creation has one place, no environment and no referer, and its
     user is known for the sake of erasing only. An event is a duplicate if
-    `id` or `twin`, its id in another feed, is stored already; otherwise `id` and `log_id` are
-    stored.
+    `id` or `duplicate_of`, its id in another feed, is stored already; otherwise `id` and
+    `log_id` are stored.
     """
 
     type: str
@@ -46,7 +46,7 @@ class Event(NamedTuple):
     places: tuple[Place, ...] = (Place(),)
     referer: str | None = None
     id: EventId | None = None
-    twin: EventId | None = None
+    duplicate_of: EventId | None = None
     log_id: EventId | None = None
 
 

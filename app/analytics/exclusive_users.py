@@ -17,7 +17,7 @@ from pyroaring import BitMap, BitMap64
 
 from ..days import month_of
 from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import NO_ONE, NO_TENANT, find_tenant
 from ..summaries.pages.reading import SELECT_SUMMARIES, summarize
@@ -59,7 +59,7 @@ Blocks = Mapping[int, BitMap]
 
 
 @dataclass(frozen=True)
-class Alone:
+class ExclusiveUsers:
     """The users of a tenant who were in no other."""
 
     users: BitMap
@@ -77,7 +77,9 @@ class Alone:
         return BitMap64(self.users)
 
 
-def total_alone(database: Database, tenant_id: str, days: Days, **shown: Any) -> PageTotals:
+def totals_of_exclusive_users(
+    database: Database, tenant_id: str, days: Days, **shown: Any
+) -> PageTotals:
     """Return what was viewed in some days; `shown` as in `page_totals`."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         start, end = known.seconds(database.calendar)
@@ -97,7 +99,7 @@ def total_alone(database: Database, tenant_id: str, days: Days, **shown: Any) ->
     return PageTotals(views.total(), users, pages, alone.left_out)
 
 
-def page_by_day_alone(
+def page_by_day_of_exclusive_users(
     database: Database, tenant_id: str, page: int, days: Days
 ) -> dict[int, tuple[int, int]]:
     """Return the views and users of a page on each day that it was viewed."""
@@ -105,7 +107,7 @@ def page_by_day_alone(
         return count_page_by_day(connection, database.calendar, page, known, alone.users)
 
 
-def page_users_alone(database: Database, tenant_id: str, page: int, days: Days) -> int:
+def page_users_of_exclusive_users(database: Database, tenant_id: str, page: int, days: Days) -> int:
     """Return how many users viewed a page in all of the days together."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         whole = summarize(connection, *known.seconds(database.calendar))
@@ -116,7 +118,7 @@ def page_users_alone(database: Database, tenant_id: str, page: int, days: Days) 
 @contextmanager
 def _seeing(
     database: Database, tenant_id: str, days: Days
-) -> Iterator[tuple[sqlite3.Connection, Alone, Days]]:
+) -> Iterator[tuple[sqlite3.Connection, ExclusiveUsers, Days]]:
     """Give one state of the data, the users who were alone then, and the days that it is known of.
 
     Whatever view is seen was stored together with where its user was, so the users are looked for
@@ -125,12 +127,12 @@ def _seeing(
     calendar = database.calendar
     seal(database, *days.seconds(calendar))
     with database.reading() as connection:
-        read_kept(connection)
-        alone = find_alone(database, tenant_id, days)
+        read_cutoffs(connection)
+        alone = find_exclusive_users(database, tenant_id, days)
         yield connection, alone, Days(max(days.first, calendar.day_of(alone.since)), days.last)
 
 
-def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
+def find_exclusive_users(database: Database, tenant_id: str, days: Days) -> ExclusiveUsers:
     """Return the users of a tenant who were in no other in the months that some days are in.
 
     Calls and creations without a tenant are in no other. Those who called without an environment
@@ -144,13 +146,13 @@ def find_alone(database: Database, tenant_id: str, days: Days) -> Alone:
     with database.reading() as connection:
         tenant = find_tenant(connection, tenant_id) or NO_ONE
         none = find_tenant(connection, NO_TENANT) or NO_ONE
-        kept = read_kept(connection)
+        kept = read_cutoffs(connection)
     own = users_of(members, tenant)
     others = members | callers
     for each in (tenant, none):
         others.remove_range(each << 32, (each + 1) << 32)
     alone = own - users_in(others)
-    return Alone(alone, len(own) - len(alone), max(kept.histories, kept.counts))
+    return ExclusiveUsers(alone, len(own) - len(alone), max(kept.histories, kept.counts))
 
 
 def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:

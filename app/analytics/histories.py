@@ -10,10 +10,10 @@ from typing import Any
 from ..days import Calendar
 from ..errors import InvalidRequest
 from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept, too_old
+from ..storage.cutoffs import before_cutoff, read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
-from ..summaries.invalidation import drop
+from ..summaries.invalidation import invalidate
 from .accepted_times import accepted_times
 
 HISTORY_DAYS = 31
@@ -74,9 +74,9 @@ def update_user_behavior_histories_by_day(
     if refusal and histories:  # an empty list clears a day, whichever it is
         raise InvalidRequest(f"timestamp: {refusal}")
     with database.writing() as connection:
-        since = read_kept(connection).histories
+        since = read_cutoffs(connection).histories
         if first < since:
-            raise InvalidRequest(f"timestamp: {too_old(since)}")
+            raise InvalidRequest(f"timestamp: {before_cutoff(since)}")
         names = Dictionary(connection)
         user = names.users([user_id])[user_id]
         referers = names.referers(urls)
@@ -90,7 +90,7 @@ def update_user_behavior_histories_by_day(
                 for at, url in zip(timestamps, urls, strict=True)
             ],
         )
-        drop(connection, calendar, chain((at for (at,) in deleted), timestamps))
+        invalidate(connection, calendar, chain((at for (at,) in deleted), timestamps))
 
 
 def append_behaviors(
@@ -103,7 +103,7 @@ def append_behaviors(
     # In the order of the table, which spares SQLite from going to and fro in it.
     behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1], entry[0]))
     connection.executemany(APPEND_BEHAVIOR, behaviors)
-    drop(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
+    invalidate(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
 
 
 def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def page_totals(
     `shown` are the limit and the filters of `metrics.queries.most_viewed`: which pages are listed.
     """
     if tenant_id is not None:
-        from .exclusive_users import total_alone
+        from .exclusive_users import totals_of_exclusive_users
 
-        return total_alone(database, tenant_id, days, **shown)
+        return totals_of_exclusive_users(database, tenant_id, days, **shown)
     start, end = days.seconds(database.calendar)
     told = get_page_statistics(database, start_timestamp=start, end_timestamp=end, **shown)
     pages = [Page(*page.values()) for page in told["page_statistics"]]
@@ -62,12 +62,12 @@ def page_by_day(
     Of a tenant, they are those of users who were in no other.
     """
     from ..summaries.pages.sealing import seal
-    from .exclusive_users import page_by_day_alone
+    from .exclusive_users import page_by_day_of_exclusive_users
     from .views_by_day import count_page_by_day
 
     page = _find_page(database, url)
     if tenant_id is not None:
-        return page_by_day_alone(database, tenant_id, page, days)
+        return page_by_day_of_exclusive_users(database, tenant_id, page, days)
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
         return count_page_by_day(connection, database.calendar, page, days)
@@ -77,11 +77,11 @@ def page_users(database: Database, url: str, days: Days, tenant_id: str | None =
     """Return how many users viewed a page in all of the days together; see `page_by_day`."""
     from ..summaries.pages.reading import summarize
     from ..summaries.pages.sealing import seal
-    from .exclusive_users import page_users_alone
+    from .exclusive_users import page_users_of_exclusive_users
 
     page = _find_page(database, url)
     if tenant_id is not None:
-        return page_users_alone(database, tenant_id, page, days)
+        return page_users_of_exclusive_users(database, tenant_id, page, days)
     start, end = days.seconds(database.calendar)
     seal(database, start, end)
     with database.reading() as connection:

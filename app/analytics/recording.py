@@ -9,11 +9,11 @@ from marshmallow import ValidationError
 
 from ..days import Calendar, month_of
 from ..errors import ServiceUnavailable
-from ..storage.cutoffs import Kept, kept_of, read_kept, too_old
+from ..storage.cutoffs import Cutoffs, before_cutoff, cutoffs_of, read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds, digest_of
-from ..summaries.invalidation import drop_active, drop_callers
+from ..summaries.invalidation import invalidate_active_users, invalidate_callers
 from .accepted_times import accepted_times
 from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored
 from .histories import append_behaviors
@@ -68,7 +68,7 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
     Raises ServiceUnavailable, with nothing stored, for events that `checking` would refuse now.
     """
     with database.writing() as connection:
-        kept = read_kept(connection)
+        kept = read_cutoffs(connection)
         if any(kept) and any(event.timestamp < _since(kept, event) for event in events):
             raise ServiceUnavailable("older data were pruned at this moment; nothing was stored")
         new = _without_duplicates(connection, database.calendar, events)
@@ -83,7 +83,7 @@ def checking(database: Database, read: Reader, field: str) -> Reader:
 
     They are older than what is kept, or of an impossible time. `field` is where records have it.
     """
-    kept = kept_of(database)
+    kept = cutoffs_of(database)
     times = accepted_times(database)
 
     def read_and_check(record: Any) -> Event | None:
@@ -91,18 +91,18 @@ def checking(database: Database, read: Reader, field: str) -> Reader:
         if event and (refusal := times.refusal(event.timestamp)):
             raise ValidationError(refusal, field)
         if event and event.timestamp < (since := _since(kept, event)):
-            raise ValidationError(too_old(since), field)
+            raise ValidationError(before_cutoff(since), field)
         return event
 
     return read_and_check
 
 
-def _since(kept: Kept, event: Event) -> int:
+def _since(kept: Cutoffs, event: Event) -> int:
     """Return the timestamp before which an event cannot be stored."""
     return max(
         kept.counts,
         kept.histories if event.user_id else 0,
-        kept.event_ids if event.id or event.twin else 0,
+        kept.event_ids if event.id or event.duplicate_of else 0,
     )
 
 
@@ -120,15 +120,15 @@ def _without_duplicates(
     told = [
         (
             event.id and digest_of(*event.id),
-            event.twin and digest_of(*event.twin),
+            event.duplicate_of and digest_of(*event.duplicate_of),
             event.log_id and digest_of(*event.log_id),
         )
         for event in events
     ]
     ids = EventIds(connection, {id_ for of_event in told for id_ in of_event if id_})
     new: list[Event] = []
-    for event, (own, twin, log) in zip(events, told, strict=True):
-        if own in ids or twin in ids:
+    for event, (own, duplicate_of, log) in zip(events, told, strict=True):
+        if own in ids or duplicate_of in ids:
             continue
         new.append(event)
         for id_ in (own, log):
@@ -170,7 +170,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     connection.executemany(
         ADD_USER_CALLS, sorted((*key, count) for key, count in user_calls.items())
     )
-    drop_callers(connection, days_without_environment)
+    invalidate_callers(connection, days_without_environment)
     append_behaviors(connection, calendar, behaviors)
     mark_active(connection, active)
 
@@ -189,5 +189,5 @@ def mark_active(connection: sqlite3.Connection, active: ActiveUsers) -> int:
         if called:
             connection.executemany(ADD_ACTIVE_CALLS, called)
         total += new
-    drop_active(connection, changed)
+    invalidate_active_users(connection, changed)
     return total

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..days import MAX_TIMESTAMP
 from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import find_user
 from ..validation.fields import MAX_INTEGER
@@ -158,7 +158,7 @@ def user_entries(
         user = find_user(connection, user_id)
         if first is None or user is None:
             return [], None
-        start = max(day_start(days.first), read_kept(connection).histories)
+        start = max(day_start(days.first), read_cutoffs(connection).histories)
         before = min(before or Cursor(MAX_INTEGER, 0), Cursor(day_start(days.last + 1), 0))
         parameters = {
             "user": user,
@@ -197,7 +197,7 @@ def _end_of_tomorrow(database: Database) -> int:
 
 def _extent(database: Database, user_id: str, since: int, until: int) -> Extent | None:
     with database.reading() as connection:
-        since = max(since, read_kept(connection).histories)
+        since = max(since, read_cutoffs(connection).histories)
         parameters = {"user": find_user(connection, user_id), "since": since, "until": until}
         found = Extent(*connection.execute(SELECT_EXTENT, parameters).fetchone())
     return found if found.entries else None

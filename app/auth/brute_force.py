@@ -12,7 +12,7 @@ from ..errors import TooManyRequests
 from ..web.client_address import client_network
 from ..web.context import Extension
 
-GUESSES = Extension["Guesses | None"]("guesses")
+BRUTE_FORCE_GUARD = Extension["BruteForceGuard | None"]("guesses")
 
 if TYPE_CHECKING:
     from .rate_limit import Rate
@@ -23,7 +23,7 @@ REMEMBERED = 10_000
 """How many right keys are remembered, by address; the one that was used longest ago goes first."""
 
 
-class Guesses:
+class BruteForceGuard:
     """Counts the wrong keys of each address, and refuses more than a rate without a look at them.
 
     A key that was right from an address goes on there, neither refused nor counted: who tries keys
@@ -85,7 +85,7 @@ def watch(credential: str | None, find: Callable[[], Found | None]) -> Found | N
     Raises TooManyRequests if the address of the request has sent too many wrong ones. Where none
     was sent, nothing is counted.
     """
-    guesses = GUESSES.current()
+    guesses = BRUTE_FORCE_GUARD.current()
     return guesses.watch(credential, find) if guesses and credential else find()
 
 

@@ -19,7 +19,7 @@ from ..web.context import DATABASE, Extension, current_settings
 from ..web.request_body import is_pending
 from ..web.request_target import signed_hosts, signed_targets
 from . import keys, signature
-from .brute_force import GUESSES, Guesses, watch
+from .brute_force import BRUTE_FORCE_GUARD, BruteForceGuard, watch
 from .keys import Key
 
 RATE = Extension["Rate | None"]("rate")
@@ -55,7 +55,9 @@ def page(view: View) -> View:
 
 def init_app(app: Flask, settings: Settings, guard: Guard) -> None:
     """Put a guard in front of an application's views."""
-    GUESSES.put(app, Guesses(settings.failed_keys) if settings.failed_keys else None)
+    BRUTE_FORCE_GUARD.put(
+        app, BruteForceGuard(settings.failed_keys) if settings.failed_keys else None
+    )
     RATE.put(app, _make_rate(settings.rate_limit) if settings.rate_limit else None)
     app.before_request(guard)
     app.after_request(_count_early)

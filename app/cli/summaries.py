@@ -13,7 +13,7 @@ from ..config import Settings
 from ..storage.database import Database
 from ..storage.page_rule import PageRule, read_page_rule
 from ..summaries import seal_lock
-from ..summaries.invalidation import drop_all
+from ..summaries.invalidation import invalidate_all
 from ..summaries.pages import sealing as page_sealing
 from ..summaries.periods import sealing as period_sealing
 from ..summaries.spans import LENGTHS
@@ -100,7 +100,7 @@ def rebuild_summaries(
 def drop_summaries(database: Path | None) -> None:
     """Drop all summaries; questions make those that they need."""
     with open_database(database) as opened, opened.writing() as connection:
-        drop_all(connection)
+        invalidate_all(connection)
 
 
 def _rule(database: Database, wanted: Settings) -> PageRule:

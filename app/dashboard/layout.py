@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from ..analytics import data_range, tenants
 from ..analytics.selection import Days
 from ..days import month_of
-from ..storage.cutoffs import kept_of
+from ..storage.cutoffs import cutoffs_of
 from ..storage.dictionary import NO_TENANT
 from ..web.context import current_database
 from .controls import LANGUAGES, Controls
@@ -126,7 +126,7 @@ def notices_of(controls: Controls) -> list[str]:
     """Return what is to be known of the numbers of a page: what they leave out, and why."""
     notices = []
     database = current_database()
-    since = kept_of(database)
+    since = cutoffs_of(database)
     start = database.calendar.day_start(controls.days.first)
     for kept, text in (
         (since.counts, _("Counts before %(day)s were deleted.")),

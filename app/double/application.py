@@ -17,7 +17,7 @@ from ..web.context import DATABASE, SETTINGS
 from . import control_api, middleware
 from .memory_database import MemoryDatabase, blank
 from .namespaces import Namespaces
-from .state import make_image
+from .state import make_snapshot
 
 
 def make_double(settings: Settings, seed: Any = None) -> Flask:
@@ -33,7 +33,7 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
         fixed[name] = SWITCHED.get(value, value) or default
     empty = blank(**fixed)
     try:
-        image = empty if seed is None else make_image(seed, fixed)
+        image = empty if seed is None else make_snapshot(seed, fixed)
     except InvalidRequest as error:
         raise StartError(f"the seed: {error.description}") from None
     # What is not a namespace's: the keys.

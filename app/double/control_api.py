@@ -18,7 +18,7 @@ from .clock import ClockSetting
 from .middleware import CONTROL, current_namespaces, of_all
 from .namespaces import Namespace
 from .schemas import NAME, is_name, load
-from .state import add_to_image, make_image, read_state, write_state
+from .state import add_to_snapshot, make_snapshot, read_state, write_state
 
 FIXED_SETTINGS = Extension[dict[str, str]]("fixed")
 
@@ -86,7 +86,7 @@ def reset() -> None:
 @blueprint.response(200)
 def put_seed() -> None:
     """Make a state, or a list of events, the seed, and reset to it"""
-    _namespace().seed = make_image(read_json(), FIXED_SETTINGS.current())
+    _namespace().seed = make_snapshot(read_json(), FIXED_SETTINGS.current())
     _namespace().reset()
 
 
@@ -102,7 +102,7 @@ def get_state() -> str:
 @blueprint.response(200)
 def put_state() -> None:
     """Replace everything by a state, or by a list of events"""
-    image = make_image(read_json(), FIXED_SETTINGS.current())
+    image = make_snapshot(read_json(), FIXED_SETTINGS.current())
     _namespace().database.restore(image)
 
 
@@ -112,7 +112,7 @@ def put_state() -> None:
 def add_state() -> None:
     """Add a state, or a list of events, to what is there"""
     database = _namespace().database
-    database.restore(add_to_image(database.capture(), read_json()))
+    database.restore(add_to_snapshot(database.capture(), read_json()))
 
 
 @blueprint.operation("POST", "/snapshots/<name>", "SaveSnapshot", scope=None)

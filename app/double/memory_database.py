@@ -12,7 +12,7 @@ from threading import Lock, RLock
 from ..days import Calendar
 from ..storage.database import Database
 from ..storage.migrations import prepare
-from ..storage.transactions import passing_errors, transaction
+from ..storage.transactions import transaction, transient_errors
 from .clock import ClockSetting, SettableClock
 
 # What was fed, as a state shows it: counts do not tell the events that they were made of.
@@ -25,7 +25,7 @@ create table fed_event (
 
 
 @dataclass(frozen=True)
-class Image:
+class Snapshot:
     """All that a namespace holds at one moment. Cheap to put back, any number of times."""
 
     data: bytes
@@ -41,7 +41,7 @@ class MemoryDatabase(Database):
 
     def __init__(
         self,
-        image: Image,
+        image: Snapshot,
         clock: SettableClock,
         *,
         accept_ahead: int | None = None,
@@ -55,12 +55,12 @@ class MemoryDatabase(Database):
         self._connection = _connect()
         self.restore(image)
 
-    def capture(self) -> Image:
+    def capture(self) -> Snapshot:
         """Return all that is here now."""
         with self.turn:
-            return Image(self._connection.serialize(), self.calendar, self.clock.setting)
+            return Snapshot(self._connection.serialize(), self.calendar, self.clock.setting)
 
-    def restore(self, image: Image) -> None:
+    def restore(self, image: Snapshot) -> None:
         """Put back what was captured, here or in another database."""
         with self.turn:
             self._connection.deserialize(image.data)
@@ -69,12 +69,12 @@ class MemoryDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        with self.turn, passing_errors():
+        with self.turn, transient_errors():
             yield self._connection
 
     @contextmanager
     def writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        with self.turn, passing_errors(), transaction(self._connection):
+        with self.turn, transient_errors(), transaction(self._connection):
             yield self._connection
 
     def close(self) -> None:
@@ -83,14 +83,14 @@ class MemoryDatabase(Database):
 
 
 @lru_cache(maxsize=64)
-def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Image:
+def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Snapshot:
     """Return a database without data that was made with these settings."""
     fixed = {"time_zone": time_zone, "keep_query": keep_query, "collapse_ids": collapse_ids}
     connection = _connect()
     try:
         prepare(connection, Path(":memory:"), fixed)
         connection.execute(CREATE_EVENTS)
-        return Image(connection.serialize(), Calendar(time_zone))
+        return Snapshot(connection.serialize(), Calendar(time_zone))
     finally:
         connection.close()
 

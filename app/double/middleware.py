@@ -37,7 +37,7 @@ TIMEOUT = "saasus_analysis.timeout"
 View = TypeVar("View", bound=Callable[..., object])
 
 
-class Front:
+class NamespaceMiddleware:
     """The WSGI application: takes `/ns/NAME` from the path, and fails as faults want it.
 
     Raises ConnectionResetError for a connection that is to be reset, ConnectionAbortedError in the
@@ -120,7 +120,7 @@ def make_guard(settings: Settings) -> Guard:
 def init_app(app: Flask, namespaces: Namespaces) -> None:
     """Put an application behind a front."""
     NAMESPACES.put(app, namespaces)
-    app.wsgi_app = Front(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = NamespaceMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(_leave)
     app.teardown_request(_end_turn)
 

@@ -9,7 +9,7 @@ from ..errors import InvalidRequest, NotFound
 from .clock import SettableClock
 from .faults import Faults
 from .journal import Journal
-from .memory_database import Image, MemoryDatabase
+from .memory_database import MemoryDatabase, Snapshot
 from .schemas import NAME, is_name
 
 DEFAULT = "default"
@@ -22,14 +22,14 @@ _KEY = re.compile(f"ns-({NAME})")
 class Namespace:
     """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
 
-    def __init__(self, seed: Image, **accepted: Any) -> None:
+    def __init__(self, seed: Snapshot, **accepted: Any) -> None:
         self.seed = seed
         self.database = MemoryDatabase(seed, SettableClock(), **accepted)
         self.turn = self.database.turn
         """Held through each request, so that all of it sees one state."""
         self.faults = Faults()
         self.journal = Journal()
-        self.snapshots: dict[str, Image] = {}
+        self.snapshots: dict[str, Snapshot] = {}
         self.life: int | None = 0
         """Another number after each reset; None: it is deleted."""
 
@@ -47,7 +47,7 @@ class Namespace:
             raise InvalidRequest(f"there are {SNAPSHOTS} snapshots already: delete some")
         self.snapshots[name] = self.database.capture()
 
-    def snapshot(self, name: str) -> Image:
+    def snapshot(self, name: str) -> Snapshot:
         """Return a snapshot. Raises NotFound."""
         if name not in self.snapshots:
             raise NotFound(f"there is no snapshot {name}")
@@ -64,7 +64,7 @@ class Namespace:
 class Namespaces:
     """The namespaces of a process, each made when it is first named."""
 
-    def __init__(self, seed: Image, limit: int, **accepted: Any) -> None:
+    def __init__(self, seed: Snapshot, limit: int, **accepted: Any) -> None:
         self.limit = limit
         self._accepted = accepted
         self._seed = seed

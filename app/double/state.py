@@ -28,7 +28,7 @@ from ..validation.records import TOLD, record_loader
 from ..validation.schema import Schema
 from . import schemas
 from .clock import SettableClock
-from .memory_database import Image, MemoryDatabase, blank
+from .memory_database import MemoryDatabase, Snapshot, blank
 from .schemas import load
 
 VERSION = 1
@@ -116,7 +116,7 @@ def write_state(state: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def make_image(document: Any, settings: dict[str, str]) -> Image:
+def make_snapshot(document: Any, settings: dict[str, str]) -> Snapshot:
     """Return what a namespace holds that is in a state, or was fed a list of events.
 
     `settings` are those of `migrations.FIXED`, where the state has none. Raises InvalidRequest that
@@ -126,10 +126,10 @@ def make_image(document: Any, settings: dict[str, str]) -> Image:
     return _apply(state, blank(**settings | state.get("settings", {})))
 
 
-def add_to_image(image: Image, document: Any) -> Image:
+def add_to_snapshot(image: Snapshot, document: Any) -> Snapshot:
     """Return an image with what is in a state, or a list of events, beside what it has.
 
-    Raises InvalidRequest as `make_image` does.
+    Raises InvalidRequest as `make_snapshot` does.
     """
     state = _load_state(document)
     if "settings" in state:
@@ -141,7 +141,7 @@ def _load_state(document: Any) -> dict[str, Any]:
     return load(schemas.State, {"events": document} if isinstance(document, list) else document)
 
 
-def _apply(state: dict[str, Any], image: Image) -> Image:
+def _apply(state: dict[str, Any], image: Snapshot) -> Snapshot:
     clock = SettableClock()
     database = MemoryDatabase(image, clock)
     try:

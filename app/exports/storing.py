@@ -15,10 +15,10 @@ from ..analytics.histories import append_behaviors
 from ..analytics.recording import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..storage.blocks import BLOCK
-from ..storage.cutoffs import read_kept, too_old
+from ..storage.cutoffs import before_cutoff, read_cutoffs
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds
-from ..summaries.invalidation import drop_callers
+from ..summaries.invalidation import invalidate_callers
 
 FIND_BEHAVIORS = """
 select timestamp, referer_id
@@ -135,7 +135,7 @@ def store(
     new = mark_active(connection, active)
     report.accepted += new
     report.duplicates += len(loaded["active-user"]) - new
-    drop_callers(connection, {each["date"] for _, each in loaded["user-call"]})
+    invalidate_callers(connection, {each["date"] for _, each in loaded["user-call"]})
     for fact in _facts(loaded, tenants, users):
         _store_fact(connection, fact, report)
     _store_ids(connection, loaded["event-id"], report)
@@ -148,7 +148,7 @@ def _acceptable(
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> Mapping[str, Sequence[Loaded]]:
-    kept = read_kept(connection)
+    kept = read_cutoffs(connection)
     good: dict[str, list[Loaded]] = {kind: [] for kind in records}
     for kind, (field, names) in SINCE.items():
         since = max(getattr(kept, data) for data in names)
@@ -164,7 +164,7 @@ def _acceptable(
                 refusal = period_refusal(of_kind, calendar, value, monthly)
                 is_old = any(value < kept.first_period(data, calendar, monthly) for data in names)
             if refusal or is_old:
-                error = ValidationError(refusal or too_old(since), field)
+                error = ValidationError(refusal or before_cutoff(since), field)
                 report.refuse(record.line, error)
             else:
                 good[kind].append(record)

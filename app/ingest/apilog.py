@@ -46,6 +46,6 @@ def read_apilog(record: Any) -> Event | None:
         type=type_,
         timestamp=checked(Timestamp(), record.get(TIME_FIELD), TIME_FIELD),
         id=("apilog", log_id) if log_id else None,
-        twin=("eventbridge-log", log_id) if log_id else None,
+        duplicate_of=("eventbridge-log", log_id) if log_id else None,
         **content_of(type_, call),
     )

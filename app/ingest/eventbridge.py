@@ -43,7 +43,7 @@ def read_eventbridge(record: Any) -> Event | None:
         timestamp=_timestamp(record.get(TIME_FIELD)),
         id=("eventbridge", checked(Uuid(), own_id, "id")),
         log_id=("eventbridge-log", log_id) if log_id else None,
-        twin=("apilog", log_id) if log_id else None,
+        duplicate_of=("apilog", log_id) if log_id else None,
         **content_of(type_, call),
     )
 

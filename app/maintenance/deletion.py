@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..days import FIRST_DAY, LAST_DAY, Calendar
 from ..errors import InvalidRequest
 from ..storage import audit_log
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import find_page, find_tenant, find_user
 from .orphans import delete_unused
@@ -103,7 +103,7 @@ def _pruned(
     connection: sqlite3.Connection, calendar: Calendar, selection: Selection
 ) -> Iterator[str]:
     """Return what is not deleted of time whose histories were pruned."""
-    since = read_kept(connection).histories
+    since = read_cutoffs(connection).histories
     start, _ = selection.seconds(calendar)
     if start >= since or selection.tenant is not None:
         return iter(())

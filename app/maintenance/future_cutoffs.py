@@ -4,9 +4,9 @@ import sqlite3
 
 from ..days import Calendar
 from ..storage import audit_log
-from ..storage.cutoffs import Kept, kept_of, read_kept
+from ..storage.cutoffs import Cutoffs, cutoffs_of, read_cutoffs
 from ..storage.database import Database
-from ..summaries.invalidation import drop_all
+from ..summaries.invalidation import invalidate_all
 from ..summaries.spans import HOUR
 
 # What is stored of a day, whatever it is.
@@ -32,7 +32,7 @@ FORGET = "delete from kept where data = :data"
 
 def future_cutoffs(database: Database) -> dict[str, int]:
     """Return the cutoffs that are more than an hour ahead of the clock, by data, as timestamps."""
-    return _future(kept_of(database), database.clock.now())
+    return _future(cutoffs_of(database), database.clock.now())
 
 
 def reset_cutoffs(database: Database, *, dry_run: bool = False) -> dict[str, int]:
@@ -44,18 +44,18 @@ def reset_cutoffs(database: Database, *, dry_run: bool = False) -> dict[str, int
     """
     now = database.clock.now()
     with database.writing() as connection:
-        wrong = _future(read_kept(connection), now)
+        wrong = _future(read_cutoffs(connection), now)
         since = _end_of_data(connection, database.calendar, now)
         reset = dict.fromkeys(wrong, since)
         if reset and not dry_run:
             for data in reset:
                 connection.execute(SET_BACK if since else FORGET, {"since": since, "data": data})
-            drop_all(connection)
+            invalidate_all(connection)
             audit_log.note(connection, now, "reset-cutoffs", reset)
     return reset
 
 
-def _future(kept: Kept, now: int) -> dict[str, int]:
+def _future(kept: Cutoffs, now: int) -> dict[str, int]:
     # Setting one back may leave it at the end of this hour.
     return {data: since for data, since in kept._asdict().items() if since > now + HOUR}
 

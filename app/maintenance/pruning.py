@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 
 from ..days import FIRST_DAY, Calendar, month_of
 from ..storage import audit_log
-from ..storage.cutoffs import kept_of, read_kept
+from ..storage.cutoffs import cutoffs_of, read_cutoffs
 from ..storage.database import Database
 from ..storage.event_ids import BEFORE_ALL, delete_some
 from ..summaries.pages.sealing import seal, store_hours
@@ -97,7 +97,7 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
     nothing refers to. Raises ServiceUnavailable where going on later can help.
     """
     deleted: Counter[str] = Counter()
-    kept = kept_of(database)
+    kept = cutoffs_of(database)
     for data, timestamp in since.items():
         if timestamp > getattr(kept, data):
             for count in PRUNE[data](database, timestamp):
@@ -142,7 +142,7 @@ def _first_day(connection: sqlite3.Connection, calendar: Calendar, since: int) -
     (first,) = connection.execute(SELECT_FIRST_ENTRY, hour).fetchone()
     if first is None:
         return since, since
-    day = calendar.day_of(max(first, read_kept(connection).histories))
+    day = calendar.day_of(max(first, read_cutoffs(connection).histories))
     return first, min(since, calendar.day_start(day + 1))
 
 
@@ -182,7 +182,7 @@ PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {
     "counts": _prune_counts,
     "event_ids": _prune_event_ids,
 }
-"""In the order of `Kept`: page statistics are for the time whose histories are gone."""
+"""In the order of `Cutoffs`: page statistics are for the time whose histories are gone."""
 
 
 def _before(calendar: Calendar, since: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..config import Settings
 from ..days import Calendar, last_day_of
-from ..storage.cutoffs import limits, read_kept
+from ..storage.cutoffs import limits, read_cutoffs
 from ..storage.database import Database
 from ..summaries.spans import HOUR
 
@@ -171,7 +171,7 @@ class Schedule:
 
 def _oldest_day(connection: sqlite3.Connection, calendar: Calendar, data: str) -> int | None:
     """Return the first day that data are stored of; None if there are none."""
-    since = read_kept(connection).histories
+    since = read_cutoffs(connection).histories
     if data == "page_statistics":
         pruned = {"pruned": since // HOUR}
         (hour,) = connection.execute(SELECT_OLDEST_HOUR, pruned).fetchone()

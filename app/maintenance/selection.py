@@ -14,9 +14,14 @@ from pyroaring import BitMap
 
 from ..analytics.events import USERINFO
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
-from ..storage.cutoffs import read_kept
+from ..storage.cutoffs import read_cutoffs
 from ..storage.event_ids import delete_days
-from ..summaries.invalidation import drop, drop_active, drop_callers, stop_sealing
+from ..summaries.invalidation import (
+    invalidate,
+    invalidate_active_users,
+    invalidate_callers,
+    stop_sealing,
+)
 from ..summaries.pages.reading import pruned_summaries
 from ..summaries.pages.sealing import INSERT_SUMMARY
 from ..summaries.pages.summary import Row, encode
@@ -248,7 +253,7 @@ def _delete_entries(
         hours.add(timestamp // HOUR)
         names.users.add(user)
         names.referers.add(referer)
-    drop(connection, calendar, (hour * HOUR for hour in hours))
+    invalidate(connection, calendar, (hour * HOUR for hour in hours))
 
 
 def _delete_calls(
@@ -276,7 +281,7 @@ def _delete_calls(
             if not connection.execute(DELETE_CALLS, (*key, count)).rowcount:
                 connection.execute(SUBTRACT_CALLS, (*key, count))
     names.tenants.update(tenant for _, _, tenant in calls)
-    drop_callers(connection, {day for _, day, _ in calls})
+    invalidate_callers(connection, {day for _, day, _ in calls})
     return {(day, tenant) for type_, day, tenant in calls if type_ == USERINFO}
 
 
@@ -309,7 +314,7 @@ def _delete_active(
             names.users.add(user)
             if not monthly and not first_month <= month_of(period) <= last_month:
                 in_part[month_of(period)].add((tenant, env_id, user))
-    kept = read_kept(connection)
+    kept = read_cutoffs(connection)
     pruned_until = calendar.day_of(max(kept.histories, kept.counts))
     for month, members in in_part.items():
         if first_day_of(month) < pruned_until and (kept.histories or kept.counts):
@@ -321,7 +326,7 @@ def _delete_active(
             deleted[True, month, tenant, env_id] += 1
     connection.executemany(SUBTRACT_ACTIVE, [(*cell, count) for cell, count in deleted.items()])
     connection.execute(DELETE_EMPTY)
-    drop_active(connection, {cell[:2] for cell in deleted})
+    invalidate_active_users(connection, {cell[:2] for cell in deleted})
     done.active_users = deleted.total()
     names.tenants.update(tenant for _, _, tenant, _ in deleted)
     return {(period, tenant) for monthly, period, tenant, _ in deleted if not monthly}

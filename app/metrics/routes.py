@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, after_this_request
 
 from ..analytics import calls, page_statistics
-from ..storage.cutoffs import kept_of
+from ..storage.cutoffs import cutoffs_of
 from ..web.api import Blueprint
 from ..web.context import current_database
 from . import schemas
@@ -42,7 +42,7 @@ def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
 
 def _tell_what_is_kept(start: int) -> None:
     """Give the answer to a question from a timestamp on headers about what was pruned of it."""
-    kept = kept_of(current_database())
+    kept = cutoffs_of(current_database())
 
     @after_this_request
     def tell(response: Response) -> Response:

@@ -10,7 +10,7 @@ from .database import Database
 SELECT_KEPT = "select data, since from kept"
 
 
-class Kept(NamedTuple):
+class Cutoffs(NamedTuple):
     """The timestamps at which the first days begin that are kept; 0 where nothing was pruned.
 
     Nothing is taken in from before them: it would be pruned at once, count again what is counted,
@@ -35,18 +35,18 @@ class Kept(NamedTuple):
         return month_of(day) if monthly else day
 
 
-def read_kept(connection: sqlite3.Connection) -> Kept:
+def read_cutoffs(connection: sqlite3.Connection) -> Cutoffs:
     """Return since when the data of a database are kept."""
-    return Kept(**dict(connection.execute(SELECT_KEPT)))
+    return Cutoffs(**dict(connection.execute(SELECT_KEPT)))
 
 
-def kept_of(database: Database) -> Kept:
+def cutoffs_of(database: Database) -> Cutoffs:
     """Return since when the data of a database are kept now."""
     with database.reading() as connection:
-        return read_kept(connection)
+        return read_cutoffs(connection)
 
 
-def too_old(since: int) -> str:
+def before_cutoff(since: int) -> str:
     """Return what is said of a timestamp that is before what is kept."""
     return f"must not be before {since}: older data were pruned"
 
@@ -59,6 +59,6 @@ def limits(settings: Settings, database: Database, today: int | None = None) -> 
     calendar = database.calendar
     if today is None:
         today = calendar.day_of(database.clock.now())
-    days = {data: getattr(settings, f"keep_{data}") for data in Kept._fields}
+    days = {data: getattr(settings, f"keep_{data}") for data in Cutoffs._fields}
     since = {data: calendar.day_start(today - kept) for data, kept in days.items() if kept}
     return {data: timestamp for data, timestamp in since.items() if timestamp > 0}

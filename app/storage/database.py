@@ -24,7 +24,7 @@ from ..errors import ServiceUnavailable, StartError
 from .file_header import holds_database
 from .migrations import newest_version, prepare, read_version
 from .open_servers import count_others, enter
-from .transactions import passing_errors, transaction
+from .transactions import transaction, transient_errors
 
 logger = logging.getLogger("saasus_analysis.database")
 
@@ -223,7 +223,7 @@ class Database:
         """
         group = self._group
         if group and group.is_open:  # which has to see what it has written
-            with passing_errors():
+            with transient_errors():
                 yield self._writer
             return
         with self._idle_connection() as connection:
@@ -256,7 +256,7 @@ class Database:
 
     @contextmanager
     def _idle_connection(self) -> Iterator[sqlite3.Connection]:
-        with passing_errors():
+        with transient_errors():
             if self._find_files() != self._files:
                 with self._lock(self._busy_seconds):
                     self._open_again()
@@ -290,7 +290,7 @@ class Database:
                 yield connection
             return
         began = time.perf_counter()
-        with self._lock(-1 if patience is None else patience), passing_errors():
+        with self._lock(-1 if patience is None else patience), transient_errors():
             self._open_again()
             if patience is not None:
                 patience = max(0, patience - (time.perf_counter() - began))
@@ -327,7 +327,7 @@ class Database:
         if group.loss:
             raise group.loss
         try:
-            with passing_errors():
+            with transient_errors():
                 if not group.is_open:
                     self._begin(group)
                 self._writer.execute("savepoint one")
@@ -359,7 +359,7 @@ class Database:
     def _commit(self, group: Group) -> None:
         try:
             if not group.loss:
-                with passing_errors():
+                with transient_errors():
                     self._writer.commit()
                     self._save_what_was_committed()
                     self._keep_wal_small()
@@ -383,7 +383,7 @@ class Database:
         References are not checked: for each name that is deleted, SQLite would read the tables that
         refer to it.
         """
-        with self._lock(-1), passing_errors():
+        with self._lock(-1), transient_errors():
             self._open_again()
             with closing(self._connect()) as connection:
                 connection.execute("pragma foreign_keys = off")
@@ -398,7 +398,7 @@ class Database:
 
         Return whether that was done. New readers do not prevent it, only those who read already.
         """
-        with self._lock(-1), passing_errors("the -wal was not emptied"):
+        with self._lock(-1), transient_errors("the -wal was not emptied"):
             self._open_again()
             with self._patient(patience):
                 (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()

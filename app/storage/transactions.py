@@ -34,7 +34,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def passing_errors(outcome: str = "nothing was stored") -> Iterator[None]:
+def transient_errors(outcome: str = "nothing was stored") -> Iterator[None]:
     """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs.
 
     The message ends with the outcome: what holds then.

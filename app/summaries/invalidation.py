@@ -44,7 +44,9 @@ DROP_ALL = (
 )
 
 
-def drop(connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterable[int]) -> None:
+def invalidate(
+    connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterable[int]
+) -> None:
     """Drop the summaries that a write of histories with these timestamps makes wrong.
 
     A day goes with the hours that it begins and ends in.
@@ -61,12 +63,14 @@ def drop(connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterabl
         connection.execute(DROP_ACTIONS, days)
 
 
-def drop_active(connection: sqlite3.Connection, periods: Iterable[tuple[bool, int]]) -> None:
+def invalidate_active_users(
+    connection: sqlite3.Connection, periods: Iterable[tuple[bool, int]]
+) -> None:
     """Drop who was active in periods, each with whether it is a month."""
     connection.executemany(DROP_ACTIVE, sorted(periods))
 
 
-def drop_callers(connection: sqlite3.Connection, days: Iterable[int]) -> None:
+def invalidate_callers(connection: sqlite3.Connection, days: Iterable[int]) -> None:
     """Drop who called on days."""
     connection.executemany(DROP_CALLERS, [(day,) for day in sorted(days)])
 
@@ -76,7 +80,7 @@ def stop_sealing(connection: sqlite3.Connection) -> None:
     connection.execute(STOP_ALL_SEALING)
 
 
-def drop_all(connection: sqlite3.Connection) -> None:
+def invalidate_all(connection: sqlite3.Connection) -> None:
     """Drop all summaries that can be made again: not those of pruned time."""
     for statement in DROP_ALL:
         connection.execute(statement)

@@ -18,7 +18,7 @@ Progress = Callable[[list[Any]], Iterable[Any]]
 
 
 @contextmanager
-def turn(database: Database, patience: int | None) -> Iterator[bool]:
+def seal_lock(database: Database, patience: int | None) -> Iterator[bool]:
     """Return whether this thread may seal; no other one does meanwhile.
 
     Sealing ends where the database cannot be written to: an answer needs no summaries. Without

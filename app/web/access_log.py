@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, request
 
 from .client_address import client_address
-from .request_target import told_target
+from .request_target import redacted_target
 
 logger = logging.getLogger("saasus_analysis.access")
 
@@ -28,7 +28,7 @@ def _log(response: Response) -> Response:
     fields = {
         "address": str(client_address() or "-"),
         "method": request.method,
-        "target": told_target(),
+        "target": redacted_target(),
         "status": response.status_code,
         "milliseconds": round((time.perf_counter() - g.started) * 1000, 1) if "started" in g else 0,
         "key": g.get("key_name", "-"),

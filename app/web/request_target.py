@@ -94,7 +94,7 @@ def use_authority(environ: dict[str, Any]) -> None:
         environ["HTTP_HOST"] = found[1]
 
 
-def told_target() -> str:
+def redacted_target() -> str:
     """Return the request's path and query for a log.
 
     In ASCII, without the token of a link, and without what can name a user, tenant or page.

@@ -354,14 +354,18 @@ class TestAlone:
         env: int | None,
     ) -> None:
         visit(database, NOW, "ann")
-        find_alone = exclusive_users.find_alone
+        find_exclusive_users = exclusive_users.find_exclusive_users
 
-        def go_before(database: Database, tenant_id: str, days: Days) -> exclusive_users.Alone:
+        def go_before(
+            database: Database, tenant_id: str, days: Days
+        ) -> exclusive_users.ExclusiveUsers:
             visit(database, NOW, "ann", "umbrella", env)
-            return find_alone(database, tenant_id, days)
+            return find_exclusive_users(database, tenant_id, days)
 
-        def go_after(database: Database, tenant_id: str, days: Days) -> exclusive_users.Alone:
-            found = find_alone(database, tenant_id, days)
+        def go_after(
+            database: Database, tenant_id: str, days: Days
+        ) -> exclusive_users.ExclusiveUsers:
+            found = find_exclusive_users(database, tenant_id, days)
             visit(database, NOW, "ann", "umbrella", env)
             return found
 

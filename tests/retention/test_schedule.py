@@ -23,7 +23,7 @@ from app.maintenance.integrity import CHECKS, find_wrong
 from app.maintenance.pruning import prune
 from app.maintenance.pruning_schedule import DAY, Schedule, find_held_back
 from app.maintenance.pruning_thread import pruning_daily
-from app.storage.cutoffs import kept_of, limits
+from app.storage.cutoffs import cutoffs_of, limits
 from app.storage.database import Database
 
 from ..conftest import NOW, ROOT, SetClock, run
@@ -86,7 +86,7 @@ def test_a_clock_that_is_ahead_for_a_moment_deletes_nothing(
     prune_once(database, schedule)
     clock.timestamp = NOW
     assert answers(database) == before
-    assert max(kept_of(database)) <= NOW
+    assert max(cutoffs_of(database)) <= NOW
     feed(database, view("ann", NOW, id="new"))
 
 
@@ -98,7 +98,7 @@ def test_a_clock_alone_would_have_deleted_everything(database: Database, clock: 
         pass
     clock.timestamp = NOW
     assert rows_of(database) == 0
-    assert min(kept_of(database)) > NOW
+    assert min(cutoffs_of(database)) > NOW
 
 
 def test_an_event_of_that_moment_lets_a_few_days_go(
@@ -112,7 +112,7 @@ def test_an_event_of_that_moment_lets_a_few_days_go(
         prune_once(database, schedule)
     clock.timestamp = NOW
     assert rows_of(database) == 1 + 91 - KEEP.prune_days
-    assert max(kept_of(database)) == TODAY - (90 - KEEP.prune_days) * DAY
+    assert max(cutoffs_of(database)) == TODAY - (90 - KEEP.prune_days) * DAY
     feed(database, view("ann", NOW, id="new"))
 
 
@@ -171,7 +171,7 @@ def test_a_clock_that_is_wrong_prunes_nothing_of_an_empty_database(
 ) -> None:
     clock.timestamp += years * 365 * DAY
     prune_once(database, Schedule(database, KEEP))
-    assert max(kept_of(database)) == 0
+    assert max(cutoffs_of(database)) == 0
 
 
 def test_data_of_a_time_to_come_alone_bear_no_clock_out(
@@ -254,7 +254,7 @@ def test_a_served_database_outlives_a_clock_that_is_ten_years_ahead(tmp_path: Pa
     assert "The clock says 203" in refused.stderr
     with closing(Database(path)) as database:
         assert rows_of(database) == 50
-        assert max(kept_of(database)) == 0
+        assert max(cutoffs_of(database)) == 0
 
 
 def found(path: Path, clock: SetClock, **settings: Any) -> dict[tuple[str, str], str]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ...storage.cutoffs import read_kept
+from ...storage.cutoffs import read_cutoffs
 from ..spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Row, Summary, decode, decode_total
 
@@ -95,7 +95,7 @@ def pruned_hours(connection: sqlite3.Connection) -> int:
 
     Of the hours before it, summaries are all that there is.
     """
-    return read_kept(connection).histories // HOUR
+    return read_cutoffs(connection).histories // HOUR
 
 
 def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[int, Summary]:

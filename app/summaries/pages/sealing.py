@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator
 
 from ...storage.database import Database
 from ...storage.page_rule import PageRule, change_page_rule, read_page_rule
-from ..invalidation import drop_all
-from ..seal_lock import PATIENCE, Progress, left_to_questions, turn
+from ..invalidation import invalidate_all
+from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
 from ..spans import HOUR, LENGTHS, joined, range_of_spans
 from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
 from .summary import Summary, decode, encode
@@ -84,7 +84,7 @@ def seal(
     Leaves it where another thread is at it, or the database cannot be written to within so many
     seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
     """
-    with turn(database, patience) as mine:
+    with seal_lock(database, patience) as mine:
         if mine:
             closed = _closed(database)
             for level, span in progress(_unsealed(database, start, end, closed)):
@@ -108,7 +108,7 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
     The summaries of pruned time stay, with the pages as they were.
     """
     with database.writing() as connection:
-        drop_all(connection)
+        invalidate_all(connection)
         if rule != read_page_rule(connection):
             summaries = (summary for _, _, summary in pruned_summaries(connection) if summary)
             kept = {page for summary in summaries for page in summary.views}

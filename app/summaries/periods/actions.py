@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...days import LAST_DAY, Calendar
 from ...storage.blocks import BLOCK
-from ...storage.cutoffs import read_kept
+from ...storage.cutoffs import read_cutoffs
 from ..pages.sealing import COUNT_VIEWS
 from ..pages.summary import pack_views, unpack_views
 
@@ -63,7 +63,7 @@ class ActionKind:
 
         Of a pruned day, rows of the hour in which it ended may be there still: they do not count.
         """
-        kept = read_kept(connection).first_period("histories", calendar, monthly=False)
+        kept = read_cutoffs(connection).first_period("histories", calendar, monthly=False)
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
         if first > last:
             return []

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 from ...days import FIRST_DAY, LAST_DAY, Calendar, month_of
 from ...storage.database import Database
-from ..seal_lock import PATIENCE, Progress, left_to_questions, turn
+from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
 from .kinds import KINDS, Kind, checksum, range_of, read_stored
 
 PAYS = 1000
@@ -56,7 +56,7 @@ def seal(
     patience: int | None = PATIENCE,
 ) -> None:
     """Seal the periods of a range that are over, where it pays; see `sealing.seal`."""
-    with turn(database, patience) as mine:
+    with seal_lock(database, patience) as mine:
         if mine:
             for kind, period in progress(_unsealed(database, kinds, first, last)):
                 _seal(database, kind, period, patience)
