@@ -288,7 +288,7 @@ def test_each_thing_that_was_done_is_listed_without_names_and_measured(
     tmp_path: Path, client: FlaskClient, database: Database
 ) -> None:
     """Those that only a wrong clock needs are in test_schedule.py."""
-    names = ("ann", "bob", "eve")
+    names = ("ann", "bob", "carl")
     feed(database, *(view(user, TODAY - day * DAY) for day in range(9) for user in names))
     ingest(client, {"type": "create_tenant", "tenant_id": "acme", "timestamp": TODAY})
     for command in (
