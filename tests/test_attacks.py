@@ -270,6 +270,23 @@ def test_who_is_idle_makes_room_where_all_connections_are_taken(tmp_path: Path) 
         assert closed in (1, 2), "no more than need be"
 
 
+def test_bodies_are_held_in_memory_and_in_no_file(tmp_path: Path) -> None:
+    with serving("--database", tmp_path / "a.db") as server, connect(server) as connection:
+        descriptors = Path(f"/proc/{server.process.pid}/fd")
+
+        def files() -> set[Path]:
+            found = {descriptor.readlink() for descriptor in descriptors.iterdir()}
+            return {file for file in found if file.is_absolute()}
+
+        before, at_first = files(), memory(server)
+        connection.sendall(head(server, f"Content-Length: {2**24}") + b" " * (2**24 - 1))
+        until = time.monotonic() + SECONDS
+        while memory(server) < at_first + 12 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert memory(server) >= at_first + 12
+        assert files() == before
+
+
 @contextmanager
 def blocked(server: RunningServer, database: Path, number: int) -> Iterator[None]:
     """Have so many writes wait for another process."""

@@ -342,6 +342,37 @@ def test_a_file_of_another_owner_is_used_by_the_rights_of_a_group(
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: commands of root; needs root")
+def test_a_command_of_root_leaves_the_files_to_the_user_of_the_service() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path, made = Path(name, "a.db"), Path(name, "made")
+        os.chown(name, 4001, 4001)
+        ready, over = os.pipe(), os.pipe()
+        child = os.fork()
+        if not child:  # the service
+            code = 1
+            try:
+                os.setgid(4001)
+                os.setuid(4001)
+                with closing(Database(path)) as database:
+                    database.try_write()
+                    os.write(ready[1], b"x")
+                    os.read(over[0], 1)
+                    database.try_write()
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(ready[1])
+        assert os.read(ready[0], 1) == b"x"
+        for command in (("keys", "create", "app"), ("summaries", "rebuild"), ("backup", made)):
+            assert run(*command, "--database", path).returncode == 0
+        owners = {file.name: file.stat().st_uid for file in Path(name).iterdir() if file != made}
+        os.write(over[1], b"x")
+        assert os.waitpid(child, 0)[1] == 0
+        assert owners.keys() > {"a.db", "a.db-wal", "a.db-shm"} - {"a.db"}
+        assert set(owners.values()) == {4001}
+
+
 def test_an_unreadable_file_is_left_as_it_is(path: Path) -> None:
     Database(path).close()
     path.chmod(0o444)

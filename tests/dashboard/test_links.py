@@ -376,6 +376,9 @@ class TestALinkOfATenant:
                 token = keys.create_bearer_key(database, name="k", scopes=("ingest",))
                 client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
                 feed(client, *tenants)
+                for tenant in tenants[1:]:
+                    call = {"type": "userinfo", "user_id": "u", "tenant_id": tenant}
+                    ingest(client, call | {"env_id": 8, "timestamp": NOW - DAY})
                 url = make(database, tenant_id="acme")
                 person, pages = app.test_client(), dict[str, str]()
                 left = ["", "?tenant=umbrella", "/pages/page?id=/of-umbrella&period=all"]

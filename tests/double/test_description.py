@@ -6,6 +6,7 @@ from pathlib import Path
 from flask import Flask
 from flask.testing import FlaskClient
 
+from ..refusals import refused
 from ..test_schemathesis import schemathesis
 from .conftest import running
 
@@ -42,6 +43,12 @@ def test_the_api_s_own_description_is_that_of_the_service(client: FlaskClient) -
     described = client.get("/openapi.json").get_json()
     assert len(described["paths"]) == 10
     assert not [path for path in described["paths"] if "__double" in path]
+
+
+def test_a_double_has_no_operation_that_deletes(client: FlaskClient) -> None:
+    """Its control API puts it back as a whole."""
+    for body in ({"user_id": "ann"}, {"page_url": "/", "dry_run": True}):
+        refused(client.post("/v1/analysis/retention/delete", json=body), status=404)
 
 
 def test_no_answer_of_the_control_api_is_not_in_it(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from app.storage.database import Database
 from app.storage.page_rule import PageRule
 from app.summaries.pages.sealing import rebuild
 
-from ..calls import BASE
+from ..calls import BASE, ingest
 from ..conftest import NOW, ROOT, SetClock, run, serving
 from .test_erasing import DAY, HOUR, TODAY, feed, view
 
@@ -282,3 +282,28 @@ def test_a_backup_is_noted(tmp_path: Path, client: FlaskClient, database: Databa
     assert b'last_action_timestamp_seconds{action="backup"}' in client.get("/metrics").data
     (action,) = json.loads(run("audit", "--json", "--database", database.path).stdout)
     assert (action["action"], set(action["details"])) == ("backup", {"bytes"})
+
+
+def test_each_thing_that_was_done_is_listed_without_names_and_measured(
+    tmp_path: Path, client: FlaskClient, database: Database
+) -> None:
+    """Those that only a wrong clock needs are in test_schedule.py."""
+    names = ("ann", "bob", "carl")
+    feed(database, *(view(user, TODAY - day * DAY) for day in range(9) for user in names))
+    ingest(client, {"type": "create_tenant", "tenant_id": "acme", "timestamp": TODAY})
+    for command in (
+        ("backup", tmp_path / "copy.db"),
+        ("delete", "--user", "bob", "--yes"),
+        ("erase-user", "ann", "--yes"),
+        ("erase-tenant", "acme", "--yes"),
+        ("prune", "--keep-histories", "5", "--yes"),
+    ):
+        done = run(*command, "--database", database.path)
+        assert done.returncode == 0, done.stderr
+        told = run("audit", "--json", "--database", database.path).stdout
+        latest = json.loads(told)[-1]
+        assert not [name for name in (*names, "acme") if name in told]
+        sample = f'last_action_timestamp_seconds{{action="{latest["action"]}"}} '
+        (measured,) = client.get("/metrics").text.split(sample)[1:]
+        assert float(measured.split()[0]) == latest["at"]
+    assert len({action["action"] for action in json.loads(told)}) == 5
