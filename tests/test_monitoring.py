@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -184,6 +184,32 @@ def test_the_log_names_no_user_tenant_or_page(
         environ = {"REQUEST_URI": target, "QUERY_STRING": query}
         client.get(unquote(path), environ_overrides=environ)
     assert told in caplog.text
+    assert "ann" not in caplog.text
+
+
+@pytest.mark.parametrize("before", ["users/", "/users//", "%75sers/", "Users/", "USERS%2F"])
+@pytest.mark.parametrize(
+    "after", ["", "/", "/x", "//behavior-histories", "/behavior-histories/ann"]
+)
+def test_the_log_names_no_user_whatever_the_id_is_like(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, before: str, after: str
+) -> None:
+    ids = (
+        "ann/ann",
+        "behavior-histories/ann",
+        "ann?ann",
+        "ann#;ann",
+        "../ann",
+        "ann%2Fann",
+        "あann",
+    )
+    with caplog.at_level(logging.INFO, "saasus_analysis.access"):
+        for user in ids:
+            for safe in ("", "/"):
+                target = f"{BASE}/{before}{quote(user, safe)}{after}"
+                client.get(unquote(target), environ_overrides={"REQUEST_URI": target})
+    assert len(caplog.messages) == 2 * len(ids)
+    assert all("/***" in line for line in caplog.messages)
     assert "ann" not in caplog.text
 
 

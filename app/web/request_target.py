@@ -36,8 +36,10 @@ NAMING_PARAMETERS = {
 }
 """The parameters that name users, tenants and pages."""
 
-_user_in_path = re.compile("(/analysis/+users/+).+?(/behavior-histories/?)?$", re.DOTALL)
-_user_in_text = re.compile(r"""(/analysis/+users/+)[^/?#\s"'\\]+""")
+_user_in_path = re.compile(
+    "(/analysis/+users/+).+?(/behavior-histories/?)?$", re.DOTALL | re.IGNORECASE
+)
+_user_in_text = re.compile(r"""(/analysis/+users/+)[^/?#\s"'\\]+""", re.IGNORECASE)
 
 _word = re.compile(r"""[^\s"']+""")
 _shared = r"(dashboard(?:\.{0,2}[/\\])+shared(?:\.{0,2}[/\\])+)"
