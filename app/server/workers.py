@@ -88,6 +88,8 @@ class Workers:
         """Whether what the leader answers are writes that others may wait for."""
         self._writes: deque[Connection] = deque()
         """Writes that wait for the thread that is at others."""
+        self._grouped = 0
+        """Writes that a thread is at beside another one."""
         self._writer: int | None = None
         """That thread; it does not lead."""
         self._writing_since = 0.0
@@ -201,7 +203,7 @@ class Workers:
             while ready:
                 connection = ready.popleft()
                 is_feed = self._is_feed(connection)
-                has_room = len(self._waiting) + len(self._writes) < self._queue
+                has_room = self._room > 0
                 if is_feed and has_room and self._waits_for_writer(connection):
                     continue
                 if self._may_answer(connection):
@@ -227,6 +229,11 @@ class Workers:
                     self._idle.notify_all()
                     self._watching.notify()
                 return
+
+    @property
+    def _room(self) -> int:
+        """How many more requests may wait for a thread, or for the commit of another."""
+        return self._queue - len(self._waiting) - len(self._writes) - self._grouped
 
     def _may_answer(self, connection: Connection) -> bool:
         """Return whether another thread is left to lead while the leader answers."""
@@ -275,6 +282,8 @@ class Workers:
             except ServiceUnavailable as error:
                 for connection in connections:
                     connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE, error.description))
+            with self._lock:
+                self._grouped -= len(connections) - 1
         for connection in connections:
             _guarded(connection.make_answer, connection)
 
@@ -298,9 +307,12 @@ class Workers:
     def _take_feeds(self) -> list[Connection]:
         """Take more such writes from what is ready."""
         ready = self._loop.ready
-        found = list(islice(filter(self._is_feed, ready), TOGETHER - 1))
+        most = max(0, min(TOGETHER - 1, self._room))
+        found = list(islice(filter(self._is_feed, ready), most))
         for connection in found:
             ready.remove(connection)
+        with self._lock:
+            self._grouped += len(found)
         return found
 
     def _waits_for_writer(self, connection: Connection) -> bool:
@@ -318,7 +330,9 @@ class Workers:
             self._writer = None
             return []
         self._writing_since = time.monotonic()
-        return [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+        taken = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+        self._grouped += len(taken) - 1
+        return taken
 
     def _take_back_writes(self) -> None:
         """Put the writes that wait back to what is ready, if nobody is at others or takes long."""

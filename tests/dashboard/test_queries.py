@@ -369,9 +369,9 @@ class TestAlone:
             visit(database, NOW, "ann", "umbrella", env)
             return found
 
-        monkeypatch.setattr(exclusive_users, "find_alone", go_after)
+        monkeypatch.setattr(exclusive_users, "find_exclusive_users", go_after)
         assert ask(database) == 1
-        monkeypatch.setattr(exclusive_users, "find_alone", go_before)
+        monkeypatch.setattr(exclusive_users, "find_exclusive_users", go_before)
         assert ask(database) == 0
 
 
