@@ -10,7 +10,7 @@ from ..storage.database import Database
 from .selection import Days
 
 GAP_DAYS = 366
-"""What is alone before a gap of more days than these is of an implausible time."""
+"""Data that stand alone before a gap of more days have an implausible time."""
 
 # A seek for each type of call.
 SELECT_FIRST_DAY = """
@@ -73,7 +73,7 @@ select (select count(*) from behavior where block <= :start / 14400 and timestam
 
 
 class Outside(NamedTuple):
-    """What is stored of times outside of some days."""
+    """How many entries and calls lie outside a range of days."""
 
     entries: int
     calls: int

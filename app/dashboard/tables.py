@@ -81,9 +81,9 @@ class Table:
     total: int | None = None
     """How many rows there are, where `rows` are only those that a page shows."""
     empty: str = ""
-    """What is said where there are no rows."""
+    """The text that a table without rows shows."""
     note: str = ""
-    """What is said below it, as of what it leaves out."""
+    """The text below the table, such as how many rows it leaves out."""
 
     @property
     def is_flat(self) -> bool:

@@ -70,7 +70,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Effect:
-    """What is done to one request."""
+    """How a fault changes the answer to one request."""
 
     fault: int
     seconds: float
