@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from marshmallow import ValidationError
@@ -55,7 +56,7 @@ on conflict (monthly, period, tenant_id, env_id) do update
 set computed = computed + excluded.computed
 """
 
-ActiveUsers = defaultdict[tuple[bool, int, int, int], Counter[int]]
+ActiveUsers = defaultdict[tuple[bool, int, int, int], dict[int, int]]
 """Users by whether a period is a month, the period, tenant and environment.
 
 Each with the number of calls to count there (schema.sql): 0 in a month.
@@ -84,13 +85,14 @@ def checking(database: Database, read: Reader, field: str) -> Reader:
     They are older than what is kept, or of an impossible time. `field` is where records have it.
     """
     kept = cutoffs_of(database)
+    pruned = any(kept)
     times = accepted_times(database)
 
     def read_and_check(record: Any) -> Event | None:
         event = read(record)
         if event and (refusal := times.refusal(event.timestamp)):
             raise ValidationError(refusal, field)
-        if event and event.timestamp < (since := _since(kept, event)):
+        if pruned and event and event.timestamp < (since := _since(kept, event)):
             raise ValidationError(before_cutoff(since), field)
         return event
 
@@ -117,23 +119,20 @@ def _without_duplicates(
     connection: sqlite3.Connection, calendar: Calendar, events: Sequence[Event]
 ) -> list[Event]:
     """Return the events that are new, and store their ids."""
-    told = [
-        (
-            event.id and digest_of(*event.id),
-            event.duplicate_of and digest_of(*event.duplicate_of),
-            event.log_id and digest_of(*event.log_id),
-        )
-        for event in events
-    ]
-    ids = EventIds(connection, {id_ for of_event in told for id_ in of_event if id_})
+    own = [event.id and digest_of(*event.id) for event in events]
+    others = [event.duplicate_of and digest_of(*event.duplicate_of) for event in events]
+    logs = [event.log_id and digest_of(*event.log_id) for event in events]
+    ids = EventIds(connection, set(filter(None, chain(own, others, logs))))
     new: list[Event] = []
-    for event, (own, duplicate_of, log) in zip(events, told, strict=True):
-        if own in ids or duplicate_of in ids:
+    for event, id_, duplicate_of, log_id in zip(events, own, others, logs, strict=True):
+        if (id_ and id_ in ids) or (duplicate_of and duplicate_of in ids):
             continue
         new.append(event)
-        for id_ in (own, log):
-            if id_:
-                ids.add(id_, calendar.day_of(event.timestamp))
+        day = calendar.day_of(event.timestamp)
+        if id_:
+            ids.add(id_, day)
+        if log_id:
+            ids.add(log_id, day)
     ids.store()
     return new
 
@@ -145,12 +144,13 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
     referers = names.referers(event.referer for event in events if event.referer)
     calls: Counter[tuple[int, int, int]] = Counter()
     user_calls: Counter[tuple[int, int, int, int]] = Counter()
-    active: ActiveUsers = defaultdict(Counter)
+    active: ActiveUsers = defaultdict(dict)
     days_without_environment = set()
     behaviors = []
     for event in events:
         type_ = TYPE_NUMBERS[event.type]
         day = calendar.day_of(event.timestamp)
+        month = month_of(day)
         user = users[event.user_id] if event.user_id else None
         if user and event.referer:
             behaviors.append((event.timestamp, user, referers[event.referer]))
@@ -159,8 +159,8 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
             calls[type_, day, tenant] += 1
             if user:
                 for env_id in env_ids:
-                    active[False, day, tenant, env_id][user] += 0
-                    active[True, month_of(day), tenant, env_id][user] += 0
+                    active[False, day, tenant, env_id].setdefault(user, 0)
+                    active[True, month, tenant, env_id].setdefault(user, 0)
                 if env_ids and type_ == USERINFO:
                     active[False, day, tenant, min(env_ids)][user] += 1
                 else:

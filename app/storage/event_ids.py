@@ -46,12 +46,16 @@ BEFORE_ALL = -1
 AFTER_ALL = Row(1 << 8 * START_SIZE, 0, b"")
 """What is behind all rows."""
 
-# Each number in JSON has its place as `key`.
-SELECT_ROWS_OF = """
-select asked.key, event_id.start, event_id.wide, event_id.ids
+# Of each number, the `start` of the row that it belongs in, in the order of the numbers.
+SELECT_STARTS = """
+select (select max(start) from event_id where start <= asked.value)
 from json_each(?) as asked
-cross join event_id
-  on event_id.start = (select max(start) from event_id where start <= asked.value)
+"""
+
+SELECT_ROWS_AT = """
+select start, wide, ids
+from event_id
+where start in (select value from json_each(?))
 """
 
 # Concatenated blobs are text for SQLite, of the same bytes.
@@ -169,17 +173,23 @@ class EventIds:
         self._added.clear()
 
     def _look_up(self, digests: list[bytes]) -> None:
-        asked = [int.from_bytes(digest[:START_SIZE]) for digest in digests]
-        starts = [start >> PREFIX_SHIFT << PREFIX_SHIFT for start in asked]
-        for at, start, wide, ids in self._connection.execute(SELECT_ROWS_OF, (json.dumps(asked),)):
-            if start < starts[at]:
-                continue  # it has another prefix: there is no row for this digest
-            starts[at] = start
+        asked = json.dumps([start_of(digest) for digest in digests])
+        found = [start for (start,) in self._connection.execute(SELECT_STARTS, (asked,))]
+        rows = {}
+        unique = json.dumps(list(dict.fromkeys(found)))
+        for start, wide, ids in self._connection.execute(SELECT_ROWS_AT, (unique,)):
+            rows[start] = Row(start, wide, ids)
             self._room[start] = 0 if wide else LONGEST - len(ids)
-            rest = digests[at][PREFIX_SIZE:]
-            if rest in ids and (day := Row(start, wide, ids).day_of(rest)) is not None:
-                self._days[digests[at]] = day
-        self._starts.update(zip(digests, starts, strict=True))
+        for digest, start in zip(digests, found, strict=True):
+            first = digest[0] << PREFIX_SHIFT
+            if start is None or start < first:  # a row of another prefix
+                self._starts[digest] = first
+                continue
+            self._starts[digest] = start
+            rest = digest[PREFIX_SIZE:]
+            row = rows[start]
+            if rest in row.ids and (day := row.day_of(rest)) is not None:
+                self._days[digest] = day
 
     def _distribute(self, others: dict[int, Row]) -> None:
         """Store the first of what comes to rows, and make the rows around equally full."""
