@@ -101,7 +101,7 @@ create table active_users (
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
 -- Which events are known already, so that a second delivery changes nothing: digests of 16 bytes
--- of the feed and the id, many in a row. See app/event_ids.py and app/event_id_rows.py.
+-- of the feed and the id, many in a row. See event_ids.py and event_id_rows.py in app/storage.
 create table event_id (
   start integer primary key,           -- it holds digests whose first 7 bytes are from here on
   wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes, else 2
@@ -139,7 +139,7 @@ create table page_sealing (
 -- Period summaries --------------------------------------------------------------------------
 
 -- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
--- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.py.
+-- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.
 create table period_summary (
   data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),

@@ -1,60 +1,52 @@
 """Since when there are data, and which of them are of plausible times."""
 
+import json
 import sqlite3
 from typing import NamedTuple
 
-from ..days import FIRST_DAY, Calendar, first_day_of, month_of
+from ..days import FIRST_DAY, LAST_DAY, Calendar, first_day_of, month_of
 from ..storage.blocks import BLOCK
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
+from .events import TYPE_NUMBERS
 from .selection import Days
 
 GAP_DAYS = 366
 """Data that stand alone before a gap of more days have an implausible time."""
 
-# A seek for each type of call.
-SELECT_FIRST_DAY = """
-select min(day)
+# Two seeks for each type of call.
+SELECT_CALL_DAYS = """
+select min(first), max(last)
 from (
-  select min(day) as day from call_count where type = 0 and day >= :since
-  union all
-  select min(day) from call_count where type = 1 and day >= :since
-  union all
-  select min(day) from call_count where type = 2 and day >= :since
-  union all
-  select min(day) from call_count where type = 3 and day >= :since
-  union all
-  select min(period) from active_users where monthly = 0 and period >= :since
+  select
+    (
+      select min(day) from call_count where type = types.value and day between :first and :last
+    ) as first,
+    (
+      select max(day) from call_count where type = types.value and day between :first and :last
+    ) as last
+  from json_each(:types) as types
 )
 """
 
-SELECT_FIRST_MONTH = """
-select min(period) from active_users where monthly = 1 and period >= :since
+SELECT_PERIODS = """
+select
+  (
+    select min(period)
+    from active_users
+    where monthly = :monthly and period between :first and :last
+  ),
+  (
+    select max(period)
+    from active_users
+    where monthly = :monthly and period between :first and :last
+  )
 """
 
 SELECT_FIRST_BLOCK = "select min(block) from behavior where block >= :block"
 
 SELECT_FIRST_TIMESTAMP = """
 select min(timestamp) from behavior where block = :block and timestamp >= :start
-"""
-
-SELECT_LAST_DAY = """
-select max(day)
-from (
-  select max(day) as day from call_count where type = 0 and day <= :today
-  union all
-  select max(day) from call_count where type = 1 and day <= :today
-  union all
-  select max(day) from call_count where type = 2 and day <= :today
-  union all
-  select max(day) from call_count where type = 3 and day <= :today
-  union all
-  select max(period) from active_users where monthly = 0 and period <= :today
-)
-"""
-
-SELECT_LAST_MONTH = """
-select max(period) from active_users where monthly = 1 and period <= :month
 """
 
 SELECT_LAST_BLOCK = "select max(block) from behavior where block <= :block"
@@ -88,15 +80,42 @@ def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
     """Return the first day from another one on with any data; None if there are none."""
     calendar = database.calendar
     start = 0 if since <= calendar.day_of(0) else calendar.day_start(since)
-    month = month_of(since - 1) + 1 if since > FIRST_DAY else month_of(since)
+    whole = month_of(since - 1) + 1 if since > FIRST_DAY else month_of(since)
     with database.reading() as connection:
-        (day,) = connection.execute(SELECT_FIRST_DAY, {"since": since}).fetchone()
-        (month,) = connection.execute(SELECT_FIRST_MONTH, {"since": month}).fetchone()
+        called, _ = call_days(connection, first=since)
+        day, _ = active_periods(connection, monthly=False, first=since)
+        month, _ = active_periods(connection, monthly=True, first=whole)
         entry = _first_entry(connection, calendar, start)
         pruned = _first_pruned(connection, start)
-    days = [day, entry, None if month is None else first_day_of(month)]
+    days = [called, day, entry, None if month is None else first_day_of(month)]
     days += [None if pruned is None else calendar.day_of(pruned)]
     return min((day for day in days if day is not None), default=None)
+
+
+def call_days(
+    connection: sqlite3.Connection, *, first: int = FIRST_DAY, last: int = LAST_DAY
+) -> tuple[int | None, int | None]:
+    """Return the first and the last day with calls from one day to another; None without calls."""
+    parameters = {"first": first, "last": last, "types": json.dumps(list(TYPE_NUMBERS.values()))}
+    days: tuple[int | None, int | None] = connection.execute(
+        SELECT_CALL_DAYS, parameters
+    ).fetchone()
+    return days
+
+
+def active_periods(
+    connection: sqlite3.Connection,
+    *,
+    monthly: bool,
+    first: int = FIRST_DAY,
+    last: int = LAST_DAY,
+) -> tuple[int | None, int | None]:
+    """Return the first and the last day or month with active users from one to another, or None."""
+    parameters = {"monthly": monthly, "first": first, "last": last}
+    periods: tuple[int | None, int | None] = connection.execute(
+        SELECT_PERIODS, parameters
+    ).fetchone()
+    return periods
 
 
 def plausible_days(database: Database) -> Days:
@@ -125,11 +144,12 @@ def _last_day(database: Database, today: int) -> int | None:
     """Return the last day until today with any data; None if there are none."""
     calendar = database.calendar
     with database.reading() as connection:
-        (day,) = connection.execute(SELECT_LAST_DAY, {"today": today}).fetchone()
-        (month,) = connection.execute(SELECT_LAST_MONTH, {"month": month_of(today)}).fetchone()
+        _, called = call_days(connection, last=today)
+        _, day = active_periods(connection, monthly=False, last=today)
+        _, month = active_periods(connection, monthly=True, last=month_of(today))
         entry = _last_entry(connection, calendar, calendar.day_start(today + 1) - 1)
         pruned = read_cutoffs(connection).histories
-    days = [day, entry, None if month is None else first_day_of(month)]
+    days = [called, day, entry, None if month is None else first_day_of(month)]
     days += [calendar.day_of(pruned)] if pruned else []
     known = [day for day in days if day is not None]
     return min(max(known), today) if known else None

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..analytics.data_range import active_periods, call_days
 from ..config import Settings
 from ..days import Calendar, last_day_of
 from ..storage.cutoffs import limits, read_cutoffs
@@ -30,20 +31,6 @@ from (
 )
 """
 
-# A seek for each type.
-SELECT_NEWEST_DAY = """
-select max(day)
-from (
-  select max(day) as day from call_count where type = 0 and day <= :today
-  union all
-  select max(day) from call_count where type = 1 and day <= :today
-  union all
-  select max(day) from call_count where type = 2 and day <= :today
-  union all
-  select max(day) from call_count where type = 3 and day <= :today
-)
-"""
-
 SELECT_OLDEST_ENTRY = """
 select min(timestamp)
 from behavior
@@ -52,32 +39,17 @@ where block = (select min(block) from behavior)
 
 SELECT_OLDEST_HOUR = "select min(span) from page_summary where level = 0 and span < :pruned"
 
-# The first day, and the first month, that has any.
-SELECT_OLDEST = {
-    "histories": """
-    select min(day), (select min(period) from active_user where monthly = 1)
-    from (
-      select min(day) as day from user_call
-      union all
-      select min(period) from active_user where monthly = 0
-    )
-    """,
-    "counts": """
-    select min(day), (select min(period) from active_users where monthly = 1)
-    from (
-      select min(day) as day from call_count where type = 0
-      union all
-      select min(day) from call_count where type = 1
-      union all
-      select min(day) from call_count where type = 2
-      union all
-      select min(day) from call_count where type = 3
-      union all
-      select min(period) from active_users where monthly = 0
-    )
-    """,
-    "event_ids": "select min(day), null from event_id_day",
-}
+# The first day, and the first month, with any.
+SELECT_OLDEST_USERS = """
+select min(day), (select min(period) from active_user where monthly = 1)
+from (
+  select min(day) as day from user_call
+  union all
+  select min(period) from active_user where monthly = 0
+)
+"""
+
+SELECT_OLDEST_EVENT_IDS = "select min(day) from event_id_day"
 
 
 class Late(NamedTuple):
@@ -97,7 +69,7 @@ def newest_day(database: Database) -> int | None:
     now, day_of = database.clock.now(), database.calendar.day_of
     with database.reading() as connection:
         (at,) = connection.execute(SELECT_NEWEST, {"now": now}).fetchone()
-        (day,) = connection.execute(SELECT_NEWEST_DAY, {"today": day_of(now)}).fetchone()
+        _, day = call_days(connection, last=day_of(now))
     days = [day, None if at is None else day_of(at)]
     return max((day for day in days if day is not None), default=None)
 
@@ -176,11 +148,20 @@ def _oldest_day(connection: sqlite3.Connection, calendar: Calendar, data: str) -
         pruned = {"pruned": since // HOUR}
         (hour,) = connection.execute(SELECT_OLDEST_HOUR, pruned).fetchone()
         return None if hour is None else calendar.day_of(hour * HOUR)
-    day, month = connection.execute(SELECT_OLDEST[data]).fetchone()
-    # A month is over with its last day.
-    days = [day, None if month is None else last_day_of(month)]
-    if data == "histories":
+    days: list[int | None]
+    month = None
+    if data == "event_ids":
+        days = [*connection.execute(SELECT_OLDEST_EVENT_IDS).fetchone()]
+    elif data == "counts":
+        called, _ = call_days(connection)
+        active, _ = active_periods(connection, monthly=False)
+        month, _ = active_periods(connection, monthly=True)
+        days = [called, active]
+    else:
+        day, month = connection.execute(SELECT_OLDEST_USERS).fetchone()
         (at,) = connection.execute(SELECT_OLDEST_ENTRY).fetchone()
         # What is left of an hour in which a day began is pruned already.
-        days.append(None if at is None else calendar.day_of(max(at, since)))
+        days = [day, None if at is None else calendar.day_of(max(at, since))]
+    if month is not None:
+        days.append(last_day_of(month))  # a month is over with its last day
     return min((day for day in days if day is not None), default=None)
