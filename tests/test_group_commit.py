@@ -220,7 +220,9 @@ def test_no_write_is_answered_before_all_of_its_group_are_stored(service: Servic
             assert client.getresponse().status == 200
 
 
-def test_where_a_group_is_not_stored_each_of_its_writes_is_told(service: Service) -> None:
+def test_where_a_group_is_not_stored_each_of_its_writes_is_told(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     service.fails = True
     with service.asked(range(10)) as clients:
         service.gate.set()
@@ -228,6 +230,8 @@ def test_where_a_group_is_not_stored_each_of_its_writes_is_told(service: Service
             assert (answer.status, answer.getheader("Retry-After")) == (503, "1")
             told = {"type": "service_unavailable", "message": f"{FAILED}; nothing was stored"}
             assert json.loads(body) == told
+    (line,) = caplog.messages
+    assert line == f"10 writes were answered with a 503: {FAILED}; nothing was stored"
 
 
 def test_a_group_goes_on_without_a_client_that_has_left(service: Service) -> None:

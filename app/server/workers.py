@@ -280,8 +280,11 @@ class Workers:
                     for connection in connections:
                         _guarded(connection.begin_answer, connection)
             except ServiceUnavailable as error:
+                # Access log and counts have the answers that were made before the commit.
+                told = error.description
+                logger.error("%d writes were answered with a 503: %s", len(connections), told)
                 for connection in connections:
-                    connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE, error.description))
+                    connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE, told))
             with self._lock:
                 self._grouped -= len(connections) - 1
         for connection in connections:
