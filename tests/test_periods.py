@@ -152,7 +152,7 @@ def ask(database: Database) -> list[Any]:
 def sealed(database: Database) -> set[tuple[str, bool, int]]:
     with database.reading() as connection:
         rows = connection.execute(period_sealing.SELECT_ALL).fetchall()
-    return {(data, bool(monthly), period) for data, monthly, period, _ in rows}
+    return {(data, bool(monthly), period) for data, monthly, period in rows}
 
 
 def wrong(database: Database) -> list[tuple[str, str, str]]:

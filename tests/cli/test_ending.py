@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from app.cli import main
 from app.ingest.files import BATCH
-from app.storage.migrations import MIGRATIONS
+from app.storage.migration_steps import MIGRATIONS
 
 from ..conftest import ROOT, serving
 from ..test_database import locked_by_another_process

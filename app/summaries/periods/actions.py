@@ -7,32 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ...days import LAST_DAY, Calendar
-from ...storage.blocks import BLOCK
+from ...storage.blocks import BLOCK, block_range, stored_blocks
 from ...storage.cutoffs import read_cutoffs
 from ..pages.sealing import COUNT_VIEWS
 from ..pages.summary import pack_views, unpack_views
 
-# A seek for each block: its rows are not read.
-SELECT_BLOCKS = """
-with recursive found (block) as (
-  select min(block)
-  from behavior
-  where block >= :start / 14400
-  union all
-  select (select min(block) from behavior where behavior.block > found.block)
-  from found
-  where found.block < :end / 14400
-)
-select block
-from found
-where block <= :end / 14400
-order by block
-"""
-
 SELECT_REFERERS = """
 select json_group_array(referer_id)
 from behavior
-where block between :start / 14400 and :end / 14400
+where block between :first_block and :last_block
   and timestamp between :start and :end
 group by block
 order by block
@@ -67,12 +50,9 @@ class ActionKind:
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
         if first > last:
             return []
-        parameters = {
-            "start": calendar.day_start(first),
-            "end": calendar.day_start(last + 1) - 1,
-        }
+        start, end = calendar.day_start(first), calendar.day_start(last + 1) - 1
         days: set[int] = set()
-        for (block,) in connection.execute(SELECT_BLOCKS, parameters):
+        for block in stored_blocks(connection, start, end):
             begin, end = block * BLOCK, (block + 1) * BLOCK - 1
             days.update(range(calendar.day_of(begin), calendar.day_of(end) + 1))
         return sorted(day for day in days if first <= day <= last)
@@ -108,4 +88,4 @@ def has_action(referer: str) -> bool:
 
 def _seconds(calendar: Calendar, day: int) -> dict[str, int]:
     """Return the parameters of a query for the rows of a day."""
-    return {"start": calendar.day_start(day), "end": calendar.day_start(day + 1) - 1}
+    return block_range(calendar.day_start(day), calendar.day_start(day + 1) - 1)

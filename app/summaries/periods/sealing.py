@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Iterator
 
-from ...days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from ...days import FIRST_DAY, LAST_DAY, Calendar, describe_period, month_of
 from ...storage.database import Database
 from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
 from .kinds import KINDS, Kind, checksum, range_of, read_stored
@@ -24,12 +24,7 @@ where data = :data and monthly = :monthly and period between :first and :last
 """
 
 SELECT_ALL = """
-select data, monthly, period,
-       iif(
-         monthly,
-         printf('%04d-%02d', period / 12, period % 12 + 1),
-         coalesce(date(period * 86400, 'unixepoch'), printf('day %d', period))
-       )
+select data, monthly, period
 from period_summary
 where content is not null
 order by data, monthly, period
@@ -77,8 +72,9 @@ def check(
     One is `damaged` (not what was stored once) or `differs`.
     """
     kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
-    for data, monthly, period, date in progress(connection.execute(SELECT_ALL).fetchall()):
+    for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
         kind = kinds[data, bool(monthly)]
+        date = describe_period(monthly, period)
         stored = dict(read_stored(connection, kind, period, period))
         if not stored:
             yield data, date, "damaged"
