@@ -6,6 +6,8 @@ They come in a total order that only the data decide, whatever integers stand fo
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ..days import (
@@ -142,5 +144,7 @@ def read_event_ids(connection: sqlite3.Connection, days: Mapping[str, Any]) -> R
 
 
 def _with_dates(rows: Iterator[Sequence[Any]]) -> Rows:
-    for monthly, period, *rest in rows:
-        yield "monthly" if monthly else "daily", format_period(monthly, period), *rest
+    for (monthly, period), of_period in groupby(rows, key=itemgetter(0, 1)):
+        type_, date = "monthly" if monthly else "daily", format_period(monthly, period)
+        for _, _, tenant_id, env_id, value in of_period:
+            yield type_, date, tenant_id, env_id, value
