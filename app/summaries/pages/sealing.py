@@ -1,6 +1,5 @@
 """Sealing closed spans of time, and checking what was sealed."""
 
-import secrets
 import sqlite3
 import sys
 from collections.abc import Generator, Iterator
@@ -9,10 +8,10 @@ from ...storage.blocks import block_range
 from ...storage.database import Database
 from ...storage.page_rule import PageRule, change_page_rule, read_page_rule
 from ..invalidation import invalidate_all
-from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
+from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock, seal_one
 from ..spans import BLOCK_HOURS, HOUR, LENGTHS, joined, range_of_spans
 from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
-from .summary import Summary, decode, encode
+from .summary import Row, Summary, decode, encode
 
 PIECE, TOP = 2, 3
 """The level that is sealed at once, with those below it, and the level of the longest spans."""
@@ -218,28 +217,25 @@ def _next(connection: sqlite3.Connection, hour: int) -> int:
 
 
 def _seal(database: Database, level: int, span: int, closed: int, patience: int | None) -> None:
-    """Seal a span; leave it if its time is written to in the meantime.
-
-    Such a write takes the token away, in the transaction that changes the rows.
-    """
-    token = secrets.randbits(63)
-    with database.writing(patience) as connection:
+    def begin(connection: sqlite3.Connection, token: int) -> None:
         connection.execute(BEGIN_SEALING, (level, span, token))
-    with database.reading() as connection:
-        if level == PIECE:
-            made = _make(connection, level, span, closed)
-            pruned = pruned_hours(connection)
-            rows = [
-                encode(level, span, summary)
-                for level, span, summary in made
-                # Nothing is known of a pruned hour without views: its summary may be damaged.
-                if summary.views or (span + 1) * LENGTHS[level] > pruned
-            ]
-        else:
-            rows = [encode(level, span, _parent(connection, level, span))]
-    with database.writing(patience) as connection:
+
+    def make(connection: sqlite3.Connection) -> list[Row]:
+        if level > PIECE:
+            return [encode(level, span, _parent(connection, level, span))]
+        pruned = pruned_hours(connection)
+        return [
+            encode(level, span, summary)
+            for level, span, summary in _make(connection, level, span, closed)
+            # Nothing is known of a pruned hour without views: its summary may be damaged.
+            if summary.views or (span + 1) * LENGTHS[level] > pruned
+        ]
+
+    def end(connection: sqlite3.Connection, token: int, made: list[Row]) -> None:
         if connection.execute(END_SEALING, (level, span, token)).rowcount:
-            connection.executemany(INSERT_SUMMARY, rows)
+            connection.executemany(INSERT_SUMMARY, made)
+
+    seal_one(database, patience, begin, make, end)
 
 
 def _make(

@@ -11,6 +11,7 @@ from ...storage.blocks import BLOCK, block_range, stored_blocks
 from ...storage.cutoffs import read_cutoffs
 from ..pages.sealing import COUNT_VIEWS
 from ..pages.summary import pack_views, unpack_views
+from .kinds import Kind
 
 SELECT_REFERERS = """
 select json_group_array(referer_id)
@@ -33,19 +34,13 @@ _with_action = re.compile(r"[^?#]*\?(?:[^#]*&)?action=")
 
 
 @dataclass(frozen=True)
-class ActionKind:
+class ActionKind(Kind[Counter[int]]):
     """A summary of a day's views, by referer, of referers whose query has `action=`."""
-
-    data: str = "actions"
-    monthly: bool = False
 
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> list[int]:
-        """Return the days of a range, both ends inclusive, that may have rows.
-
-        Of a pruned day, rows of the hour in which it ended may be there still: they do not count.
-        """
+        # Rows of the hour in which a pruned day ended may be there still: they do not count.
         kept = read_cutoffs(connection).first_period("histories", calendar, monthly=False)
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
         if first > last:
@@ -60,13 +55,11 @@ class ActionKind:
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Return whether a day has so many rows."""
         parameters = _seconds(calendar, period) | {"most": least}
         (rows,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
         return bool(rows >= least)
 
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
-        """Return the content of the summary of a day, from its rows."""
         views: Counter[int] = Counter()
         for (referers,) in connection.execute(SELECT_REFERERS, _seconds(calendar, period)):
             views.update(json.loads(referers))
@@ -74,11 +67,10 @@ class ActionKind:
         return pack_views({referer: views[referer] for referer, url in urls if has_action(url)})
 
     def decode(self, content: bytes) -> Counter[int]:
-        """Return what a content tells: views by referer."""
         return unpack_views(content)
 
 
-ACTIONS = ActionKind()
+ACTIONS = ActionKind("actions", monthly=False)
 
 
 def has_action(referer: str) -> bool:
