@@ -8,6 +8,9 @@ from ..days import FIRST_DAY, LAST_DAY, Calendar, first_day_of, month_of
 from ..storage.blocks import BLOCK, block_range
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
+from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
+from ..summaries.pages.summary import decode_total
+from ..summaries.spans import HOUR, range_of_spans
 from .events import TYPE_NUMBERS
 from .selection import Days
 
@@ -193,11 +196,6 @@ def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
     """
     if not read_cutoffs(connection).histories:
         return None
-    # Bitmaps are loaded when something was pruned.
-    from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
-    from ..summaries.pages.summary import decode_total
-    from ..summaries.spans import HOUR, range_of_spans
-
     hours = range_of_spans(0, start // HOUR, pruned_hours(connection) - 1)
     stored = connection.execute(SELECT_SUMMARIES, hours)
     return next((row[1] * HOUR for row in stored if decode_total(row)), None)
