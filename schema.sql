@@ -98,7 +98,7 @@ create table active_users (
   primary key (monthly, period, tenant_id, env_id)
 ) strict, without rowid;
 
--- The numbers that clients have set. They are few, and queries over all periods read them first.
+-- The numbers that clients have set: usually few, and queries of a range read them first.
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
 -- The ids of known events, so that a second delivery changes nothing: digests of 16 bytes of the
