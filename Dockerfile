@@ -1,5 +1,5 @@
-# Named by its digest, so that two builds are of the same parts. To take a newer one, read its digest
-# with `docker buildx imagetools inspect python:3.13-slim`.
+# The digest makes builds reproducible. To use a newer image, read its digest with
+# `docker buildx imagetools inspect python:3.13-slim`.
 ARG BASE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE} AS build
@@ -24,12 +24,12 @@ HEALTHCHECK --interval=5s --timeout=3s --start-period=10s \
   CMD ["python", "-m", "saasus_analysis.health"]
 ENTRYPOINT ["saasus-analysis"]
 
-# The test double: in memory, and open to whoever reaches the container.
+# The test double: in memory, and open to everybody who reaches the container.
 FROM base AS double
 ENV ANALYSIS_DOUBLE_REMOTE=on
 CMD ["double"]
 
-# The service, which is what a build without --target makes.
+# The service: the default target of a build.
 FROM base AS service
 VOLUME /data
 CMD ["serve"]

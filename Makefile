@@ -1,4 +1,4 @@
-# What a contributor runs; CONTRIBUTING.md tells when. Each makes the environment first if it is missing.
+# Targets for contributors; see CONTRIBUTING.md. Each makes the environment if it is missing.
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -10,7 +10,7 @@ PAGES = app/dashboard/templates app/dashboard/static app/dashboard/translations
 help:
 	@echo "make test    all tests, with formatting, lint and types"
 	@echo "make lint    formatting, lint and types alone"
-	@echo "make format  let ruff format and mend what it can"
+	@echo "make format  let ruff format the code and fix what it can"
 	@echo "make serve   a server without keys on $(DATABASE); reloads code, templates and style sheets"
 	@echo "make bench   list the benchmarks; make bench NAME=pages runs one"
 

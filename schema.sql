@@ -2,10 +2,10 @@
 --
 -- Conventions: a "day" is the number of calendar days since 1970-01-01 in the deployment's time
 -- zone, a "month" is year * 12 + month - 1; a "timestamp" and every "…_at" is in UNIX seconds.
--- Ids of the outside world stand once, in a dictionary table; facts carry the small integers.
+-- Ids of the API are stored once, in a dictionary table; facts hold the small integers.
 
--- What is fixed when the database is made. time_zone: IANA name. keep_query, collapse_ids: on or
--- off, how a referer's page is told; `summaries rebuild` changes them.
+-- Settings that are fixed when the database is made. time_zone: IANA name. keep_query and
+-- collapse_ids: on or off, the rule for the page of a referer; `summaries rebuild` changes them.
 create table setting (
   name  text not null primary key,
   value text not null
@@ -40,7 +40,7 @@ create index referer_page on referer (page_id);
 
 -- One row for each entry of a user's behaviour history. Clustered by block of time and user: a
 -- user's day is a few ranges of the key, and a range of time is one. The timestamp is computed from
--- the key, since the second within the block takes two bytes and not four.
+-- the key, since the second within the block takes two bytes instead of four.
 create table behavior (
   block      integer not null check (block >= 0), -- timestamp / 14400: four hours
   user_id    integer not null references user (id),
@@ -61,8 +61,9 @@ create table call_count (
   primary key (type, day, tenant_id)
 ) strict, without rowid;
 
--- Whose calls these were, where that is known: what to take away when a user is erased. Calls of
--- userinfo with an environment are in active_user; here are creations and calls without any.
+-- The calls of each user, if the user is known: the numbers to subtract when a user is erased.
+-- Calls of userinfo with an environment are in active_user; this table has creations and calls
+-- without an environment.
 create table user_call (
   day       integer not null,
   type      integer not null check (type in (0, 2, 3)),
@@ -72,21 +73,21 @@ create table user_call (
   primary key (day, type, tenant_id, user_id)
 ) strict, without rowid;
 
--- Who was active: one row for each user in a day or month, tenant and environment. A user's calls of
--- userinfo in a day and tenant are the sum of `calls` and of what is in user_call.
+-- Who was active: one row for each user in a day or month, tenant and environment. The number of a
+-- user's userinfo calls in a day and tenant is the sum of `calls` and of the counts in user_call.
 create table active_user (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
   tenant_id integer not null references tenant (id),
   env_id    integer not null check (env_id >= 0),
   user_id   integer not null references user (id),
-  calls     integer not null           -- of userinfo: each counts in its lowest environment
+  calls     integer not null           -- userinfo calls; each counts in its lowest environment
     check (calls >= 0 and (not monthly or calls = 0)),
   primary key (monthly, period, tenant_id, env_id, user_id)
 ) strict, without rowid;
 
--- How many were active. `computed` is the number of rows in active_user, kept in the same
--- transaction; `put` is what a client has set, and wins where it is there.
+-- How many users were active. `computed` is the number of rows in active_user, updated in the same
+-- transaction; `put` is the number that a client has set, and wins unless it is null.
 create table active_users (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
@@ -97,18 +98,18 @@ create table active_users (
   primary key (monthly, period, tenant_id, env_id)
 ) strict, without rowid;
 
--- The numbers that were put: few, where all are asked for them first.
+-- The numbers that clients have set: usually few, and queries of a range read them first.
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
--- Which events are known already, so that a second delivery changes nothing: digests of 16 bytes
--- of the feed and the id, many in a row. See event_ids.py and event_id_rows.py in app/storage.
+-- The ids of known events, so that a second delivery changes nothing: digests of 16 bytes of the
+-- feed and the id, many in a row. See event_ids.py and event_id_rows.py in app/storage.
 create table event_id (
-  start integer primary key,           -- it holds digests whose first 7 bytes are from here on
-  wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes, else 2
-  ids   blob    not null check (length(ids) > 0) -- rests of digests (15 bytes) and days of events
+  start integer primary key,           -- the row has digests whose first 7 bytes are from here on
+  wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes; 0: 2 bytes
+  ids   blob    not null check (length(ids) > 0) -- the last 15 bytes of digests, and days of events
 ) strict;
 
--- How many of these ids there are of each day.
+-- The number of these ids for each day.
 create table event_id_day (
   day   integer primary key,
   count integer not null check (count > 0)
@@ -116,7 +117,7 @@ create table event_id_day (
 
 -- Page summaries ----------------------------------------------------------------------------
 
--- Made from `behavior` and droppable at any time. A span of level n is 8^n hours long and begins
+-- Made from `behavior`; can be deleted at any time. A span of level n is 8^n hours long and begins
 -- span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.
 create table page_summary (
   level    integer not null check (level between 0 and 3),
@@ -128,23 +129,25 @@ create table page_summary (
   primary key (level, span)
 ) strict;
 
--- Spans that are being summarized; a write in one takes it out, so that the summary is not stored.
+-- Spans that are being summarized. A write in a span deletes its row, so that its summary is not
+-- stored.
 create table page_sealing (
   level integer not null,
   span  integer not null,
-  token integer not null,              -- of the one who is at it
+  token integer not null,              -- random, for one attempt to make the summary
   primary key (level, span)
 ) strict, without rowid;
 
 -- Period summaries --------------------------------------------------------------------------
 
--- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
--- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.
+-- Days and months, made from `active_user` and `behavior`; can be deleted at any time. A write in a
+-- period deletes its row, even while it is being made, so that it is not stored. See
+-- app/summaries/periods.
 create table period_summary (
   data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),
   period   integer not null,           -- month if monthly, else day
-  token    integer not null,           -- of the one who makes it
+  token    integer not null,           -- random, for one attempt to make the summary
   content  blob,                       -- null: it is being made
   checksum integer,                    -- CRC-32 of all of the above but the token
   primary key (data, monthly, period),
@@ -154,15 +157,15 @@ create table period_summary (
 
 -- Retention ---------------------------------------------------------------------------------
 
--- Since when data are kept, where older ones were pruned. Nothing is taken in from before that.
--- Of pruned histories, the summaries of whole hours stay until page_statistics are pruned.
+-- The retention cutoffs: data from before a cutoff were pruned, and are not accepted again. Of
+-- pruned histories, the summaries of whole hours stay until page_statistics are pruned.
 create table kept (
   data  text    not null primary key
     check (data in ('histories', 'page_statistics', 'counts', 'event_ids')),
-  since integer not null               -- the timestamp at which the first day begins that is kept
+  since integer not null               -- the timestamp at which the first kept day begins
 ) strict, without rowid;
 
--- What was done to the data as a whole, without a word of what they were.
+-- Actions on the data as a whole, without any names or values of the data.
 create table audit (
   id      integer primary key,
   at      integer not null,
@@ -180,11 +183,11 @@ create index audit_action on audit (action, at);
 create table key (
   id         integer primary key,
   name       text not null,
-  prefix     text not null unique,     -- bearer: the token's public first part; signature: API key
+  prefix     text not null unique,     -- bearer: the token's first characters; signature: API key
   token_hash blob,                     -- bearer: SHA-256 of the token
   saas_id    text,                     -- signature
-  secret     text,                     -- signature: in clear, since an HMAC cannot be checked otherwise
-  scopes     text not null,            -- words with a space between them
+  secret     text,                     -- signature: in clear text, since checking an HMAC needs it
+  scopes     text not null,            -- words separated by spaces
   created_at integer not null,
   expires_at integer,                  -- null: never
   revoked_at integer,                  -- null: not revoked
@@ -197,10 +200,10 @@ create unique index key_name on key (name) where revoked_at is null;
 
 -- The dashboard -----------------------------------------------------------------------------
 
--- Which browser is signed in with which key. A row goes when it is signed out, or some time after
--- it has expired.
+-- Which browser is signed in with which key. A row is deleted when the user signs out, or some time
+-- after it has expired.
 create table session (
-  token_hash blob    not null primary key, -- SHA-256 of the token that the browser has as a cookie
+  token_hash blob    not null primary key, -- SHA-256 of the token in the browser's cookie
   key_id     integer not null references key (id),
   created_at integer not null,
   expires_at integer not null
@@ -208,12 +211,12 @@ create table session (
 
 create index session_expires_at on session (expires_at);
 
--- URLs that show the dashboard to whoever has them.
+-- URLs that show the dashboard to everybody who has them.
 create table link (
   id         integer primary key,
   name       text    not null,
-  token_hash blob    not null unique,  -- SHA-256 of the token that is in the path
-  tenant_id  integer references tenant (id), -- whose data alone it shows; null: those of all
+  token_hash blob    not null unique,  -- SHA-256 of the token in the path
+  tenant_id  integer references tenant (id), -- shows the data of this tenant alone; null: of all
   created_at integer not null,
   expires_at integer not null,
   revoked_at integer,                  -- null: not revoked

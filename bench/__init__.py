@@ -1,1 +1,1 @@
-"""Benchmarks of saasus-analysis beside its peers; see __main__.py."""
+"""Benchmarks of saasus-analysis and its peers; see __main__.py."""

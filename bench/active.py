@@ -1,4 +1,4 @@
-"""Active users of all tenants for a year, beside DuckDB that counts them from the events."""
+"""Active users of all tenants for a year, compared with DuckDB, which counts the events."""
 
 import json
 from contextlib import closing
@@ -44,9 +44,9 @@ def run() -> None:
         "active",
         "Active users",
         f"""
-All tenants and environments for a year of {EVENTS:,} events. Ours is the whole answer of the API's
-operation as JSON text, read from counts; DuckDB holds the calls on disk in the order of time and
-counts distinct users. In parentheses: as many times as long as ours.
+All tenants and environments for a year of {EVENTS:,} events. Our time is for the whole response of
+the API's operation as JSON text, read from counts. DuckDB has the calls on disk in the order of
+time and counts distinct users. In parentheses: how many times as long as ours it takes.
 """,
         ["tenants", "active users", "rows in the answer", "ours", "DuckDB"],
         rows,

@@ -1,4 +1,4 @@
-"""Clients that attack a server, in a process of their own, and one who asks for its health."""
+"""Clients that attack a server, in a separate process, and a client that checks its health."""
 
 import multiprocessing
 import selectors
@@ -13,20 +13,20 @@ from .processes import BASE
 KINDS = {
     "readers": "connections that pipeline 30 large `GET`s and read nothing",
     "chunks": "connections that send bodies in chunks of one byte",
-    "headers": "connections that trickle headers",
-    "bodies": "connections that send half of a body of 1 MB and trickle the rest",
+    "headers": "connections that send headers slowly",
+    "bodies": "connections that send half of a body of 1 MB, and the rest slowly",
     "mixed": "connections of all these kinds",
-    "questions": "clients that ask for a hundred years of active users without pause",
+    "questions": "clients that request a hundred years of active users without pause",
 }
 
 GIVE_UP = 10
-"""Seconds after which an answer is not waited for any more."""
+"""How many seconds to wait for a response."""
 
 FLOODS = ("readers", "chunks", "mixed", "questions")
 
 
 def asked_beside(url: str, kind: str, number: int, duration: float) -> list[float]:
-    """Return how long each health check took in some seconds beside an attack."""
+    """Return how long each health check took, in seconds, for a duration during an attack."""
     attack = multiprocessing.get_context("spawn").Process(
         target=_attack, args=(url, kind, number, duration + 60), daemon=True
     )
@@ -47,7 +47,7 @@ def asked_beside(url: str, kind: str, number: int, duration: float) -> list[floa
 
 
 def _attack(url: str, kind: str, number: int, duration: float) -> None:
-    """Keep so many connections busy; who is disconnected comes back."""
+    """Keep a number of connections busy, and reconnect those that are closed."""
     selector = selectors.DefaultSelector()
     for index in range(number):
         _begin(selector, url, kind, index)
@@ -78,7 +78,7 @@ def _begin(selector: selectors.BaseSelector, url: str, kind: str, index: int) ->
 
 
 def _pieces(kind: str, index: int) -> Iterator[bytes]:
-    """Yield what a client sends, piece by piece; where it is empty, the client reads."""
+    """Yield what a client sends, piece by piece; for an empty piece, the client reads instead."""
     if kind == "mixed":
         kind = ("readers", "chunks", "headers", "bodies")[index % 4]
     head = (

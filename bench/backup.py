@@ -1,4 +1,4 @@
-"""Backing up and restoring beside copying the file and SQLite's own backup."""
+"""Backing up and restoring, compared with copying the file and with SQLite's own backup."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PEER = "`sqlite3 .backup` and a check"
 
 
 def run(events: int = 10_000_000) -> None:
-    """Measure on a database of 90 days."""
+    """Measure with a database of 90 days."""
     path = saas(events, DAYS)
     with TemporaryDirectory(dir=FOLDER) as folder:
         ours, copied, plain, new = (Path(folder, f"{name}.db") for name in "abcd")
@@ -47,10 +47,10 @@ def run(events: int = 10_000_000) -> None:
         "backup",
         "Backups",
         f"""
-A database of {DAYS} days and {events:,} events, {size / 1e6:,.0f} MB, that nobody writes to.
-`sqlite3` makes a backup, flushes it and runs `integrity_check` on it, as `backup` and `restore` do;
-`cp` checks nothing, and would not see one moment of a database in use. `check` was run once. The
-ratio is that of the times to the first row's.
+A database of {DAYS} days and {events:,} events, {size / 1e6:,.0f} MB, to which nobody writes.
+`sqlite3` makes a backup, flushes it and runs `integrity_check` on it, as `backup` and `restore` do.
+`cp` checks nothing, and its copy of a database in use would not be a snapshot. `check` was run
+once. The ratio compares the time with that of the first row.
 """,
         ["", "time", "rate", "ratio"],
         rows,

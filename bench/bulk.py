@@ -1,4 +1,4 @@
-"""Taking in events and entries in bulk over HTTP, beside SQLite alone."""
+"""Storing events and history entries in bulk over HTTP, compared with SQLite alone."""
 
 import json
 import sqlite3
@@ -63,10 +63,10 @@ def run() -> None:
         "Bulk",
         f"""
 Calls of {COUNT:,} records, one after the other over one connection to `serve`, as a user starts it
-(`synchronous=full`), into a database that begins empty. Beside it `executemany` in this process of
-the same rows into bare tables without keys, indexes, dictionaries or counts, in one transaction;
-for events, a history entry, an id, a call, and a day and a month of activity each; for a day, after
-`json.loads` of the same body.
+(`synchronous=full`), into an initially empty database. Bare SQLite inserts the same rows with
+`executemany` in the process of the benchmark, in one transaction, into tables without keys,
+indexes, dictionaries or counts. Each event makes a history entry, an id, a call, and a day and a
+month of activity. For a user's day, the time of bare SQLite includes `json.loads` of the same body.
 """,
         ["records", "ours", "bare SQLite", "ratio"],
         rows,

@@ -1,4 +1,4 @@
-"""A reader beside a bulk import, and the memory that the server takes."""
+"""The times of a reader during a bulk import, and the memory of the server."""
 
 import json
 import statistics
@@ -22,7 +22,7 @@ DAYS = 90
 
 
 def run() -> None:
-    """Measure a reader alone and beside an import of a million events, and the server's memory."""
+    """Measure a reader alone and during an import of a million events, and the server's memory."""
     now = Clock().now()
     with TemporaryDirectory() as folder, serving(Path(folder, "ours.db")) as (url, process_id):
         _feed(url, now, seed=1, events=BEFORE)
@@ -40,17 +40,17 @@ def run() -> None:
     for name, quantile in (("median", 50), ("p99", 99)):
         one, other = (statistics.quantiles(taken, n=100)[quantile - 1] for taken in (alone, beside))
         rows.append([f"{name} of a read", ms(one), ms(other), times(other / one)])
-    rows.append(["memory of the server, at most", "", f"{most / 1e6:.0f} MB", ""])
+    rows.append(["peak memory of the server", "", f"{most / 1e6:.0f} MB", ""])
     write(
         "crowd",
         "Crowd",
         f"""
-One reader over one connection to `serve`, as a user starts it: histories of a user, a week of
-active users, and a day of page statistics in turns; alone, and while another process posts
-{IMPORTED:,} events in calls of {BATCH:,}. The memory is the most that the server had, after the
-import and a question for all {DAYS} days.
+One reader, over one connection to `serve` as a user starts it, requests the histories of a user, a
+week of active users, and a day of page statistics in turns: alone, and while another process posts
+{IMPORTED:,} events in calls of {BATCH:,}. The memory is the peak of the server after the import and
+a query over all {DAYS} days.
 """,
-        ["", "alone", "beside the import", "ratio"],
+        ["", "alone", "during the import", "ratio"],
         rows,
     )
 

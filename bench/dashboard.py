@@ -1,4 +1,4 @@
-"""The pages of the dashboard, beside plain SQLite that is asked for what is in their main table."""
+"""The pages of the dashboard, compared with plain SQLite, which computes their main table."""
 
 import csv
 import io
@@ -106,7 +106,7 @@ limit 1
 
 
 class Page(NamedTuple):
-    """A page, the table of it that is compared, and the columns of that."""
+    """A page, its table that is compared, and the columns of this table."""
 
     name: str
     path: str
@@ -141,7 +141,7 @@ def _pages(tenant: str, user: str) -> list[Page]:
 
 
 def run() -> None:
-    """Measure every page over 200,000 and over ten million events."""
+    """Measure every page with 200,000 and with ten million events."""
     rows: list[list[object]] = []
     with TemporaryDirectory() as folder:
         small = _measure(Path(folder, "small.db"), saas(SMALL, DAYS))
@@ -156,17 +156,17 @@ def run() -> None:
         "dashboard",
         "The dashboard",
         f"""
-The time in the server that a page takes, of {PERIOD} days beside as many before: over {SMALL:,}
-events as `demo` makes them and over {LARGE:,}, in {DAYS} days; asked again, and asked first, when
-closed days are summarized. Plain SQLite is asked over the same rows for what is in one table of the
-page, without the days before; in parentheses: as many times as long as the whole page. What both
-answer was compared.
+The time that a page of {PERIOD} days, compared with as many days before, takes in the server: over
+{SMALL:,} events as `demo` makes them and over {LARGE:,}, in {DAYS} days. The pages were requested
+again, and once for the first time, when days that are over are summarized. Plain SQLite computes
+one table of the page from the same rows, without the days before; in parentheses: how many times as
+long as the whole page it takes. The results of both were compared.
 """,
         [
             "page",
             f"{SMALL:,} events",
             f"{LARGE:,} events",
-            "asked first",
+            "first request",
             "plain SQLite, one table of it",
             "HTML",
         ],
@@ -175,7 +175,7 @@ answer was compared.
 
 
 def _measure(copy: Path, path: Path) -> dict[str, tuple[float, float, float, int]]:
-    """Return by page its first and its later time, that of plain SQLite, and its bytes."""
+    """Return for each page its first and its later time, that of plain SQLite, and its bytes."""
     shutil.copy(path, copy)
     app = create_app(database=copy, auth=False, clock=Then(), synchronous="off")
     measured = {}

@@ -1,4 +1,4 @@
-"""The data that benchmarks ask about: made once by the server's own code, kept in `bench/.data`."""
+"""The data for the benchmarks: made once by the server's own code, and kept in `bench/.data`."""
 
 import csv
 import re
@@ -30,7 +30,7 @@ order by behavior.block, behavior.timestamp
 
 
 class Then(Clock):
-    """A clock that stands where the data ends."""
+    """A clock that stands still at the end of the data."""
 
     def now(self) -> int:
         return NOW
@@ -52,7 +52,7 @@ def visits(events: int, days: int) -> Iterator[dict[str, Any]]:
 
 
 def visits_of_many_pages(events: int, days: int, pages: int) -> Iterator[dict[str, Any]]:
-    """Yield the same events on so many pages, one as frequent as another."""
+    """Yield the same events on a number of pages, all equally frequent."""
     for number, event in enumerate(visits(events, days)):
         if "referer" in event:
             event["referer"] = f"/items/{number * 7919 % pages}?from=list"
@@ -65,21 +65,21 @@ def saas(events: int, days: int) -> Path:
 
 
 def saas_of_many_pages(events: int, days: int, pages: int) -> Path:
-    """Return a database of the same events on so many pages."""
+    """Return a database of the same events on a number of pages."""
     return _kept(f"pages-{events}-{days}-{pages}", visits_of_many_pages(events, days, pages))
 
 
 def fill(database: Database, events: Iterator[dict[str, Any]]) -> None:
-    """Take events in as `POST /ingest/events` does."""
+    """Store events as `POST /ingest/events` does."""
     for report in import_records(database, events, event_reader(database.clock.now)):
         if report.refused:
             raise SystemExit(f"refused: {report.refused[0]}")
 
 
 def actives(events: int, days: int, tenants: int) -> tuple[Path, Path]:
-    """Return a database of a demo SaaS with so many tenants and without histories, and its calls.
+    """Return a database of a demo SaaS with a number of tenants and no histories, and its calls.
 
-    The calls are CSV: timestamp, tenant, environment and user as the integers of the database.
+    The calls are a CSV file: timestamp, tenant, environment and user as integers of the database.
     """
     path = _kept(f"actives-{events}-{days}-{tenants}", _calls(events, days, tenants))
     file = path.with_suffix(".csv")
@@ -104,7 +104,7 @@ def _calls(events: int, days: int, tenants: int) -> Iterator[dict[str, Any]]:
 
 
 def views_csv(path: Path) -> Path:
-    """Return the views of a database, in the order of time, as timestamp, page and user."""
+    """Return a CSV file of the views of a database by time: timestamp, page and user."""
     file = path.with_suffix(".csv")
     if not file.exists():
         with closing(opened(path)) as database, database.reading() as connection:

@@ -1,6 +1,6 @@
-"""The test double beside other doubles: start, a small job, control, fixture, memory, fidelity.
+"""The test double compared with others: start, a small job, control, fixture, memory, fidelity.
 
-Needs the peers that the first lines of doubles.py name.
+Needs the peers that are listed at the top of doubles.py.
 """
 
 import json
@@ -36,7 +36,7 @@ TODAY = int(time.time()) // DAY * DAY
 
 
 def run() -> None:
-    """Measure all of it."""
+    """Measure everything."""
     with TemporaryDirectory() as folder:
         _measure_starts(Path(folder))
         _measure_control(Path(folder))
@@ -64,13 +64,13 @@ def _measure_starts(folder: Path) -> None:
         "double",
         "A double's start",
         f"""
-From the start of the process to its first answer of 200 to `GET /active-users`, asked every 2 ms;
-and to the end of {REQUESTS} `PUT` and {REQUESTS} `GET` after it on one connection, as a small job
-of a CI sends them. The mocks have a description of the 8 official operations that asks for no key,
-and WireMock a stub for each of them; moto's server speaks another API, and is asked for its own
-state and settings. In parentheses: as many times as long as ours.
+The time from the start of the process to its first 200 for `GET /active-users`, requested every
+2 ms, and to the end of {REQUESTS} `PUT` and {REQUESTS} `GET` after it on one connection, as a small
+CI job sends them. The mocks have a description of the 8 official operations that requires no key,
+and WireMock has a stub for each of them. moto's server has another API, and gets requests for its
+own state and settings. In parentheses: how many times as long as ours it takes.
 """,
-        ["server", "first answer", f"and {REQUESTS} + {REQUESTS} requests"],
+        ["server", "first response", f"and {REQUESTS} + {REQUESTS} requests"],
         rows,
         ["flask", "waitress", "connexion"],
     )
@@ -81,7 +81,7 @@ def _beside(taken: float, ours: float) -> str:
 
 
 def _job(peer: Peer) -> tuple[float, float]:
-    """Return when a server first answered, and when a small job was done."""
+    """Return the seconds until a server first answers, and until a small job is done."""
     method, path, document = peer.put
     body = json.dumps(document).encode()
     begin = time.perf_counter()
@@ -122,16 +122,17 @@ def _measure_control(folder: Path) -> None:
             ),
         }
         taken = in_turns(control, CONTROLS)
-    taken[f"fixture `{FIXTURE}`, a test"] = _fixture(folder)
+    taken[f"fixture `{FIXTURE}`, per test"] = _fixture(folder)
     rows = [[name, ms(taken[name]), goal] for name, goal in zip(taken, GOALS, strict=True)]
     write(
         "double",
         "Control of a double",
         f"""
-What a test pays for beside its own requests. Each call of the control API is a whole request on
-a connection that stays open, the median of {CONTROLS} in turns; the small seed has 10 events, 5
-numbers of active users and 2 days of histories. The fixture's cost is how much longer {TESTS} tests
-of `pass` take with it than with a fixture that does nothing, without what one such test takes.
+What a test costs in addition to its own requests. Each call of the control API is a whole request
+on an open connection; its time is the median of {CONTROLS} in turns. The small seed has 10 events,
+5 numbers of active users and 2 days of histories. The fixture's cost is how much longer {TESTS}
+tests of `pass` take with it than with a fixture that does nothing, per test; the time of a run with
+a single test is subtracted.
 """,
         ["", "time", "goal"],
         rows,
@@ -194,9 +195,9 @@ def _measure_memory() -> None:
         "double",
         "Memory of a double",
         f"""
-Resident memory of `double` after so many requests over {CONNECTIONS} connections: in turns
-`PUT /active-users`, `PUT /user-behavior-day`, `GET /active-users` and a user's histories, over
-20 tenants, 50 users and 28 dates again and again, so that what is stored does not grow.
+Resident memory of `double` after this number of requests over {CONNECTIONS} connections: in turns
+`PUT /active-users`, `PUT /user-behavior-day`, `GET /active-users` and a user's histories. They
+repeat the same 20 tenants, 50 users and 28 dates, so the stored data do not grow.
 """,
         ["requests", "memory", "goal, at most"],
         rows,

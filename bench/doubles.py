@@ -60,7 +60,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "/userinfo/aggregated": {"metrics": [{"date": "2026-01-01", "details": {"a": 1, "b": 1}}]},
 }
-"""An answer of each operation that has content."""
+"""An example response for each operation that returns content."""
 
 ERRORS = {"400": "invalid_request", "401": "unauthorized", "500": "internal_server_error"}
 
@@ -84,7 +84,7 @@ serve(app, host="127.0.0.1", port=int(sys.argv[-1]))
 
 @dataclass(frozen=True)
 class Peer:
-    """A server to measure: its name, the command without a port, and what it is asked."""
+    """A server to measure: its name, its command without a port, and its requests."""
 
     name: str
     command: list[str]
@@ -93,28 +93,28 @@ class Peer:
 
 
 def make_ours(*options: str) -> Peer:
-    """Return our double, with options."""
+    """Return our double, started with these options."""
     return Peer("ours", [*OURS, "double", *options])
 
 
 def make_bare(folder: Path) -> Peer:
-    """Return the least that such a server can be."""
+    """Return the smallest possible server, as a lower bound."""
     script = folder / "bare.py"
     script.write_text(BARE)
     return Peer("Flask and waitress, bare", [sys.executable, str(script)])
 
 
 def make_moto() -> Peer:
-    """Return a double of another API, which is asked what is cheap there."""
+    """Return a double of another API; its requests are cheap ones of that API."""
     _require("moto_server")
     write: tuple[str, str, dict[str, Any]] = ("POST", "/moto-api/seed?a=1", {})
     return Peer("moto's server, its own API", ["moto_server"], "/moto-api/data.json", write)
 
 
 def make_mocks(folder: Path, *, keys: bool) -> list[Peer]:
-    """Return the mocks of the same API, by a description that asks for keys or does not.
+    """Return the mocks of the same API, with a description that requires keys or none.
 
-    connexion's mock refuses every key, so it never gets the description that asks for them.
+    connexion's mock refuses every key, so its description never requires one.
     """
     described = _describe(folder)
     open_, keyed = folder / "open.json", folder / "keyed.json"
@@ -136,12 +136,12 @@ def make_mocks(folder: Path, *, keys: bool) -> list[Peer]:
 
 @contextmanager
 def started(peer: Peer) -> Iterator[tuple[str, int]]:
-    """Run a peer on a free port; give its URL and process id once it has answered its `GET`."""
+    """Run a peer on a free port; yield its URL and process id once it has answered its `GET`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     command = [*peer.command, "--port", str(port)]
-    # A group of its own: some of the commands only start what serves.
+    # A separate process group, since some commands start the server as a child process.
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -161,7 +161,7 @@ def started(peer: Peer) -> Iterator[tuple[str, int]]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its group, and wait until nobody is left."""
+    """End a process and its group, and wait until all have ended."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         until = time.monotonic() + 10
@@ -184,7 +184,7 @@ def _answers(url: str, peer: Peer) -> bool:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    """Return the description of the official operations, with an example for every answer."""
+    """Return the description of the official operations, with an example for every response."""
     app = create_app(database=folder / "described.db", auth=False)
     with closing(app.extensions["database"]):
         described: dict[str, Any] = app.test_client().get("/openapi.json").get_json()
@@ -203,7 +203,7 @@ def _describe(folder: Path) -> dict[str, Any]:
 
 
 def _stubs(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a stub of WireMock for each operation: what it answers when all is well."""
+    """Yield a stub of WireMock for each operation, with its response to a valid request."""
     for path, item in described["paths"].items():
         for method in {"get", "put"} & item.keys():
             responses = item[method]["responses"]

@@ -1,4 +1,4 @@
-"""How many calls a double answers as the contract has it."""
+"""How many calls get a response from a double that follows the contract."""
 
 import http.client
 import json
@@ -31,14 +31,14 @@ SEED = [
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call was answered with."""
+    """The response to a call."""
 
     status: int
     headers: http.client.HTTPMessage
     body: bytes
 
     def document(self) -> Any:
-        """Return the body of JSON; None if it is none, or does not claim to be."""
+        """Return the body as JSON; None if it is not JSON or its content type is not."""
         if self.headers.get_content_type() != "application/json":
             return None
         try:
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Caller:
-    """Calls a server, with a key if it is given."""
+    """Calls a server, with a key if one is given."""
 
     def __init__(self, url: str, key: str | None = "Bearer t") -> None:
         self.url = url
@@ -82,12 +82,12 @@ def run(folder: Path) -> None:
 
 
 ABOUT = """
-Which calls are answered as the API's contract has it: the status, the body where the contract fixes
-it, and for an error `application/json` with the right `type` and a `message`. The mocks have a
-description of the 8 official operations with an example for every answer and every error, and
-WireMock a stub with the same example for each operation; rules that somebody would write by hand
-are not there. connexion's mock refuses every key, so its description asks for none. moto's server
-is not here, since it speaks another API.
+Which calls get a response that follows the API's contract: the status, the body if the contract
+fixes it, and for an error `application/json` with the right `type` and a `message`. The mocks have
+a description of the 8 official operations with an example for every response and every error, and
+WireMock has a stub with the same example for each operation. No rules were written for them by
+hand. connexion's mock refuses every key, so its description requires none. moto's server is left
+out, since it has another API.
 """
 
 
@@ -157,9 +157,9 @@ _OUTSIDE = BEHAVIOR_DAY | {"histories": [{"timestamp": TODAY - 1, "referer": "/h
 _MISSING = {name: value for name, value in NUMBER.items() if name != "active_users"}
 
 CALLS: dict[str, Callable[[Caller], bool]] = {
-    "a `PUT` claims no JSON": _put_is_silent,
-    "a number that was `PUT` is there": _number_is_kept,
-    "a day that was `PUT` is there": _day_is_kept,
+    "a `PUT` does not claim to return JSON": _put_is_silent,
+    "a number is returned after its `PUT`": _number_is_kept,
+    "a day is returned after its `PUT`": _day_is_kept,
     "`tenant_ids=a,b`": partial(_takes_tenants, "tenant_ids=a,b"),
     "`tenant_ids=a&tenant_ids=b`": partial(_takes_tenants, "tenant_ids=a&tenant_ids=b"),
     "400: unknown `type`": _refuses("GET", f"{ACTIVE_USERS}?type=weekly&date_from=2026-05-13"),
@@ -170,7 +170,7 @@ CALLS: dict[str, Callable[[Caller], bool]] = {
     "400: a timestamp of 13 digits": _refuses(
         "GET", f"{PAGES}?start_timestamp=1779157378000&end_timestamp=1779157379000"
     ),
-    "400: a body that is no JSON": _refuses("PUT", ACTIVE_USERS, b"{"),
+    "400: a body that is not JSON": _refuses("PUT", ACTIVE_USERS, b"{"),
     "400: a field is missing": _refuses("PUT", ACTIVE_USERS, _MISSING),
     "400: negative `active_users`": _refuses("PUT", ACTIVE_USERS, NUMBER | {"active_users": -1}),
     "400: an entry outside the day": _refuses("PUT", f"{BASE}/user-behavior-day", _OUTSIDE),

@@ -1,4 +1,4 @@
-"""What the server makes of inputs that are nearly valid: how many, and which it fails on."""
+"""How the server treats nearly valid inputs: how many were tried, and which failed."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ from .measuring import ms, write
 
 
 def run(seconds: int, seed: int, engine: str) -> None:
-    """Fuzz each target in a process of its own, for the same part of some seconds.
+    """Fuzz each target in a separate process, for an equal share of the seconds.
 
-    Exits with 1, with the shortest failing input printed, if an input was not treated as it should.
+    If an input is treated wrongly, prints the shortest failing input and exits with 1.
     """
     tallies = {}
     for name in tqdm(TARGETS, unit="target", disable=None):
@@ -30,12 +30,13 @@ def run(seconds: int, seed: int, engine: str) -> None:
         "Fuzzing",
         f"""
 Inputs made from valid ones: values of another kind, size or depth, also in the JSON text inside
-JSON text that the platform sends; bytes cut out, put in or repeated; bodies packed otherwise than
-they say, or that unpack to 32 MiB. Each is given twice, to an application on a file. It passes if
-the answer is a 200, or a 4xx that is an `Error` and has stored nothing; if as much is stored as the
-report says; and if the second answer is like the first, but that what has an id is known by then.
-*Read* are those of which something was taken. Seed {seed}, {seconds} seconds in all, inputs by
-{ENGINES[engine]}; a process may use {MEMORY // 2**20} MiB of addresses.
+JSON text that the platform sends; bytes removed, inserted or repeated; bodies packed in another way
+than they declare, or that unpack to 32 MiB. Each input is sent twice to an application on a file.
+It passes if the response is a 200, or a 4xx that is an `Error` and has stored nothing; if as much
+is stored as the report says; and if the second response is like the first, except that records with
+an id are now duplicates. *Read* counts the inputs of which something was accepted. Seed {seed},
+{seconds} seconds in all, inputs by {ENGINES[engine]}. A process may use {MEMORY // 2**20} MiB of
+address space.
 """,
         ["target", "inputs tried", "of these, read", "failures", "slowest input", "peak memory"],
         [

@@ -1,6 +1,6 @@
-"""A target of the fuzzer in a process: `python -m bench.fuzzed TARGET FOLDER ENGINE SEED SECONDS`.
+"""Fuzz one target in this process: `python -m bench.fuzzed TARGET FOLDER ENGINE SEED SECONDS`.
 
-Prints a `Tally` as JSON; what fails, on standard error.
+Prints a `Tally` as JSON, and failures on standard error.
 """
 
 import json
@@ -17,18 +17,21 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
-ENGINES = {"hypothesis": "Hypothesis", "atheris": "Atheris, which seeks new branches of `app/`"}
+ENGINES = {
+    "hypothesis": "Hypothesis",
+    "atheris": "Atheris, which searches for new branches of `app/`",
+}
 
 ROUND = 500
-"""Inputs a seed; the next round has the next one."""
+"""How many inputs are tried with one seed; the next round uses the next seed."""
 
 MEMORY = 2**31
-"""Bytes of addresses that a process may use."""
+"""How many bytes of address space a process may use."""
 
 
 @dataclass
 class Tally:
-    """What became of inputs; times in seconds, memory in bytes."""
+    """Results of the inputs; times are in seconds, memory in bytes."""
 
     tried: int = 0
     read: int = 0
@@ -57,7 +60,7 @@ class Fuzzed:
         self.tally.slowest = max(self.tally.slowest, time.perf_counter() - began)
 
     def property(self) -> Any:
-        """Return the check of all inputs, as Hypothesis makes them."""
+        """Return a Hypothesis test that checks the inputs of the target."""
         quietly = settings(
             max_examples=ROUND,
             database=None,
@@ -68,7 +71,7 @@ class Fuzzed:
             report_multiple_bugs=False,
         )
 
-        # A function of its own, since a seed is set on a function.
+        # A new function each time, since a seed is set on a function.
         def check(given_input: Any) -> None:
             self.check(given_input)
 
@@ -113,7 +116,7 @@ class Fuzzed:
         sys.stderr.write(f"{place}: {type(error).__name__}: {error}\n{self.last!r}\n")
 
     def end(self) -> None:
-        """Print the tally and end the process, out of which Atheris leads no other way."""
+        """Print the tally and end the process, since Atheris has no other way to stop."""
         self.tally.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         sys.stdout.write(json.dumps(asdict(self.tally)))
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What ten times the data does to answers, and what an entry takes on disk."""
+"""How ten times the data affect response times, and how many bytes an entry takes on disk."""
 
 import sqlite3
 from contextlib import closing
@@ -33,7 +33,7 @@ PLAIN = (
 
 
 def run() -> None:
-    """Compare 1M with 10M rows of the same 90 days."""
+    """Compare 1 million with 10 million rows of the same 90 days."""
     pages: Actions = {}
     months: Actions = {}
     databases = [opened(saas(size, DAYS)) for size in SIZES]
@@ -55,16 +55,16 @@ def run() -> None:
         get_page_statistics(database, start_timestamp=start, end_timestamp=end)  # seals all
         database.close()
     ours, plain = zip(*(_bytes_an_entry(saas(size, DAYS)) for size in SIZES), strict=True)
-    for name, (small, large) in (("bytes a history entry", ours), ("in a plain table", plain)):
+    for name, (small, large) in (("bytes per history entry", ours), ("in a plain table", plain)):
         rows.append([name, f"{small:.1f}", f"{large:.1f}", times(large / small)])
     write(
         "growth",
         "Growth",
         f"""
-A SaaS of {DAYS} days with {SIZES[0]:,} and with {SIZES[1]:,} events. A month of histories is the
-mean of {USERS} users. The bytes of an entry are those of histories, their dictionaries, all indexes
-and all page summaries; the plain table holds time, user and referer, with an index on time and one
-on user.
+A SaaS of {DAYS} days with {SIZES[0]:,} and with {SIZES[1]:,} events. The time of a month of
+histories is the mean over {USERS} users. The bytes of an entry include histories, their
+dictionaries, all indexes and all page summaries. The plain table has time, user and referer, with
+an index on time and one on user.
 """,
         ["", f"{SIZES[0]:,} events", f"{SIZES[1]:,} events", "growth"],
         rows,

@@ -1,4 +1,4 @@
-"""Many connections, beside the same application on waitress with its own loop and threads.
+"""Many connections, compared with the same application on waitress with its own loop and threads.
 
 waitress is measured with 8 threads, as `serve` has them, and with one: threads that write take the
 interpreter and the lock of the database from each other, which can cost it most of its speed.
@@ -33,7 +33,7 @@ Start = Callable[[Path], AbstractContextManager[tuple[str, int | None]]]
 
 @dataclass
 class Load:
-    """What became of the requests of one server."""
+    """The results of the requests to one server."""
 
     rate: float
     statuses: Counter[int]
@@ -47,7 +47,7 @@ class Load:
 
 
 def run() -> None:
-    """Measure it."""
+    """Measure attacks, a load, and numbers of connections."""
     _run_attacks()
     _run_load(CONNECTIONS, SECONDS)
     _run_numbers()
@@ -61,7 +61,7 @@ def _run_load(connections: int, duration: float) -> None:
         ]
     rows: list[list[object]] = [
         _beside("requests", [f"{one.rate:,.0f}/s" for one in loads], [one.rate for one in loads]),
-        ["of them not with 200", *(one.others for one in loads)],
+        ["responses other than 200", *(one.others for one in loads)],
     ]
     for name, at in (("median", 499), ("p99", 989), ("p99.9", 998)):
         taken = [one.quantiles[at] for one in loads]
@@ -71,13 +71,14 @@ def _run_load(connections: int, duration: float) -> None:
         "load",
         "Load",
         f"""
-{connections} connections for {duration:.0f} seconds, each with one request after the other: half
-of them reads (active users, a user's histories), half writes (a number, a user's day), each write a
-transaction on the disk (`synchronous=full`). The clients share the machine with the server. Beside
-it, the same application on waitress as it comes, with 8 threads and with one; in parentheses, how
-many times that is ours. Its 8 threads are slow here since each write waits for the lock of the
-database in a thread of its own, and they take the interpreter from each other all the while; one
-thread has nobody to wait for. Ours answers the writes that wait in one thread, with one commit.
+{connections} connections for {duration:.0f} seconds, each with one request after the other. Half of
+the requests are reads (active users, a user's histories) and half are writes (a number, a user's
+day), each write a transaction on the disk (`synchronous=full`). The clients share the machine with
+the server. The other columns show the same application on waitress in its default form, with 8
+threads and with one; in parentheses, the ratio of ours to theirs. Its 8 threads are slow here,
+since each write waits for the lock of the database in its own thread, and the threads constantly
+take the interpreter from each other; a single thread waits for no other. Ours answers waiting
+writes in one thread, with one commit.
 """,
         ["", "ours", "waitress, 8 threads", "waitress, 1 thread"],
         rows,
@@ -86,7 +87,7 @@ thread has nobody to wait for. Ours answers the writes that wait in one thread, 
 
 
 def _beside(name: str, shown: list[str], figures: list[float]) -> list[object]:
-    """Return a row: ours, and each other with how many times that is ours."""
+    """Return a row with our figure, and the others with the ratio of ours to theirs."""
     others = zip(shown[1:], figures[1:], strict=True)
     return [name, shown[0], *(f"{text} ({times(figures[0] / figure)})" for text, figure in others)]
 
@@ -137,9 +138,10 @@ def _run_numbers() -> None:
         "load",
         "Connections",
         f"""
-`wrk` with so many connections for {NUMBER_SECONDS} seconds at a time, in turns: a week of active
-users of one tenant, and setting one value. Beside it, the same application on waitress as it comes,
-with 8 threads and with one; in parentheses, as many times as many are ours.
+`wrk` with this number of connections for {NUMBER_SECONDS} seconds at a time, in turns, requests a
+week of active users of one tenant, and sets one value. The other columns show the same application
+on waitress in its default form, with 8 threads and with one; in parentheses, the ratio of ours to
+theirs.
 """,
         [
             *("connections", "`GET`", "waitress, 8 threads", "waitress, 1 thread"),
@@ -151,7 +153,7 @@ with 8 threads and with one; in parentheses, as many times as many are ours.
 
 
 def _run_attacks() -> None:
-    """Ask for the health of each server while clients attack it."""
+    """Measure the health checks of each server while clients attack it."""
     rows = []
     with TemporaryDirectory() as folder:
         for kind, number in ATTACKS:
@@ -166,19 +168,19 @@ def _run_attacks() -> None:
         "load",
         "Attacks",
         f"""
-The p99 of `GET /healthz`, each on a connection of its own, in {ATTACK_SECONDS} seconds while
-other clients do what they can; and how many were given up after {GIVE_UP} seconds. The attackers
-have receive buffers of 4 kB, and share the machine's two cores with the server. Beside it, the same
-application on waitress as it comes.
+The p99 of `GET /healthz`, each on its own connection, during {ATTACK_SECONDS} seconds in which
+other clients attack the server, and how many requests got no response within {GIVE_UP} seconds. The
+attackers have receive buffers of 4 kB, and share the machine's two cores with the server. The other
+columns show the same application on waitress in its default form.
 """,
-        ["attackers", "p99, ours", "given up", "p99, plain waitress", "given up"],
+        ["attackers", "p99, ours", "no response", "p99, plain waitress", "no response"],
         rows,
         ["waitress"],
     )
 
 
 def _plain(threads: int) -> Start:
-    """Return what runs the application on waitress as it comes, and gives its URL."""
+    """Return a context manager that runs the application on plain waitress and yields its URL."""
 
     @contextmanager
     def start(database: Path) -> Iterator[tuple[str, int | None]]:
@@ -195,7 +197,7 @@ SERVERS: dict[str, Start] = {"ours": serving, "plain": _plain(8), "one": _plain(
 
 
 def _ask(netloc: str, number: int, until: float) -> tuple[Counter[int], list[float]]:
-    """Send requests on one connection until a time; return statuses and times to an answer."""
+    """Send requests on one connection until a time; return the statuses and the response times."""
     connection = http.client.HTTPConnection(netloc, timeout=60)
     statuses: Counter[int] = Counter()
     taken = []

@@ -1,4 +1,4 @@
-"""Measuring side by side, and writing what was measured as a table."""
+"""Measuring side by side, and writing the results as a table."""
 
 import os
 import platform
@@ -17,17 +17,17 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 INTRODUCTION = """\
 # Results
 
-Written by `python -m bench`; each section by its command, anew. Every row of a section was measured
-in the same run on the same data, one after the other in turns; a time is the median of the
-repetitions, after one that does not count. Answers were compared before any time was taken. Ratios
-say more than times: machines differ.
+`python -m bench` writes this file; the command of a section replaces that section. All rows of a
+section were measured in the same run on the same data, one after the other in turns. A time is the
+median of the repetitions, without a first one for warming up. Before any time was measured, the
+results were compared. Ratios say more than times, because machines differ.
 """
 
 Actions = dict[str, Callable[[], object]]
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Return how long an action takes."""
+    """Return how many seconds an action takes."""
     begin = time.perf_counter()
     action()
     return time.perf_counter() - begin
@@ -45,7 +45,7 @@ def in_turns(actions: Actions, repetitions: int = 7) -> dict[str, float]:
 
 
 def same(answers: dict[str, object]) -> None:
-    """Stop if answers are not all equal."""
+    """Stop unless all answers are equal."""
     (first, answer), *others = answers.items()
     for name, other in others:
         if other != answer:
@@ -60,7 +60,7 @@ def write(
     rows: Sequence[Sequence[object]],
     packages: Sequence[str] = (),
 ) -> None:
-    """Write a section of RESULTS.md in place of the one that its command wrote before."""
+    """Write a section of RESULTS.md, which replaces the earlier one of the command."""
     versions = [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
     versions += [f"{package} {version(package)}" for package in packages]
     lines = [
@@ -85,13 +85,13 @@ def write(
 
 
 def ms(taken: float) -> str:
-    """Return a time in milliseconds to three digits or so."""
+    """Return a time in milliseconds, with about three digits."""
     milliseconds = taken * 1000
     return f"{milliseconds:.0f} ms" if milliseconds >= 100 else f"{milliseconds:.3g} ms"
 
 
 def times(ratio: float) -> str:
-    """Return a ratio to two digits or so."""
+    """Return a ratio, with about two digits."""
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 

@@ -25,7 +25,7 @@ FEW, MANY = 1_000, 1_000_000
 API = "/v1/analysis"
 YESTERDAY = TODAY // DAY - 1
 
-# A thousand users of one tenant, each with a view yesterday; what is of a kind comes beside it.
+# A thousand users of one tenant, each with a view yesterday; the rows of a kind are added to these.
 BASE = (
     "insert into tenant (id, name) values (1, 'acme')",
     "insert into page (id, url) values (1, '/home')",
@@ -58,7 +58,7 @@ BASE = (
     """,
 )
 
-# The integers of what is new, from 10,001 on: the base has those below.
+# The integers of the new rows, from 10,001 on, since the base uses those below.
 NUMBERS = """
 create temp table many as
 with recursive each (i) as (select 1 union all select i + 1 from each where i < :number)
@@ -161,7 +161,7 @@ KINDS: dict[str, Sequence[str]] = {
         order by 1, 2, 3, 4
         """,
     ),
-    "event ids": (),  # the digests are not made by SQL
+    "event ids": (),  # SQL cannot make the digests
     "keys": (
         """
         insert into key (name, prefix, token_hash, scopes, created_at, revoked_at)
@@ -195,7 +195,7 @@ KINDS: dict[str, Sequence[str]] = {
         """,
     ),
 }
-"""What makes many of a kind, out of the table `many`."""
+"""The statements that make many rows of a kind, from the table `many`."""
 
 PAGES = {
     "overview": "/dashboard",
@@ -216,7 +216,7 @@ PAGES = {
     f"&start_timestamp={TODAY - 27 * DAY}&end_timestamp={NOW}",
     "/metrics": "/metrics",
 }
-"""What shows a part of what there is: what an operation tells in full is as long as that is."""
+"""Requests that show a part of the rows; a full list takes as long as it has rows."""
 
 EVENT = {"type": "userinfo", "timestamp": NOW, "user_id": "user-2", "tenant_id": "acme"}
 
@@ -224,7 +224,7 @@ COMMANDS = (("keys", "list"), ("links", "list"), ("audit",), ("doctor",))
 
 
 def build(path: Path, kind: str, number: int) -> None:
-    """Make a database with so many of a kind."""
+    """Make a database with a number of rows of a kind."""
     parameters = {
         "number": number,
         "yesterday": YESTERDAY,
@@ -253,9 +253,10 @@ def run() -> None:
         "million",
         "A million of each",
         f"""
-The time in the server with {MANY:,} of a kind, all of them yesterday, asked again; in parentheses:
-as many times as long as with {FEW:,} of it. Pages show a part of what there is: they may take
-longer where a part is chosen from all, but not by the factor of {MANY // FEW:,}.
+The time in the server with {MANY:,} rows of one kind, all of them from yesterday, for a repeated
+request; in parentheses: how many times as long as with {FEW:,} rows it takes. Pages show a part of
+the rows: they may take longer if the part is chosen from all of them, but not {MANY // FEW:,} times
+as long.
 """,
         ["", *KINDS],
         [[name, *found] for name, found in cells.items()],
@@ -263,7 +264,7 @@ longer where a part is chosen from all, but not by the factor of {MANY // FEW:,}
 
 
 def _measure(folder: Path, kind: str, number: int) -> dict[str, float]:
-    """Return the time of everything, with a database of so many of a kind."""
+    """Return the time of each request, with a database of a number of rows of a kind."""
     path = folder / "many.db"
     build(path, kind, number)
     app = create_app(database=path, auth=False, clock=Then(), synchronous="off")

@@ -1,4 +1,4 @@
-"""Page statistics beside DuckDB, ClickHouse in process, and plain SQLite."""
+"""Page statistics, compared with DuckDB, ClickHouse in this process, and plain SQLite."""
 
 import json
 import sqlite3
@@ -67,10 +67,11 @@ def run() -> None:
         "pages",
         "Page statistics",
         f"""
-{count:,} rows in {DAYS} days, {shown:,} pages. Ours is the whole answer of the API's operation,
-from sealed summaries; the peers get integers and answer views and exact distinct users by page and
-in total. DuckDB and ClickHouse hold the rows on disk in the order of time; plain SQLite has an
-index on time and is asked once. In parentheses: as many times as long as ours.
+{count:,} rows in {DAYS} days, {shown:,} pages. Our time is for the whole response of the API's
+operation, from sealed summaries. The peers get integers and return views and exact distinct users
+by page and in total. DuckDB and ClickHouse have the rows on disk in the order of time; plain SQLite
+has an index on time and runs each query once. In parentheses: how many times as long as ours it
+takes.
 """,
         ["range", "ours", "DuckDB", "ClickHouse (chdb)", "SQLite, `count(distinct)`"],
         rows,

@@ -1,4 +1,4 @@
-"""The peer of `rates`: FastAPI and Pydantic doing the same with active users on the same schema."""
+"""The peer of `rates`: the same operations on active users with FastAPI, on the same schema."""
 
 import os
 import sqlite3
@@ -123,7 +123,7 @@ lock = threading.Lock()
 
 @contextmanager
 def writing() -> Iterator[sqlite3.Connection]:
-    """Give a connection in a transaction, one thread at a time."""
+    """Yield a connection in a transaction, for one thread at a time."""
     with lock:
         writer = connection()
         writer.execute("begin immediate")

@@ -1,4 +1,4 @@
-"""The application on waitress as it comes: `python -m bench.plain PORT THREADS`."""
+"""The application on waitress in its default form: `python -m bench.plain PORT THREADS`."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from app.web import log_format
 if __name__ == "__main__":
     app = create_app()
     log_format.configure(app.extensions["settings"])
-    # A line for each request that waits for a thread is no part of what is compared.
+    # The comparison does not include a log line for each request that waits for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     waitress.serve(
         app,

@@ -1,4 +1,4 @@
-"""Servers as processes of their own, on loopback."""
+"""Servers in separate processes, on loopback."""
 
 import http.client
 import os
@@ -16,7 +16,7 @@ BASE = "/v1/analysis"
 
 
 class Client:
-    """One connection to a server that stays open."""
+    """One open connection to a server."""
 
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=600)
@@ -24,7 +24,7 @@ class Client:
     def send(
         self, method: str, path: str, body: bytes | None = None, content_type: str = ""
     ) -> bytes:
-        """Return the body of an answer that must be 200."""
+        """Return the body of a response; stop if its status is not 200."""
         headers = {"Content-Type": content_type} if body is not None else {}
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
@@ -42,7 +42,7 @@ class Client:
 
 @contextmanager
 def serving(database: Path) -> Iterator[tuple[str, int]]:
-    """Run `serve` on a free port as a user would, without keys; give its URL and process id."""
+    """Run `serve` on a free port as a user would, without keys; yield its URL and process id."""
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--no-auth"]
     command += ["--database", str(database)]
     with subprocess.Popen(
@@ -60,7 +60,7 @@ def serving(database: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def running(command: list[str], port: int, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run a server that listens on a port; give its URL once it answers."""
+    """Run a server that listens on a port; yield its URL once it answers."""
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
         command,
@@ -81,7 +81,7 @@ def running(command: list[str], port: int, environment: Mapping[str, str]) -> It
 
 
 def memory(process_id: int, which: str) -> int:
-    """Return the memory of a process in bytes: `VmRSS` is what it has, `VmHWM` the most (Linux)."""
+    """Return the memory of a process in bytes: `VmRSS` is current, `VmHWM` the peak (Linux)."""
     status = Path(f"/proc/{process_id}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith(f"{which}:"))
     return int(line.split()[1]) * 1024

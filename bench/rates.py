@@ -1,6 +1,6 @@
-"""Requests a second of active users beside FastAPI, and beside mocks of the same description.
+"""Requests a second for active users, compared with FastAPI and with mocks of our description.
 
-Needs `wrk`, and for one of the mocks `prism` (npm: @stoplight/prism-cli), on the PATH.
+Needs `wrk` on the PATH, and for one of the mocks `prism` (npm: @stoplight/prism-cli).
 """
 
 import json
@@ -66,12 +66,12 @@ def run() -> None:
         "rates",
         "Requests a second",
         f"""
-`wrk` with {CONNECTIONS} connections for {SECONDS} seconds at a time on the same machine: a week of
-active users of one tenant, and setting one value. One process each; the servers that store do so in
-the same schema with `synchronous=full`, without keys, and write an access log. Ours has its 8
-threads on waitress and one on granian (`--blocking-threads 1`); FastAPI's functions are `def`, in
-the threads of its pool. The mocks make answers up from the server's own description. In
-parentheses: beside FastAPI.
+`wrk` with {CONNECTIONS} connections for {SECONDS} seconds at a time on the same machine requests a
+week of active users of one tenant, and sets one value. Each server is one process. Servers that
+store data use the same schema with `synchronous=full`; they need no keys and write an access log.
+Ours has its 8 threads on waitress, and one on granian (`--blocking-threads 1`). FastAPI's functions
+are `def`, in the threads of its pool. The mocks generate responses from the server's own
+description. In parentheses: the ratio to FastAPI.
 """,
         ["server", "`GET /active-users`", "`PUT /active-users`"],
         rows,
@@ -127,7 +127,7 @@ def _prism(_: Path, description: Path, port: str) -> Peer:
 
 
 def fill(url: str) -> None:
-    """Set numbers of active users for `wrk` to ask for."""
+    """Set the numbers of active users that `wrk` requests."""
     with Client(url) as client:
         for day in range(13, 20):
             for env_id in (1, 2, 3):
@@ -140,7 +140,7 @@ def fill(url: str) -> None:
 
 
 def wrk(url: str, method: str, connections: int = CONNECTIONS, duration: int = SECONDS) -> float:
-    """Return how many requests a second a server answers that `fill` has filled."""
+    """Return how many requests a second a server answers, after `fill` has set its data."""
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{duration}s", "--timeout", "30s"]
     command += [url + QUERY] if method == "GET" else ["-s", str(PUT), f"{url}/active-users"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -150,7 +150,7 @@ def wrk(url: str, method: str, connections: int = CONNECTIONS, duration: int = S
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
