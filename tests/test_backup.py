@@ -412,7 +412,7 @@ class TestRestore:
         assert "later" in tenants(path)
         done = run("restore", copy, "--force", "--database", path)
         kept = tmp_path / "a.db.before-restore.backup"
-        assert done.stdout.splitlines()[1] == f"the one that was there is {kept}"
+        assert done.stdout.splitlines()[1] == f"the previous database is kept as {kept}"
         assert tenants(path) == tenants(copy) == tenants(kept) - {"later"}
         assert is_right(path)
         assert is_right(kept)
@@ -607,7 +607,7 @@ class TestCheck:
         done = run("check", "--database", path)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
+            f"{path} has no errors, schema {NEWEST}; checked: file, references, settings, "
             "time zone, pages of referers, counts of active users, "
             "calls of users, event ids, page summaries, period summaries\n"
         )
@@ -676,7 +676,7 @@ class TestCheck:
         lines = done.stdout.splitlines()
         assert lines[0].startswith("file: ")
         assert lines[-1].startswith("  what to do: use `saasus-analysis restore`")
-        assert done.stderr == f"Error: {path} is wrong; checked: file\n"
+        assert done.stderr == f"Error: {path} has errors; checked: file\n"
 
     def test_what_it_says_of_pages_and_summaries_mends_them(self, path: Path) -> None:
         edit(

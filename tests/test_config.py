@@ -176,8 +176,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         pass
     first = json.loads(log.read_text().splitlines()[0])
     assert (
-        first["message"]
-        == f"ignored, since Kubernetes sets them for a service: {', '.join(sorted(KUBERNETES))}"
+        first["message"] == f"passed over, as made for a service: {', '.join(sorted(KUBERNETES))}"
     )
     done = run("doctor", "--database", tmp_path / "a.db", env=os.environ | KUBERNETES)
     assert (

@@ -87,7 +87,7 @@ class TestTheCommand:
         at = at_new(tmp_path)
         made = run("links", "create", "board", *at)
         assert re.fullmatch(rf"{SHARED_PATH}/[0-9a-f]{{64}}\n", made.stdout)
-        assert made.stderr == "This is shown once; keep it safe.\n"
+        assert made.stderr == "This is shown only once; keep it safe.\n"
         base = "https://analysis.example.com/"
         url = run("links", "create", "other", "--url", base, "--expires", "2", *at).stdout
         assert url.startswith(f"https://analysis.example.com{SHARED_PATH}/")
@@ -124,7 +124,7 @@ class TestTheCommand:
             (("create", "x" * 65), "1 to 64 printable characters"),
             (("create", "k", "--expires", "2020-01-01"), "must be a date to come"),
             (("create", "k", "--expires", "0"), "must be a date to come"),
-            (("create", "k", "--tenant", "nobody"), "nothing is stored of a tenant 'nobody'"),
+            (("create", "k", "--tenant", "nobody"), "no data are stored for a tenant 'nobody'"),
             (("revoke", "nobody"), "there is no link named nobody"),
         ],
     )
