@@ -290,7 +290,7 @@ def test_a_command_lists_what_is_valid_before_the_rest(
     listed = run(*asked)
     found = [row["name"] for row in json.loads(listed.stdout)]
     assert (len(found), found[0][-6:], found[-1][-6:]) == (1000, "-10001", "-11100")
-    assert listed.stderr == "at most 1000 are listed; --all lists all\n"
+    assert listed.stderr == "only 1000 rows are listed; --all lists all\n"
     everything = run(*asked, "--all")
     assert (len(json.loads(everything.stdout)), everything.stderr) == (1100, "")
 

@@ -1,4 +1,4 @@
-"""Calling a WSGI application without a socket."""
+"""Calls of a WSGI application without a socket."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with."""
+    """The response to a request."""
 
     status: int
     reason: str
@@ -31,9 +31,10 @@ def call(
     body: bytes = b"",
     timeout: float | None = None,
 ) -> Answer:
-    """Send a request to an application; `url` may be a path with a query alone.
+    """Send a request to an application; `url` may also be only a path with a query.
 
-    Raises ConnectionError and TimeoutError where the application ends so; see `front.Front`.
+    Raises ConnectionError or TimeoutError if a fault ends the request so; see
+    `middleware.NamespaceMiddleware`.
     """
     parts = urlsplit(url)
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
@@ -75,12 +76,12 @@ def call(
 
 
 def _variables(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Return headers as the WSGI environment has them; what came twice is joined."""
+    """Return headers as WSGI variables; values of a repeated header are joined with commas."""
     variables: dict[str, str] = {}
     for name, value in headers:
         variable = name.upper().replace("-", "_")
         if variable in ("CONTENT_LENGTH", "TRANSFER_ENCODING"):
-            continue  # the body is here, whole
+            continue  # the body is passed completely
         if variable != "CONTENT_TYPE":
             variable = f"HTTP_{variable}"
         known = variables.get(variable)
