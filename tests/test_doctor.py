@@ -79,7 +79,7 @@ def test_what_others_can_read_is_a_problem(path: Path) -> None:
 def test_a_disk_with_little_room_is_told(small_disk: Path) -> None:
     Database(small_disk / "a.db").close()
     message = bad(small_disk / "a.db")["disk", WARNING]
-    assert re.match("[34] MB free beside 0 MB; free some space: ", message)
+    assert re.match("[34] MB free; the database takes 0 MB; free some space: ", message)
 
 
 def test_all_that_is_looked_at_is_named(path: Path) -> None:

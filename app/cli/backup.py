@@ -69,7 +69,9 @@ def backup(target: Path, keep: int | None, as_json: bool, database: Path | None)
     ],
 )
 @click.argument("source", type=PATH)
-@click.option("--force", is_flag=True, help="Replace an existing database; keep it beside.")
+@click.option(
+    "--force", is_flag=True, help="Replace an existing database; keep it under a new name."
+)
 @json_option
 @database_option
 def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> None:

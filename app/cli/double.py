@@ -98,7 +98,7 @@ def double(
 
 
 def _write_beside(path: Path, text: str) -> Path:
-    """Write a file beside a path, to rename it to the path: so nobody reads half of it."""
+    """Write a temporary file beside a path; renamed to it later, it is never read half-written."""
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         part.write_text(text)

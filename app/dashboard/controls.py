@@ -87,7 +87,7 @@ class Controls:
 
     @property
     def before(self) -> Days | None:
-        """The period to compare with; None if there is none or no comparison is wanted."""
+        """The period to compare with; None if comparison is off or there is no earlier period."""
         before = self.days.before()
         wanted = self.values.get("compare") != "off" and self.period != "all"
         return before if wanted and before.first >= 0 else None

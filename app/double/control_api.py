@@ -253,7 +253,7 @@ def delete_namespace(name: str) -> None:
 @blueprint.arguments(schemas.KeyParam)
 @blueprint.response(200, schemas.Key)
 def create_key(body: dict[str, Any]) -> dict[str, str]:
-    """Create a key, for a double that checks keys; it is valid in all namespaces and after resets"""
+    """Create a key, for a double that checks keys; all namespaces accept it, also after resets"""
     database = DATABASE.current()
     kind, name, scopes = body["kind"], body["name"], tuple(body["scopes"])
     try:

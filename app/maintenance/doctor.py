@@ -151,7 +151,9 @@ def _disk(path: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(path.absolute().parent).free
     state = OK if free >= size + SPARE_BYTES else WARNING
     advice = "" if state == OK else "free some space: a backup or an upgrade copies the database"
-    yield Finding("disk", state, f"{free / 1e6:.0f} MB free beside {size / 1e6:.0f} MB", advice)
+    yield Finding(
+        "disk", state, f"{free / 1e6:.0f} MB free; the database takes {size / 1e6:.0f} MB", advice
+    )
 
 
 def _wal(database: Database) -> Iterator[Finding]:

@@ -157,8 +157,14 @@ def test_an_injected_error_stores_nothing(d: Double) -> None:
         ({"path": "*", "status": True}, "status: must be one of 200, 400"),
         ({"path": "*", "statuses": []}, "statuses: must be a list of statuses"),
         ({"path": "*", "statuses": [429, 0]}, "statuses: must be one of 200, 400"),
-        ({"path": "*", "statuses": [429], "times": 2}, "statuses: must not be given with status or times"),
-        ({"path": "*", "statuses": [429], "status": 500}, "statuses: must not be given with status or times"),
+        (
+            {"path": "*", "statuses": [429], "times": 2},
+            "statuses: must not be given with status or times",
+        ),
+        (
+            {"path": "*", "statuses": [429], "status": 500},
+            "statuses: must not be given with status or times",
+        ),
         ({"path": "*", "status": 500, "times": 0}, "times: must be from 1"),
         ({"path": "*", "status": 500, "skip": -1}, "skip: must be from 0"),
         ({"path": "*", "status": 500, "probability": 1.1}, "probability: must be a number from 0"),
