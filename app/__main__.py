@@ -9,11 +9,12 @@ from .cli.signals import end_on_signals
 
 def run() -> None:
     """Run the command that the arguments of the process name."""
-    # Loading makes many objects and no garbage; the command turns it on again.
+    # Imports create many objects but no garbage; `cli.main` enables garbage collection again.
     gc.disable()
     end_on_signals()
     if isinstance(sys.stdout, TextIOWrapper):
-        # As on standard error: names of files may be no text, and a terminal may know little of it.
+        # File names may not be valid text, and a terminal may lack characters. Standard error
+        # escapes both by default.
         sys.stdout.reconfigure(errors="backslashreplace")
     from .cli import main
 

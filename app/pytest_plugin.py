@@ -1,6 +1,6 @@
 """The pytest plugin: a double for each test that asks for one.
 
-pytest loads this module in every run; the double itself is loaded when a fixture is first used.
+pytest loads this module in every run; the double is loaded only when a fixture is first used.
 """
 
 import re
@@ -17,21 +17,21 @@ FIXTURE = "saasus_analysis"
 SHOWN_REQUESTS = 50
 
 MARKERS = (
-    "saasus_seed(state): what the test's double begins with and is reset to",
-    "saasus_clock(at): where the clock of the test's double stands still",
-    "saasus_fault(operation, *statuses, **rule): a fault of the test's double, as Double.fail",
+    "saasus_seed(state): the initial state of the test's double; a reset returns to it",
+    "saasus_clock(at): the time at which the clock of the test's double is frozen",
+    "saasus_fault(operation, *statuses, **rule): a fault of the test's double, as in Double.fail",
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the markers known."""
+    """Register the markers."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture(scope="session")
 def saasus_analysis_server() -> "Iterator[Double]":
-    """A double that runs through the session; under xdist, each worker has its own."""
+    """A double that runs for the whole session; with xdist, each worker has its own."""
     from .double import double
 
     with double() as running:
@@ -44,7 +44,7 @@ def saasus_analysis(
     saasus_analysis_server: "Double",
     monkeypatch: pytest.MonkeyPatch,
 ) -> "Iterator[Double]":
-    """A namespace of the double for this test alone, with the official clients' variables set."""
+    """A namespace of the double for one test, with the variables of the official clients set."""
     namespace = saasus_analysis_server.namespace(_name(request.node.nodeid))
     try:
         namespace.reset()
@@ -65,7 +65,7 @@ def saasus_analysis(
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the requests of a test that failed."""
+    """Add the requests to the report of a failed test."""
     report = yield
     double: Double | None = getattr(item, "funcargs", {}).get(FIXTURE)
     if double and report.when == "call" and report.failed:
@@ -80,7 +80,7 @@ def _argument(marker: pytest.Mark) -> Any:
 
 
 def _name(test: str) -> str:
-    """Return a namespace for a test: readable, short, and another one for each test."""
+    """Return a readable, short and unique name of a namespace for a test."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", test.rpartition("::")[2]).strip("-")[:60]
     return f"t{crc32(test.encode('utf-8', 'replace')):08x}-{readable}"
 
@@ -88,10 +88,10 @@ def _name(test: str) -> str:
 def _shown(double: "Double") -> str:
     try:
         requests = double.requests()
-    except Exception as error:  # a report must not end the session
-        return f"not to be had: {error}"
+    except Exception as error:  # an error here would end the whole session
+        return f"the requests cannot be read: {error}"
     shown = requests[-SHOWN_REQUESTS:]
-    lines = [f"{len(requests) - len(shown)} before"] if len(shown) < len(requests) else []
+    lines = [f"{len(requests) - len(shown)} earlier requests"] if len(shown) < len(requests) else []
     for sent in shown:
         what = sent["body"] if sent["body"] is not None else sent["parameters"]
         line = f"{sent['number']}. {sent['method']} {sent['path']} {what} -> {sent['status']}"

@@ -223,14 +223,14 @@ class TestBackup:
         ("arguments", "message"),
         [
             (["a.db"], "a.db is the database itself"),
-            (["a.db-wal"], "a.db-wal is for the database itself"),
-            (["folder"], "is a folder; --keep N makes dated backups in it"),
+            (["a.db-wal"], "a.db-wal is reserved for the database itself"),
+            (["folder"], "is a folder; use --keep N to make dated backups in it"),
             (["notes.txt"], "file is not a database"),
             (["theirs.db"], "theirs.db is a database of another program"),
             (["used.db"], "used.db is in use as a database"),
             (["none/b.db"], "cannot be copied to"),
             (["/dev/null"], "/dev/null is not a file"),
-            (["notes.txt", "--keep", "2"], "notes.txt cannot be a folder for backups"),
+            (["notes.txt", "--keep", "2"], "notes.txt cannot be created"),
             (["b.db", "--database", "none.db"], "there is no database none.db"),
             (["b.db", "--database", "notes.txt"], "notes.txt cannot be used"),
             (["b.db", "--database", "folder"], "there is no database folder"),
@@ -272,7 +272,7 @@ class TestBackup:
         back_up(path, tmp_path / "b.db", quiet)
         before = (tmp_path / "b.db").read_bytes()
         damage(path)
-        assert "is damaged, and was not copied" in refused(
+        assert "is damaged and was not copied" in refused(
             run("backup", tmp_path / "b.db", "--database", path)
         )
         assert (tmp_path / "b.db").read_bytes() == before
@@ -406,19 +406,19 @@ class TestRestore:
     def test_a_database_that_is_there_is_replaced_by_force_alone_and_kept(
         self, path: Path, copy: Path, tmp_path: Path
     ) -> None:
-        assert "a.db is there; --force replaces it" in refused(
+        assert "a.db exists; --force replaces it" in refused(
             run("restore", copy, "--database", path)
         )
         assert "later" in tenants(path)
         done = run("restore", copy, "--force", "--database", path)
         kept = tmp_path / "a.db.before-restore.backup"
-        assert done.stdout.splitlines()[1] == f"the one that was there is {kept}"
+        assert done.stdout.splitlines()[1] == f"the previous database is kept as {kept}"
         assert tenants(path) == tenants(copy) == tenants(kept) - {"later"}
         assert is_right(path)
         assert is_right(kept)
         assert names(tmp_path) == {"a.db", "b.db", kept.name}
         again = run("restore", copy, "--force", "--database", path)
-        assert "is there from an earlier restore; move it away first" in refused(again)
+        assert "exists from an earlier restore; move it away first" in refused(again)
         assert "later" in tenants(kept)
 
     def test_a_database_that_is_made_meanwhile_is_not_replaced(
@@ -430,7 +430,7 @@ class TestRestore:
             Database(new).close()
             add_tenant(new, "first")
 
-        with pytest.raises(StartError, match="is there"):
+        with pytest.raises(StartError, match="exists"):
             restore(copy, new, False, start)
         assert tenants(new) == {"first"}
         assert names(tmp_path) == {"a.db", "b.db", "new.db"}
@@ -527,7 +527,7 @@ class TestRestore:
     ) -> None:
         damage(copy)
         done = run("restore", copy, "--force", "--database", path)
-        assert "b.db is damaged, and was not copied: " in refused(done)
+        assert "b.db is damaged and was not copied: " in refused(done)
         assert "later" in tenants(path)
         assert names(tmp_path) == {"a.db", "b.db"}
         assert is_right(path)
@@ -573,7 +573,11 @@ class TestRestore:
             ("a.db", "a.db", "a.db is the database itself"),
             ("b.db", "none/new.db", "cannot be copied to"),
             ("b.db", ".", "is not a file"),
-            ("b.db", "left.db", "left.db-wal is left of another database; move it away first"),
+            (
+                "b.db",
+                "left.db",
+                "left.db-wal is left over from another database; move it away first",
+            ),
         ],
     )
     def test_what_cannot_be_is_one_line_and_changes_nothing(
@@ -603,7 +607,7 @@ class TestCheck:
         done = run("check", "--database", path)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            f"{path} is right, schema {NEWEST}; checked: file, references, settings, "
+            f"{path} has no errors, schema {NEWEST}; checked: file, references, settings, "
             "time zone, pages of referers, counts of active users, "
             "calls of users, event ids, page summaries, period summaries\n"
         )
@@ -614,7 +618,7 @@ class TestCheck:
             (
                 "references",
                 "insert into referer (url, page_id) values ('/p1', 99)",
-                "row 8 of referer refers to a page that is not there",
+                "row 8 of referer refers to a row of page that does not exist",
             ),
             ("settings", "delete from setting where name = 'keep_query'", "keep_query is not"),
             (
@@ -648,7 +652,11 @@ class TestCheck:
                 "update page_summary set views = x'00' where level = 2",
                 "64 hours: damaged",
             ),
-            ("settings", "drop table setting", "it cannot be read: no such table: setting"),
+            (
+                "settings",
+                "drop table setting",
+                "the database cannot be read: no such table: setting",
+            ),
             ("pages of referers", "drop table page", "cannot be read: no such table"),
         ],
     )
@@ -667,8 +675,8 @@ class TestCheck:
         assert done.returncode == 1
         lines = done.stdout.splitlines()
         assert lines[0].startswith("file: ")
-        assert lines[-1].startswith("  what to do: `saasus-analysis restore`")
-        assert done.stderr == f"Error: {path} is wrong; checked: file\n"
+        assert lines[-1].startswith("  what to do: use `saasus-analysis restore`")
+        assert done.stderr == f"Error: {path} has errors; checked: file\n"
 
     def test_what_it_says_of_pages_and_summaries_mends_them(self, path: Path) -> None:
         edit(

@@ -179,7 +179,10 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         first["message"] == f"passed over, as made for a service: {', '.join(sorted(KUBERNETES))}"
     )
     done = run("doctor", "--database", tmp_path / "a.db", env=os.environ | KUBERNETES)
-    assert "environment: passed over, as made for a service: ANALYSIS_2_EDGE_PORT," in done.stdout
+    assert (
+        "environment: ignored, since Kubernetes sets them for a service: ANALYSIS_2_EDGE_PORT,"
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize(

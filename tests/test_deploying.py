@@ -200,7 +200,7 @@ def test_somebody_uses_pages_below_a_prefix_behind_nginx(
     url = f"http://localhost:{port}"
     with visiting(browser, url) as page:
         page.goto(f"{url}{PREFIX}/dashboard/pages")
-        page.get_by_label("Key of scope read").fill(server.token)
+        page.get_by_label("Key with the scope read").fill(server.token)
         page.keyboard.press("Enter")
         page.locator("table.data tbody th a").first.click()
         expect(page.get_by_role("heading", level=1)).to_have_text(LONG)
@@ -221,7 +221,7 @@ def test_somebody_uses_pages_below_a_prefix_behind_nginx(
         page.get_by_role("link", name="Pages", exact=True).click()
         expect(page).to_have_url(re.compile(f"{PREFIX}/dashboard/shared/.*/pages"))
         page.goto(f"{url}{PREFIX}/dashboard")
-        page.get_by_role("link", name="The API behind it").click()
+        page.get_by_role("link", name="API documentation").click()
         page.get_by_role("button", name="Authorize").click()
         page.get_by_label("auth-bearer-value").fill(server.token)
         page.get_by_label("Apply credentials").click()

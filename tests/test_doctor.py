@@ -60,7 +60,10 @@ def test_a_good_setup_has_nothing_to_say(path: Path) -> None:
 
 def test_a_database_that_is_not_there_is_no_problem_where_it_can_be_made(tmp_path: Path) -> None:
     assert bad(tmp_path / "new.db") == {
-        ("database", WARNING): f"{tmp_path}/new.db is not there; the first start makes it"
+        (
+            "database",
+            WARNING,
+        ): f"{tmp_path}/new.db does not exist; the first start of serve creates it"
     }
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +79,7 @@ def test_what_others_can_read_is_a_problem(path: Path) -> None:
 def test_a_disk_with_little_room_is_told(small_disk: Path) -> None:
     Database(small_disk / "a.db").close()
     message = bad(small_disk / "a.db")["disk", WARNING]
-    assert re.match("[34] MB free beside 0 MB; make room: ", message)
+    assert re.match("[34] MB free; the database takes 0 MB; free some space: ", message)
 
 
 def test_all_that_is_looked_at_is_named(path: Path) -> None:
@@ -113,7 +116,7 @@ def test_what_is_set_carelessly_is_told(path: Path) -> None:
 
 
 def test_keys_that_are_missing_soon_over_or_unused_are_named(path: Path) -> None:
-    assert "no key is valid" in bad(path)["keys", WARNING]
+    assert "there is no valid key" in bad(path)["keys", WARNING]
     now = Database(path).clock.now()
     with_keys(path, now, soon=now + 86400)
     assert "the key soon expires within 2 days" in bad(path)["keys", WARNING]
@@ -140,5 +143,5 @@ def test_histories_of_a_time_to_come_tell_of_a_wrong_clock(path: Path) -> None:
     )
     database.close()
     told = findings(path)["clock", WARNING]
-    assert "more than a day to come" in told
+    assert "more than a day in the future" in told
     assert "saasus-analysis delete --from " in told

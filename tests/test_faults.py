@@ -215,7 +215,7 @@ def test_an_erasure_on_a_full_disk_tells_what_holds_and_ends_when_there_is_room(
 ) -> None:
     path, ann = small_disk / "a.db", "ann-who-is-to-be-forgotten"
     erasing: tuple[str | Path, ...] = ("erase-user", ann, "--yes", "--database", path)
-    nothing = f"Error: nothing is stored of a user '{ann}'"
+    nothing = f"Error: no data are stored for a user '{ann}'"
 
     def is_in_files() -> bool:
         return any(ann.encode() in file.read_bytes() for file in small_disk.iterdir())
@@ -232,13 +232,15 @@ def test_an_erasure_on_a_full_disk_tells_what_holds_and_ends_when_there_is_room(
             done = run(*erasing)
             assert (done.returncode, done.stdout[:16]) == (75, "erased: users 1,")
             assert done.stderr == (
-                f"Error: the user '{ann}' is erased for all who ask, but what was stored is in the "
+                f"Error: the user '{ann}' is erased from all responses, but the data remain in the "
                 "files until they are overwritten: the disk that holds the database is full; the "
-                "-wal was not emptied; run it again to end\n"
+                "-wal was not emptied; run it again to finish\n"
             )
             done = run(*erasing)
             assert (done.returncode, is_in_files()) == (75, True)
-            assert done.stderr.startswith(f"{nothing}, but what was erased before is in the files")
+            assert done.stderr.startswith(
+                f"{nothing}, but data that were erased before remain in the files"
+            )
         done = run(*erasing)
         assert (done.returncode, done.stderr, is_in_files()) == (1, f"{nothing}\n", False)
 
@@ -270,7 +272,7 @@ def test_a_prune_that_cannot_go_on_tells_what_it_deleted(
     assert (ended.value.code, capfd.readouterr().err.splitlines()[-1]) == (
         75,
         "Error: the database is busy with another process; nothing was stored "
-        "(until there: counts 1 deleted); run it again to end",
+        "(deleted so far: counts 1); run it again to continue",
     )
 
 

@@ -304,10 +304,10 @@ def test_two_servers_on_one_file_are_told(path: Path) -> None:
             second.process.kill()
             second.process.wait()
         assert "another server" not in first_log.read_text()
-        assert servers_of(path) == ("ok", "one has it open")
+        assert servers_of(path) == ("ok", "one server has it open")
         assert run("keys", "list", "--database", path).stderr == ""
     first.process.wait()
-    assert servers_of(path) == ("ok", "none has it open")
+    assert servers_of(path) == ("ok", "no server has it open")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a file of another owner; needs root")

@@ -195,7 +195,7 @@ def test_who_keeps_no_cookies_is_told_so(client: FlaskClient, app: Flask) -> Non
     token = field(app.test_client().get(SIGN_IN), "csrf_token")
     refused = app.test_client().post(SIGN_IN, data={"csrf_token": token, "key": "x"})
     assert refused.status_code == 403
-    assert message(refused) == "Your browser has not kept the cookie that came with this form."
+    assert message(refused) == "Your browser did not keep the cookie that came with this form."
 
 
 def test_the_paths_that_a_prefix_must_differ_from_are_all_there_are(app: Flask) -> None:

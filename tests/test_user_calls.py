@@ -256,7 +256,7 @@ def test_more_calls_of_active_users_than_were_counted_are_found() -> None:
         with database.reading() as connection:
             connection.rollback()
             (wrong,) = find_wrong(connection, CHECKS, [])
-    assert wrong.examples == ["userinfo on 2026-05-19, tenant 'acme': 3 by users, 2 in all"]
+    assert wrong.examples == ["userinfo on 2026-05-19, tenant 'acme': 3 by users, 2 in total"]
 
 
 @property_test

@@ -13,42 +13,42 @@ from .command import Group
 from .exit_codes import errors_in_a_line
 
 COMMANDS = {
-    "audit": ("audit:audit", "List when the database was backed up, pruned and erased from."),
-    "backup": ("backup:backup", "Copy the database to a file, also beside a running server."),
-    "check": ("backup:check", "Check the database and everything that is derived in it."),
+    "audit": ("audit:audit", "List backups, prunings, deletions and erasures."),
+    "backup": ("backup:backup", "Copy the database to a file; a server may be running."),
+    "check": ("backup:check", "Check the database and all data derived in it."),
     "delete": (
         "delete:delete",
-        "Delete what is of a user, a page, a tenant or some days.",
+        "Delete the data of a user, a page, a tenant or some days.",
     ),
-    "demo": ("demo:demo", "Serve a made-up SaaS, or write its events out."),
-    "doctor": ("doctor:doctor", "Look a setup over, and say what to do about what is not well."),
+    "demo": ("demo:demo", "Serve a made-up SaaS, or write its events to a file."),
+    "doctor": ("doctor:doctor", "Look for problems in a setup, and say how to solve them."),
     "double": ("double:double", "Serve a test double: the API in memory, with a control API."),
     "erase-tenant": (
         "erase:erase_tenant",
-        "Erase a tenant, and the users who are in no other.",
+        "Erase a tenant, and its users who are in no other tenant.",
     ),
-    "erase-user": ("erase:erase_user", "Erase a user: histories, summaries, counts, name."),
-    "export": ("export:export", "Write out everything but the keys, or one table."),
-    "import": ("import_:import_files", "Store the records of files."),
+    "erase-user": ("erase:erase_user", "Erase a user: histories, summaries, counts and name."),
+    "export": ("export:export", "Export everything except keys, or one table."),
+    "import": ("import_:import_files", "Store the records from files."),
     "keys": ("keys:group", "Make, list, rotate and revoke keys."),
     "links": ("links:group", "Make, list and revoke links to the dashboard."),
-    "migrate": ("migrate:migrate", "Bring an older database up to date."),
-    "prune": ("prune:prune", "Delete what is older than settings keep."),
-    "restore": ("backup:restore", "Put a backup in the place of the database."),
+    "migrate": ("migrate:migrate", "Migrate an older database to the schema of this version."),
+    "prune": ("prune:prune", "Delete data that are older than the settings keep."),
+    "restore": ("backup:restore", "Restore the database from a backup."),
     "serve": ("serve:serve", "Serve the API until SIGTERM or SIGINT."),
     "summaries": (
         "summaries:group",
-        "Check, rebuild or drop the summaries behind the answers.",
+        "Check, rebuild or drop the summaries of stored data.",
     ),
 }
-"""Where each command is, and the first sentence of its help.
+"""The module and function of each command, and the first sentence of its help.
 
-What one command does not need is not loaded for it, and none is loaded to list or complete them.
+A command imports only what it needs; listing and completing commands imports none of them.
 """
 
 
 class Program(Group):
-    """Loads the command that was asked for, and shows errors of users as one line."""
+    """The top-level group: imports commands lazily, and shows expected errors as one line."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         with errors_in_a_line():
@@ -59,7 +59,7 @@ class Program(Group):
             return super().invoke(context)
         finally:
             if sys.stdout:
-                sys.stdout.flush()  # here, where it is noticed if that does not work
+                sys.stdout.flush()  # here, an error is still reported
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -96,9 +96,10 @@ class Program(Group):
 def main() -> None:
     """A self-hosted server for the SaaSus Analysis API.
 
-    Settings are options or environment variables; an option wins.
+    Settings are options or environment variables; options take precedence.
     """
-    # What is loaded by now stays; batches of records make many objects and no cycles.
+    # Imported objects stay until the end, and batches of records create many objects but no
+    # cycles, so frequent garbage collection would only cost time.
     gc.freeze()
     gc.set_threshold(50_000)
     gc.enable()

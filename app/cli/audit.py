@@ -23,7 +23,7 @@ from .output import print_json
 @json_option
 @database_option
 def audit(list_all: bool, as_json: bool, database: Path | None) -> None:
-    """List when the database was backed up, pruned and erased from."""
+    """List backups, prunings, deletions and erasures."""
     with open_database(database) as opened:
         listed = actions.list_actions(opened, limit_of(list_all))
     say_if_limited(listed, list_all)

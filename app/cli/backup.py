@@ -20,7 +20,7 @@ from .progress import progress_bar
 from .signals import raise_if_ended
 
 TICK = 1_000_000
-"""The steps of SQLite between two looks at the clock."""
+"""How many instructions of SQLite pass between two updates of the progress bar."""
 
 
 @click.command(
@@ -35,14 +35,14 @@ TICK = 1_000_000
     "--keep",
     type=click.IntRange(1),
     metavar="N",
-    help="TARGET is a folder: make a dated backup in it, and delete all but the newest N.",
+    help="Treat TARGET as a folder: make a dated backup in it and keep only the newest N.",
 )
 @json_option
 @database_option
 def backup(target: Path, keep: int | None, as_json: bool, database: Path | None) -> None:
-    """Copy the database to a file, also beside a running server.
+    """Copy the database to a file; a server may be running.
 
-    The copy is checked before it gets its name, and readable by its owner alone.
+    The copy is checked before it gets its name, and only its owner can read it.
     """
     source = load(database=database).database
     deleted: list[Path] = []
@@ -69,13 +69,15 @@ def backup(target: Path, keep: int | None, as_json: bool, database: Path | None)
     ],
 )
 @click.argument("source", type=PATH)
-@click.option("--force", is_flag=True, help="Replace a database that is there, and keep it beside.")
+@click.option(
+    "--force", is_flag=True, help="Replace an existing database; keep it under a new name."
+)
 @json_option
 @database_option
 def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> None:
-    """Put a backup in the place of the database.
+    """Restore the database from a backup.
 
-    The backup is checked before. Stop the server, and whatever else has the database open.
+    The backup is checked first. Stop the server before, and all others that use the database.
     """
     target = load(database=database).database
     with _copying() as progress:
@@ -88,7 +90,7 @@ def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> 
         return
     click.echo(f"{made.path}: {made.bytes} bytes, schema {made.schema}, checked")
     if kept:
-        click.echo(f"the one that was there is {kept}")
+        click.echo(f"the previous database is kept as {kept}")
 
 
 @click.command(
@@ -98,9 +100,9 @@ def restore(source: Path, force: bool, as_json: bool, database: Path | None) -> 
 @json_option
 @database_option
 def check(as_json: bool, database: Path | None) -> None:
-    """Check the database and everything that is derived in it.
+    """Check the database and all data derived in it.
 
-    Changes nothing. Tells what is wrong, with examples and what to do, and exits with 1 then.
+    Changes nothing. Shows errors with examples and what to do, and exits with 1 if there are any.
     """
     path = load(database=database).database
     run: list[str] = []
@@ -114,7 +116,7 @@ def check(as_json: bool, database: Path | None) -> None:
         connection.set_progress_handler(show_the_time, TICK)
         with bar:
             for one in find_wrong(connection, bar, run):
-                raise_if_ended()  # or what a signal interrupted would count as damaged
+                raise_if_ended()  # otherwise, a check that was interrupted would count as failed
                 wrong.append(one)
     if as_json:
         told = {"database": str(path), "schema": schema, "checked": run}
@@ -129,10 +131,10 @@ def check(as_json: bool, database: Path | None) -> None:
         click.echo(f"  what to do: {one.remedy}")
     checked = ", ".join(run)
     if wrong:
-        raise click.ClickException(f"{path} is wrong; checked: {checked}")
-    click.echo(f"{path} is right, schema {schema}; checked: {checked}")
+        raise click.ClickException(f"{path} has errors; checked: {checked}")
+    click.echo(f"{path} has no errors, schema {schema}; checked: {checked}")
     if schema < NEWEST:
-        click.echo(f"the rest can be checked when a start has brought it to schema {NEWEST}")
+        click.echo(f"the other checks need schema {NEWEST}: run saasus-analysis migrate first")
 
 
 @contextmanager

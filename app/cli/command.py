@@ -1,4 +1,4 @@
-"""Commands whose help ends with examples."""
+"""Base classes for commands whose help ends with examples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 
 class Command(click.Command):
-    """A command with examples: whole lines for a shell, which tests run as they are."""
+    """A command with examples: complete shell commands, which the tests run."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str], **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -22,9 +22,9 @@ from .output import print_json
         "saasus-analysis delete --tenant acme --to 2019-12-31 --yes --json",
     ],
 )
-@click.option("--user", "user_id", metavar="ID", help="What one user did.")
-@click.option("--tenant", "tenant_id", metavar="ID", help="What is counted for a tenant.")
-@click.option("--page", "page_url", metavar="URL", help="Views of a page.")
+@click.option("--user", "user_id", metavar="ID", help="Only the data of this user.")
+@click.option("--tenant", "tenant_id", metavar="ID", help="Only the counts of this tenant.")
+@click.option("--page", "page_url", metavar="URL", help="Only views of this page.")
 @click.option("--from", "date_from", metavar="YYYY-MM-DD", callback=parse_date, help="First day.")
 @click.option(
     "--to", "date_to", metavar="YYYY-MM-DD", callback=parse_date, help="Last day, inclusive."
@@ -34,11 +34,11 @@ from .output import print_json
 @json_option
 @database_option
 def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **selected: Any) -> None:
-    """Delete what is of a user, a page, a tenant or some days.
+    """Delete the data of a user, a page, a tenant or some days.
 
-    What is deleted is what all that is given says of it, with its part of all counts. Tells what
-    stays since the data do not tell it apart. Days are those of the database's time zone. A server
-    may write meanwhile. Backups, replicas and exports are not covered.
+    Deletes the data that match all given options, and subtracts them from all counts. Shows which
+    matching data cannot be separated and are kept. Days are in the time zone of the database. A
+    server may be running. Backups, replicas and exports are not covered.
     """
     if not any(value is not None for value in selected.values()):
         raise click.UsageError("one of --user, --tenant, --page, --from and --to must be given")
@@ -46,7 +46,7 @@ def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **sel
     if first is not None and last is not None and first > last:
         raise click.UsageError("--from must not be after --to")
     if selected["tenant_id"] is not None and selected["page_url"] is not None:
-        raise click.UsageError("--page must not be beside --tenant: histories tell no tenant")
+        raise click.UsageError("--page must not be given with --tenant: views have no tenant")
     with open_database(database) as opened:
         if not (dry_run or yes):
             would = deletion.delete(opened, **selected, dry_run=True)
@@ -59,7 +59,7 @@ def delete(yes: bool, as_json: bool, dry_run: bool, database: Path | None, **sel
         return
     click.echo(f"{'would be deleted' if dry_run else 'deleted'}: {_told(deleted)}")
     for text in deleted.stays:
-        click.echo(f"stays: {text}")
+        click.echo(f"not deleted: {text}")
 
 
 def _told(deleted: deletion.Deleted) -> str:

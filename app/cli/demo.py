@@ -49,7 +49,7 @@ from .serve import _listening, _server
     default=200_000,
     type=click.IntRange(0),
     show_default=True,
-    help="How many events to make; the SaaS is as large as they need.",
+    help="How many events to make; the size of the SaaS follows from it.",
 )
 @click.option(
     "--days",
@@ -57,25 +57,26 @@ from .serve import _listening, _server
     default=90,
     type=click.IntRange(1, 3650),
     show_default=True,
-    help="Over how many days until now.",
+    help="The number of days, up to today, over which the events are spread.",
 )
 @click.option(
     "--seed",
     metavar="NUMBER",
     default=1,
     show_default=True,
-    help="Another seed makes another SaaS.",
+    help="The seed for random values; each seed makes another SaaS.",
 )
 @click.option(
     "--write",
     type=FILE,
-    help="Write NDJSON to this file, whole or not at all, and do not serve; - is standard output.",
+    help="Write the events to this file as NDJSON and do not serve; - is standard output.",
 )
 @click.option(
     "--open/--no-open",
     "opens",
     default=None,
-    help="Whether to open a browser; without either, where somebody is there to look.",
+    help="Whether to open a browser; by default, only if it is started from a terminal with a "
+    "screen.",
 )
 @host_option
 @port_option
@@ -96,10 +97,10 @@ def demo(
     cors_origin: tuple[str, ...] | None,
     as_json: bool,
 ) -> None:
-    """Serve a made-up SaaS, or write its events out.
+    """Serve a made-up SaaS, or write its events to a file.
 
-    It asks for no key, opens on the dashboard, and prints URLs worth opening. A database that holds
-    data is served as it is; without one, the data are gone at the end.
+    Needs no key, opens the dashboard in a browser, and prints URLs to try. A database that already
+    has data is served unchanged; without --database, the data are deleted at the end.
     """
     if write:
         calendar = Calendar(load(time_zone=time_zone).time_zone or FIXED["time_zone"])
@@ -116,7 +117,7 @@ def demo(
                 message = f"{error.strerror}: name a file with --database, or set TMPDIR"
                 raise click.ClickException(message) from error
             database = Path(folder, "demo.db")
-            database.touch()  # so that nobody is told of a file that is gone at the end
+            database.touch()  # an existing file, so that no message says that one was made
         elif database.exists() and database.stat().st_size:
             refuse_older(database)
         server, settings, opened = stack.enter_context(
@@ -148,14 +149,14 @@ def demo(
 
 
 def _open_browser(url: str) -> None:
-    """Open a page of a server that listens, and is about to run: some browsers wait for it here."""
+    """Open a URL in a browser, in a thread, because some browsers block until the server runs."""
     import webbrowser  # which `serve` need not load
 
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _has_onlooker() -> bool:
-    """Return whether this was started by a person at a screen, and not by a program or far away."""
+    """Return whether a person at a screen started this, and not a program or a remote shell."""
     has_screen = sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

@@ -21,10 +21,10 @@ from .output import print_json
 @json_option
 @database_option
 def doctor(as_json: bool, database: Path | None) -> None:
-    """Look a setup over, and say what to do about what is not well.
+    """Look for problems in a setup, and say how to solve them.
 
-    Looks at the settings, the file, the disk, the servers, the clock, the time zone and the keys,
-    and exits with 1 if something keeps the service from working or leaves data open.
+    Examines settings, file, disk, servers, clock, time zone, retention and keys. Exits with 1 if a
+    problem keeps the service from working or exposes data.
     """
     findings = list(examine(load(database=database)))
     if as_json:

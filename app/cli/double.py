@@ -39,22 +39,22 @@ from .output import print_ready
 @setting_option(
     "--seed",
     "double_seed",
-    "What it begins with and is reset to: a state or events.",
+    "The initial data, to which a reset returns: a state or events.",
     metavar="FILE|JSON",
 )
 @click.option(
     "--remote",
     is_flag=True,
-    help="Answer clients on other machines: they can read and change everything.  "
+    help="Accept clients on other machines; they can read and change everything.  "
     "[env var: ANALYSIS_DOUBLE_REMOTE]",
 )
 @cors_option
 @click.option(
     "--port-file",
     type=FILE,
-    help="Write the port here when it answers.",
+    help="Write the port to this file when the double listens.",
 )
-@click.option("--exit-with-parent", is_flag=True, help="End when the process ends that ran this.")
+@click.option("--exit-with-parent", is_flag=True, help="End when the parent process ends.")
 @click.option("--verbose", is_flag=True, help="Log each request to standard error.")
 def double(
     host: str | None,
@@ -69,7 +69,7 @@ def double(
 ) -> None:
     """Serve a test double: the API in memory, with a control API.
 
-    Prints one line of JSON when it answers: url, control, pid and version.
+    Prints one line of JSON when it listens: url, control, pid and version.
     """
     parent = os.getppid()
     if port is None and variable("port") not in os.environ:
@@ -98,7 +98,7 @@ def double(
 
 
 def _write_beside(path: Path, text: str) -> Path:
-    """Write a file that takes the place of a path at once, so that nobody reads a part of it."""
+    """Write a temporary file beside a path; renamed to it later, it is never read half-written."""
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         part.write_text(text)

@@ -1,4 +1,4 @@
-"""`prune`, `erase-user`, `erase-tenant` and `audit`."""
+"""`erase-user` and `erase-tenant`."""
 
 import sys
 from dataclasses import asdict
@@ -21,8 +21,8 @@ from .options import (
 )
 from .output import print_json
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Tell what would go; change nothing.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only count; change nothing.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command(
@@ -37,9 +37,9 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is 
 def erase_user(
     user_id: str, dry_run: bool, yes: bool, as_json: bool, database: Path | None
 ) -> None:
-    """Erase a user: histories, summaries, counts, name.
+    """Erase a user: histories, summaries, counts and name.
 
-    A server may write meanwhile. Backups, replicas and exports are not covered.
+    A server may be running. Backups, replicas and exports are not covered.
     """
     _erase("user", user_id, dry_run, yes, as_json, database)
 
@@ -59,12 +59,12 @@ def erase_user(
 def erase_tenant(
     tenant_id: str, dry_run: bool, yes: bool, as_json: bool, database: Path | None
 ) -> None:
-    """Erase a tenant, and the users who are in no other.
+    """Erase a tenant, and its users who are in no other tenant.
 
-    A server may write meanwhile. Backups, replicas and exports are not covered.
+    A server may be running. Backups, replicas and exports are not covered.
     """
     if tenant_id == NO_TENANT:
-        raise click.BadParameter("is what calls without a tenant are counted under")
+        raise click.BadParameter("is not a tenant: calls without a tenant are counted under it")
     _erase("tenant", tenant_id, dry_run, yes, as_json, database)
 
 
@@ -78,13 +78,13 @@ def _erase(
         click.confirm(f"Erase the {kind} {id_!r} for ever?", abort=True, err=True)
     with open_database(database) as opened:
         erased = ERASE[kind](opened, id_, dry_run=dry_run)
-        # Also where nothing is stored any more: an erasure before may not have come to its end.
+        # Even if nothing is stored: an earlier erasure may not have overwritten its data yet.
         pending = None if dry_run else _overwrite(opened)
         copies = copies_beside(opened.path)
     if erased is None:
-        message = f"nothing is stored of a {kind} {id_!r}"
+        message = f"no data are stored for a {kind} {id_!r}"
         if pending:
-            _exit_pending(f"{message}, but what was erased before", pending)
+            _exit_pending(f"{message}, but data that were erased before", pending)
         raise click.ClickException(message)
     if as_json:
         told = asdict(erased) | {"dry_run": dry_run, "emptied_wal": not pending}
@@ -92,11 +92,11 @@ def _erase(
     else:
         _tell(erased, copies, dry_run)
     if pending:
-        _exit_pending(f"the {kind} {id_!r} is erased for all who ask, but what was stored", pending)
+        _exit_pending(f"the {kind} {id_!r} is erased from all responses, but the data", pending)
 
 
 def _overwrite(database: Database) -> str | None:
-    """Let what was erased be overwritten in the file at once; return what keeps it from that."""
+    """Overwrite the erased data in the files now; return the reason if that is not possible."""
     try:
         return None if database.empty_wal() else "others read the database"
     except ServiceUnavailable as error:
@@ -104,7 +104,9 @@ def _overwrite(database: Database) -> str | None:
 
 
 def _exit_pending(what: str, reason: str) -> NoReturn:
-    message = f"{what} is in the files until they are overwritten: {reason}; run it again to end"
+    message = (
+        f"{what} remain in the files until they are overwritten: {reason}; run it again to finish"
+    )
     click.echo(f"Error: {message}", err=True)
     sys.exit(BUSY)
 
@@ -117,11 +119,11 @@ def _tell(erased: erasure.Erased, copies: list[Path], dry_run: bool) -> None:
     if erased.links:
         click.echo(f"links to the dashboard of the tenant: {erased.links}")
     if erased.shared_users:
-        click.echo(f"users who are in other tenants too, and stay: {erased.shared_users}")
+        click.echo(f"users kept because they are in other tenants too: {erased.shared_users}")
     if erased.unknown_days:
         click.echo(
-            f"days whose calls cannot be told by user, and stay counted: {erased.unknown_days}"
+            f"days whose calls stay counted because their users are unknown: {erased.unknown_days}"
         )
-    click.echo("not covered: backups, replicas and exports that were made before")
+    click.echo("not covered: earlier backups, replicas and exports")
     for path in copies:
         click.echo(f"  {path}")

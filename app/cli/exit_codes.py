@@ -1,4 +1,4 @@
-"""How a command ends that went wrong: with one line, and an exit code."""
+"""How a failed command ends: with one line on standard error, and an exit code."""
 
 import os
 import sys
@@ -10,23 +10,23 @@ import click
 from .signals import raise_if_ended
 
 FAILED = 1
-"""What was asked for could not be done, or was found wrong. click has 2 for a wrong call."""
+"""The command failed, or a check found errors. click uses 2 for a wrong command line."""
 
 BUSY = 75
-"""Another process holds the database: the same can work later. The EX_TEMPFAIL of sysexits.h."""
+"""Another process holds the database; try again later. This is EX_TEMPFAIL of sysexits.h."""
 
 
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
-    """Show what a user or the machine did wrong as one line, and exit with the code for it.
+    """Show errors of the user or the machine as one line, and exit with their exit code.
 
-    Anything else is a bug, and goes on with its stack trace.
+    All other exceptions are bugs; they are raised and end with a stack trace.
     """
     try:
         yield
     except Exception as error:
         raise_if_ended()
-        # Whoever asks for help or completion should not wait for what only errors need.
+        # Imported only for errors, so that help and completion stay fast.
         from ..errors import ServiceUnavailable, StartError
 
         if isinstance(error, OSError):
@@ -43,7 +43,7 @@ def errors_in_a_line() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Throw away what could not be written, so that Python does not try again when it ends."""
+    """Discard output that could not be written, so that Python does not try again at exit."""
     if sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -32,13 +32,13 @@ from .progress import progress_bar
     type=click.Choice(writing.FORMATS),
     default=writing.FORMATS[0],
     show_default=True,
-    help="CSV holds one table.",
+    help="CSV contains a single table.",
 )
 @click.option(
     "--output",
     "path",
     type=FILE,
-    help="Write this file, whole or not at all; otherwise, standard output.",
+    help="Write to this file, completely or not at all, instead of standard output.",
 )
 @database_option
 def export(
@@ -49,13 +49,13 @@ def export(
     path: Path | None,
     database: Path | None,
 ) -> None:
-    """Write out everything but the keys, or one table.
+    """Export everything except keys, or one table.
 
-    TABLE is histories, calls, active-users, user-calls, numbers or event-ids. Days are those of the
-    database's time zone; a month goes with its first day. `import export` reads it back.
+    TABLE is histories, calls, active-users, user-calls, numbers or event-ids. Days are in the time
+    zone of the database; a month is included if its first day is. `import export` reads the file.
     """
     if format_ == "csv" and table is None:
-        raise click.UsageError(f"csv holds one table: name one of {', '.join(TABLES)}")
+        raise click.UsageError(f"csv contains a single table: name one of {', '.join(TABLES)}")
     if first is not None and last is not None and first > last:
         raise click.UsageError("--from must not be after --to")
     names = [table] if table else list(TABLES)

@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[Import, str]] = {
     ),
     "export": (import_export, "line"),
 }
-"""How files of a kind are read, and what the index of a refusal counts."""
+"""For each kind of file, the function that imports it, and what the index of a refusal counts."""
 
 
 @click.command(
@@ -73,11 +73,11 @@ def import_files(
     as_json: bool,
     database: Path | None,
 ) -> None:
-    """Store the records of files.
+    """Store the records from files.
 
-    KIND is events, eventbridge, apilog or export; a FILE of - is standard input. Files are NDJSON
-    or JSON of any length, an export NDJSON or CSV. Records that were stored before change nothing,
-    if they have ids; those of an export need none. Exits with 1 if a record was refused.
+    KIND is events, eventbridge, apilog or export; the FILE - is standard input. Files are NDJSON or
+    JSON of any length; an export is NDJSON or CSV. Records with an id are stored only once;
+    duplicates in an export are recognized without ids. Exits with 1 if a record was refused.
     """
     totals = dict.fromkeys(("accepted", "duplicates", "ignored", "refused"), 0)
     refusals: list[dict[str, Any]] = []
@@ -101,7 +101,7 @@ def import_files(
 def _import(
     database: Database, kind: str, stream: Any, totals: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Store the records of a file, add to the totals, and yield those that are refused."""
+    """Store the records of a file, add to the totals, and yield the refused records."""
     read, _ = KINDS[kind]
     path = Path(stream.name)
     size = path.stat().st_size if path.is_file() else None
@@ -112,11 +112,11 @@ def _import(
                     totals[what] += count
                 yield from report.refused
         except UnreadableFile as error:
-            message = f"{stream.name} {error} (until there: {_told(totals)})"
+            message = f"{stream.name} {error} (so far: {_told(totals)})"
             raise click.ClickException(message) from None
         except ServiceUnavailable as error:
-            # Of the transaction that failed, nothing was stored; of those before, everything.
-            message = f"{error.description} (until there: {_told(totals)})"
+            # Earlier transactions are stored completely; the failed one stored nothing.
+            message = f"{error.description} (so far: {_told(totals)})"
             raise ServiceUnavailable(message) from error.__cause__
 
 

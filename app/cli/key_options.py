@@ -1,4 +1,4 @@
-"""What the commands for keys and links share: names, when something ends, and how that is shown."""
+"""Shared parts of the commands for keys and links: names, expiry, and how they are shown."""
 
 import errno
 import sqlite3
@@ -17,7 +17,7 @@ from .exit_codes import drop_output
 from .options import load
 
 Names = Callable[[sqlite3.Connection], list[str]]
-"""Returns the names that can be completed."""
+"""Returns the names that the shell can complete."""
 
 
 def _check_new_name(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -44,11 +44,11 @@ new_name = click.argument("name", callback=_check_new_name)
 
 
 def known_name(names: Names) -> Callable[..., Any]:
-    """Return an argument that is one of the names in a database."""
+    """Return an argument that takes a name from a database, with shell completion."""
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        """Return the names that begin so; none where the database cannot be read as it is."""
-        # Only completion needs it, and no other command should wait for it.
+        """Return the names with this prefix; none if the database cannot be read."""
+        # Imported here, because only completion needs it.
         from ..maintenance.backup import existing
 
         with suppress(StartError, sqlite3.Error):
@@ -61,21 +61,21 @@ def known_name(names: Names) -> Callable[..., Any]:
 
 
 def expires_option(**options: Any) -> Callable[..., Any]:
-    """Return an option that says when something ends."""
+    """Return the option that says when a key or link expires."""
     return click.option(
         "--expires",
         "expires_at",
         metavar="DATE|DAYS",
         callback=_read_expiry,
-        help="2027-01-31 (UTC), or 90 for days from now.",
+        help="A date such as 2027-01-31 (UTC), or a number of days from now.",
         **options,
     )
 
 
 def show_once(what: str, lines: str) -> None:
-    """Print what cannot be shown again, and say so where only people look.
+    """Print a secret that cannot be shown again, and say so on standard error.
 
-    If it cannot be printed, what was made is of no use to anybody, and it is said what to do.
+    Raises ClickException, which says what to do, if it cannot be printed.
     """
     try:
         if sys.stdout is None:
@@ -84,13 +84,13 @@ def show_once(what: str, lines: str) -> None:
     except OSError as error:
         drop_output()
         raise click.ClickException(
-            f"{what} was made, but cannot be shown: {error.strerror}; revoke it and make another"
+            f"{what} was made but cannot be shown: {error.strerror}; revoke it and make another one"
         ) from None
-    click.echo("This is shown once; keep it safe.", err=True)
+    click.echo("This is shown only once; keep it safe.", err=True)
 
 
 def state(row: Mapping[str, Any], now: int) -> str:
-    """Return in words how a key or link stands."""
+    """Return the state of a key or link as text, with a date if it has one."""
     word, at = expiry.state_of(row, now)
     return word if at is None else f"{word} {datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
 

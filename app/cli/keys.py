@@ -50,7 +50,7 @@ def group() -> None:
     help="What the key may do; can be given more than once.",
     show_default=True,
 )
-@click.option("--signature", is_flag=True, help="For a client that signs, as the SDKs do.")
+@click.option("--signature", is_flag=True, help="For a client that signs requests, like the SDKs.")
 @expires_option()
 @json_option
 @database_option
@@ -64,7 +64,8 @@ def create_key(
 ) -> None:
     """Make a key and show it once.
 
-    NAME is 1 to 64 printable characters without spaces; that of a revoked key can be used again.
+    NAME has 1 to 64 printable characters without spaces; the name of a revoked key can be used
+    again.
     """
     with open_database(database) as opened:
         create = keys.create_signature_key if signature else keys.create_bearer_key
@@ -86,24 +87,24 @@ def create_key(
     type=click.IntRange(0, 8760),
     default=24,
     show_default=True,
-    help="How many hours the old key goes on, as NAME.old.",
+    help="How many hours the old key stays valid, as NAME.old.",
 )
 @json_option
 @database_option
 def rotate_key(name: str, overlap: int, as_json: bool, database: Path | None) -> None:
-    """Replace a key; the old one goes on for a while.
+    """Replace a key; the old one stays valid for a while.
 
-    The new key is of the same kind and scopes, and is shown once.
+    The new key has the same kind and scopes, and is shown once.
     """
     with open_database(database) as opened:
         try:
             made = keys.rotate_key(opened, name, overlap * 3600)
         except keys.NameTaken:
             raise click.ClickException(
-                f"there is a key named {name}.old, from a rotation before; revoke it first"
+                f"there is a key named {name}.old from an earlier rotation; revoke it first"
             ) from None
     if made is None:
-        raise click.ClickException(f"there is no key named {name} that is valid")
+        raise click.ClickException(f"there is no valid key named {name}")
     _show(name, made, as_json)
 
 
@@ -112,7 +113,7 @@ def rotate_key(name: str, overlap: int, as_json: bool, database: Path | None) ->
 @json_option
 @database_option
 def list_keys(list_all: bool, as_json: bool, database: Path | None) -> None:
-    """List the keys, without what is secret."""
+    """List the keys, without their secrets."""
     with open_database(database) as opened:
         now = opened.clock.now()
         listed = keys.list_keys(opened, limit_of(list_all))

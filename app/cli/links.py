@@ -40,14 +40,14 @@ def group() -> None:
     ],
 )
 @new_name
-@click.option("--tenant", "tenant_id", metavar="ID", help="Show the data of this tenant alone.")
+@click.option("--tenant", "tenant_id", metavar="ID", help="Show only the data of this tenant.")
 @expires_option(default=str(links.DEFAULT_DAYS), show_default=True)
 @click.option(
     "--url",
     "base",
     metavar="URL",
     default="",
-    help="Where the server is, for browsers; ANALYSIS_PREFIX is added if it is not in it.",
+    help="The URL of the server for browsers; ANALYSIS_PREFIX is added if it is missing.",
 )
 @json_option
 @database_option
@@ -61,8 +61,9 @@ def create_link(
 ) -> None:
     """Make a link and show it once.
 
-    Whoever has its URL can look at the dashboard, without a key; without --url, the path is shown.
-    NAME is 1 to 64 printable characters without spaces; that of a revoked link can be used again.
+    Anybody who has the URL can see the dashboard without a key. Without --url, only the path is
+    shown. NAME has 1 to 64 printable characters without spaces; the name of a revoked link can be
+    used again.
     """
     with open_database(database) as opened:
         try:
@@ -70,7 +71,7 @@ def create_link(
         except keys.NameTaken:
             raise click.ClickException(f"there is a link named {name}; revoke it first") from None
         except links.UnknownTenant:
-            raise click.ClickException(f"nothing is stored of a tenant {tenant_id!r}") from None
+            raise click.ClickException(f"no data are stored for a tenant {tenant_id!r}") from None
     base = base.rstrip("/")
     prefix = load().prefix or ""
     if not base.endswith(prefix):
@@ -85,7 +86,7 @@ def create_link(
 @json_option
 @database_option
 def list_links(list_all: bool, as_json: bool, database: Path | None) -> None:
-    """List the links, without what is secret."""
+    """List the links, without their secrets."""
     with open_database(database) as opened:
         now = opened.clock.now()
         listed = links.list_links(opened, limit_of(list_all))

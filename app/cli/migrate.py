@@ -18,10 +18,10 @@ from .output import print_json
 @json_option
 @database_option
 def migrate(as_json: bool, database: Path | None) -> None:
-    """Bring an older database up to date.
+    """Migrate an older database to the schema of this version.
 
-    A copy of it is made beside it before. End the servers of the older version: they refuse to read
-    and to write from then on. `serve` does the same at its start.
+    A copy is made beside it first. Stop servers of the older version: they can no longer use the
+    database. `serve` migrates at its start, too.
     """
     path = load(database=database).database
     with existing(path) as (_, before):
@@ -33,6 +33,6 @@ def migrate(as_json: bool, database: Path | None) -> None:
         told = {"database": str(path), "schema_before": before, "schema": NEWEST}
         print_json(told | {"copy": str(copy) if copy else None})
     elif copy:
-        click.echo(f"{path}: schema {before} became {NEWEST}; as it was, it is {copy}")
+        click.echo(f"{path}: migrated from schema {before} to {NEWEST}; the old one is {copy}")
     else:
         click.echo(f"{path} is up to date, schema {NEWEST}")

@@ -1,4 +1,4 @@
-"""What the commands share: options, settings, the database, and what they print."""
+"""Shared parts of the commands: options, settings, opening the database."""
 
 import os
 from collections.abc import Callable, Iterator, Sized
@@ -13,7 +13,7 @@ from ..config import Settings, load_settings, variable
 from ..days import parse_day
 from ..storage.database import Database
 
-# Whether a path can be used is told by what uses it.
+# click does not check whether paths are readable: the code that opens them reports errors better.
 PATH = click.Path(path_type=Path, readable=False)
 FILE = click.Path(path_type=Path, readable=False, dir_okay=False)
 
@@ -21,12 +21,12 @@ SETTINGS = {setting.name: setting for setting in fields(Settings)}
 
 
 def setting_option(flag: str, name: str, help: str, **options: Any) -> Callable[..., Any]:
-    """Return an option in the place of a setting: checked like it, and with it in the help."""
+    """Return an option for a setting: it is checked like the setting, and its help names it."""
     setting = SETTINGS[name]
 
     def check(_: click.Context, __: click.Parameter, value: object) -> Any:
         if name == "time_zone":
-            return value  # what this machine does not know is no wrong call: `load` tells of it
+            return value  # an unknown zone is not a wrong command line; `load` reports it
         try:
             return None if value in (None, ()) else setting.metadata["parse"](value)
         except ValueError as error:
@@ -42,7 +42,7 @@ host_option = setting_option("--host", "host", "The address to listen on.", meta
 cors_option = setting_option(
     "--cors-origin",
     "cors_origins",
-    "An origin whose pages may call this server; may be given more than once.",
+    "An origin whose pages may call this server; can be given more than once.",
     metavar="ORIGIN",
     multiple=True,
 )
@@ -50,35 +50,35 @@ port_option = setting_option("--port", "port", "The port; 0 takes a free one.", 
 time_zone_option = setting_option(
     "--time-zone",
     "time_zone",
-    "The zone of days and months, fixed for ever when the database is made.",
+    "The time zone of days and months; it is fixed when the database is made.",
     metavar="ZONE",
 )
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one line of JSON, for a machine."
+    "--json", "as_json", is_flag=True, help="Print one line of JSON, for other programs."
 )
 
 
 MOST_LISTED = 1000
-"""The most rows that a command lists unless it is told to list all."""
+"""The most rows that a command lists without --all."""
 
 all_option = click.option(
-    "--all", "list_all", is_flag=True, help=f"List all, and not at most {MOST_LISTED}."
+    "--all", "list_all", is_flag=True, help=f"List all rows, not only {MOST_LISTED}."
 )
 
 
 def limit_of(list_all: bool) -> int | None:
-    """Return how many rows to list at most."""
+    """Return the most rows to list; None for all."""
     return None if list_all else MOST_LISTED
 
 
 def say_if_limited(rows: Sized, list_all: bool) -> None:
-    """Say on standard error that rows may be missing, if as many are listed as there can be."""
+    """Say on standard error that rows may be missing, if the limit is reached."""
     if len(rows) == limit_of(list_all):
-        click.echo(f"at most {MOST_LISTED} are listed; --all lists all", err=True)
+        click.echo(f"only {MOST_LISTED} rows are listed; --all lists all", err=True)
 
 
 def parse_date(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    """Return the day of an option that is a date."""
+    """Return the day for the value of an option; None if it is not given."""
     try:
         return None if text is None else parse_day(text)
     except ValueError as error:
@@ -91,7 +91,7 @@ def given(**options: object) -> dict[str, object]:
 
 
 def load(**options: object) -> Settings:
-    """Return the settings from options and, for those not given, the environment."""
+    """Return the settings from the options, and from the environment for options not given."""
     return load_settings(given(**options), os.environ)
 
 
@@ -99,7 +99,10 @@ def load(**options: object) -> Settings:
 def open_database(
     path: Path | None, *, create: bool = False, migrate: bool = False, **options: object
 ) -> Iterator[Database]:
-    """Give the database of an option or the environment, which must be there unless it is made."""
+    """Open the database that an option or the environment names, and yield it.
+
+    Raises StartError if it does not exist and `create` is not set.
+    """
     settings = load(database=path, **options)
     with closing(Database.open(settings, create=create, migrate=migrate)) as database:
         yield database

@@ -1,4 +1,4 @@
-"""What the commands print, and the files that they write."""
+"""Output of the commands: JSON on standard output, and files."""
 
 import json
 import os
@@ -16,21 +16,21 @@ from .exit_codes import drop_output
 
 
 def print_json(value: object) -> None:
-    """Print a line of JSON to standard output, in ASCII, which any terminal and locale can show."""
+    """Print a line of JSON to standard output, in ASCII for any terminal and locale."""
     click.echo(json.dumps(value))
 
 
 def print_ready(url: str, **more: object) -> None:
-    """Print a line of JSON that tells a machine where a server of this process answers."""
+    """Print a line of JSON that says at which URL this process serves."""
     print_json({"url": url} | more | {"pid": os.getpid(), "version": __version__})
 
 
 @contextmanager
 def output(path: Path | None) -> Iterator[IO[bytes]]:
-    """Give a file to write: standard output, or one that is put at its path when it is whole.
+    """Yield a stream to write: standard output, or a file that gets its path when it is complete.
 
-    Readable by its owner alone, as a database is. Shows what keeps it from being written as one
-    line.
+    Only the owner can read the file, as with a database. Raises ClickException with one line if the
+    file cannot be written.
     """
     try:
         if path is None:
@@ -63,7 +63,7 @@ def _standard_output() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    # Named before it is made: a signal may come as soon as it is there.
+    # The name is chosen first, so that the file is removed even if a signal comes right after open.
     part = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

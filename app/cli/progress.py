@@ -7,6 +7,6 @@ from tqdm import tqdm
 
 
 def progress_bar(items: Any = None, **options: Any) -> Any:
-    """Return a progress bar, over items if some are given; only a terminal shows it."""
+    """Return a progress bar, over items if they are given; it is shown only on a terminal."""
     make: Any = tqdm
     return make(items, disable=None if sys.stderr else True, **options)

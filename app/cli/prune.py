@@ -30,24 +30,20 @@ from .progress import progress_bar
     ],
 )
 @dry_run_option
-@setting_option(
-    "--keep-histories", "keep_histories", "How long histories are kept.", metavar="DAYS"
-)
+@setting_option("--keep-histories", "keep_histories", "How long to keep histories.", metavar="DAYS")
 @setting_option(
     "--keep-page-statistics",
     "keep_page_statistics",
-    "How long page statistics are, where histories are not.",
+    "How long to keep page statistics after their histories are deleted.",
     metavar="DAYS",
 )
-@setting_option("--keep-counts", "keep_counts", "How long counts are kept.", metavar="DAYS")
-@setting_option(
-    "--keep-event-ids", "keep_event_ids", "How long ids of events are kept.", metavar="DAYS"
-)
+@setting_option("--keep-counts", "keep_counts", "How long to keep counts.", metavar="DAYS")
+@setting_option("--keep-event-ids", "keep_event_ids", "How long to keep event ids.", metavar="DAYS")
 @click.option(
     "--reset-cutoffs",
     is_flag=True,
-    help="Delete nothing; set cutoffs that a wrong clock left in the future back to where the "
-    "data end.",
+    help="Delete nothing; reset retention cutoffs that a wrong clock set in the future to the end "
+    "of the stored data.",
 )
 @yes_option
 @json_option
@@ -60,11 +56,11 @@ def prune(
     database: Path | None,
     **days: int | None,
 ) -> None:
-    """Delete what is older than settings keep.
+    """Delete data that are older than the settings keep.
 
-    A time is in days before today; what none is given for is kept for ever. Asks whether it is
-    meant where that is more than `serve` would delete in a day, or where the clock is far ahead of
-    what is stored. A server may write meanwhile.
+    DAYS are counted back from today; data without such a setting are kept for ever. Asks for
+    confirmation if more would be deleted than `serve` deletes in a day, or if the clock is far
+    ahead of the stored data. A server may be running.
     """
     settings = load(database=database, **days)
     with open_database(database) as opened:
@@ -73,7 +69,7 @@ def prune(
             return
         since = limits(settings, opened)
         if not since:
-            raise click.UsageError("nothing says how long data are kept, such as --keep-histories")
+            raise click.UsageError("say how long to keep data, for example with --keep-histories")
         if dry_run:
             deleted = pruning.count_old(opened, since)
         else:
@@ -87,7 +83,7 @@ def prune(
                     deleted[data] += count
             except ServiceUnavailable as error:
                 told = ", ".join(f"{data} {count}" for data, count in deleted.items())
-                message = f"{error.description} (until there: {told} deleted); run it again to end"
+                message = f"{error.description} (deleted so far: {told}); run it again to continue"
                 raise ServiceUnavailable(message) from error.__cause__
         days_of = opened.calendar.day_of
         pruned = [
@@ -102,11 +98,11 @@ def prune(
         verb = "would be deleted" if dry_run else "deleted"
         click.echo(f"{one['data']} before {one['since']}: {one['deleted']} {verb}")
     if names:
-        click.echo(f"names that nothing refers to: {names} deleted")
+        click.echo(f"unused names: {names} deleted")
 
 
 def _confirm_pruning(database: Database, settings: Settings, late: Mapping[str, Late]) -> None:
-    """Ask whether much is to be deleted, or by a clock that nothing bears out."""
+    """Ask for confirmation if much would be deleted, or if stored data do not confirm the clock."""
     today, newest = database.calendar.day_of(database.clock.now()), newest_day(database)
     is_far_ahead = newest is None or newest < today - settings.prune_days
     most = max((each.days for each in late.values()), default=0)
@@ -125,7 +121,7 @@ def _reset_cutoffs(database: Database, dry_run: bool, yes: bool, as_json: bool) 
     reset = future_cutoffs.reset_cutoffs(database, dry_run=True)
     if reset and not (dry_run or yes):
         click.echo(f"The clock says {_utc(now)}.", err=True)
-        click.confirm("Is that right, and the cutoffs are not?", abort=True, err=True)
+        click.confirm("Is that right, and are the cutoffs wrong?", abort=True, err=True)
     if not dry_run:
         reset = future_cutoffs.reset_cutoffs(database)
     if as_json:
@@ -133,7 +129,7 @@ def _reset_cutoffs(database: Database, dry_run: bool, yes: bool, as_json: bool) 
         return
     verb = "would be" if dry_run else "are"
     for data, since in reset.items():
-        kept = f"kept from {_utc(since)} on" if since else "taken in of any time"
+        kept = f"kept from {_utc(since)} on" if since else "accepted for any time"
         click.echo(f"{data} {verb} {kept}")
     if not reset:
         click.echo("no cutoff is in the future")

@@ -1,4 +1,4 @@
-"""`serve` and `demo`."""
+"""`serve`, and the server that it shares with `demo`."""
 
 import os
 import sys
@@ -50,7 +50,7 @@ SWITCH_SECONDS = 0.0002
 @click.option(
     "--no-auth",
     is_flag=True,
-    help="Ask for no key, as ANALYSIS_AUTH=off does; on a loopback address only.",
+    help="Require no key, like ANALYSIS_AUTH=off; only on a loopback address.",
 )
 @cors_option
 @json_option
@@ -65,7 +65,7 @@ def serve(
 ) -> None:
     """Serve the API until SIGTERM or SIGINT.
 
-    Makes a key where there is none, and shows it once. Tells when it listens, and where.
+    Makes a key if there is none, and shows it once. Prints its URL when it listens.
     """
     auth = False if no_auth else None
     token = None
@@ -74,7 +74,7 @@ def serve(
         if settings.auth and not settings.saasus_secret_key and not keys.has_keys(opened):
             token = keys.create_bearer_key(opened, name="first", scopes=keys.SCOPES)
             if not as_json:
-                click.echo(f"Key made, shown this once:  Authorization: Bearer {token}")
+                click.echo(f"Key made, shown only once:  Authorization: Bearer {token}")
         with server.stopped_by_signals():
             if as_json:
                 print_ready(server.url, token=token, time_zone=opened.calendar.zone)
@@ -95,12 +95,12 @@ def _listening(server: Server, settings: Settings) -> str:
 
 @contextmanager
 def _server(**options: object) -> Iterator[tuple[Server, Settings, Database]]:
-    """Give a server that listens, and is not running yet, with its settings and database."""
-    # A thread that has a small answer to make waits this long for one that makes a large one, each
-    # time that it comes back from a file or a socket.
+    """Yield a server that listens but does not run yet, with its settings and database."""
+    # Each time a thread with a short request returns from I/O, it waits up to this long for a
+    # thread with a long request to release the GIL.
     sys.setswitchinterval(SWITCH_SECONDS)
     settings = load(**options)
-    # Before the database is opened, which may have to say something.
+    # Logging comes first, because opening the database may log messages.
     log_format.configure(settings)
     listeners = listen(settings.host, settings.port, None if settings.auth else "without keys")
     with ExitStack() as stack:

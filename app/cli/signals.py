@@ -8,10 +8,10 @@ _received: list[int] = []
 
 
 def end_on_signals() -> None:
-    """Let signals end the process by an exception, so that what is half written is removed.
+    """Make signals end the process by an exception, so that incomplete files are removed.
 
-    The exit code is that by which a shell tells of such an end: 130 of SIGINT, 143 of SIGTERM, 129
-    of SIGHUP. What is ignored, as with nohup, stays so.
+    The exit codes are those of a shell: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP. Signals
+    that are ignored, as with nohup, stay ignored.
     """
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -19,7 +19,7 @@ def end_on_signals() -> None:
 
 
 def raise_if_ended() -> None:
-    """Exit if a signal came; SQLite does not pass on what is raised where it calls us back."""
+    """Exit if a signal came. SQLite swallows exceptions from callbacks, so this is called later."""
     if _received:
         sys.exit(128 + _received[0])
 

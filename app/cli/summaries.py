@@ -30,7 +30,7 @@ SWITCH = click.Choice(["on", "off"])
     examples=["saasus-analysis summaries check", "saasus-analysis summaries rebuild"],
 )
 def group() -> None:
-    """Check, rebuild or drop the summaries behind the answers."""
+    """Check, rebuild or drop the summaries of stored data."""
 
 
 @group.command(
@@ -40,9 +40,9 @@ def group() -> None:
 @json_option
 @database_option
 def check_summaries(as_json: bool, database: Path | None) -> None:
-    """Compare every summary with the rows.
+    """Compare every summary with the rows that it summarizes.
 
-    Lists those that are wrong, and exits with 1 if there are some.
+    Lists wrong summaries, and exits with 1 if there are any.
     """
     wrong, wrong_periods = [], []
     with open_database(database) as opened, opened.snapshot() as connection:
@@ -64,7 +64,7 @@ def check_summaries(as_json: bool, database: Path | None) -> None:
         sys.exit(1 if count else 0)
     if count:
         raise click.ClickException(
-            f"{count} summaries are wrong; `saasus-analysis summaries rebuild` mends them"
+            f"{count} summaries are wrong; `saasus-analysis summaries rebuild` repairs them"
         )
     click.echo("all summaries are right")
 
@@ -76,17 +76,22 @@ def check_summaries(as_json: bool, database: Path | None) -> None:
         "saasus-analysis summaries rebuild --collapse-ids on",
     ],
 )
-@setting_option("--keep-query", "keep_query", "From now on, pages with their query?", type=SWITCH)
 @setting_option(
-    "--collapse-ids", "collapse_ids", "From now on, numbers and UUIDs as {id}?", type=SWITCH
+    "--keep-query", "keep_query", "Whether pages keep their query from now on.", type=SWITCH
+)
+@setting_option(
+    "--collapse-ids",
+    "collapse_ids",
+    "Whether numbers and UUIDs in pages become {id} from now on.",
+    type=SWITCH,
 )
 @database_option
 def rebuild_summaries(
     keep_query: bool | None, collapse_ids: bool | None, database: Path | None
 ) -> None:
-    """Make all summaries anew.
+    """Compute all summaries again.
 
-    The pages, too, by other settings if some are given. A server may run meanwhile.
+    If settings are given, the pages are computed again with them, too. A server may be running.
     """
     wanted = load(database=database, keep_query=keep_query, collapse_ids=collapse_ids)
     wanted_database = replace(wanted, keep_query=None, collapse_ids=None)
@@ -98,7 +103,7 @@ def rebuild_summaries(
 @group.command("drop", examples=["saasus-analysis summaries drop"])
 @database_option
 def drop_summaries(database: Path | None) -> None:
-    """Drop all summaries; questions make those that they need."""
+    """Drop all summaries; queries compute those that they need."""
     with open_database(database) as opened, opened.writing() as connection:
         invalidate_all(connection)
 

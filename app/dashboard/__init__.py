@@ -1,4 +1,4 @@
-"""The dashboard: pages for people, of the same data that the API answers from."""
+"""The dashboard: web pages that show the same data as the API."""
 
 from chartkick.flask import chartkick_blueprint
 from flask import Flask, redirect, url_for
@@ -13,13 +13,13 @@ PATH = "/dashboard"
 
 
 def init_app(app: Flask) -> None:
-    """Serve the pages under `/dashboard`, and by links under `/dashboard/shared/TOKEN`."""
+    """Serve the pages under `/dashboard`, and shared links under `/dashboard/shared/TOKEN`."""
     app.register_blueprint(chartkick_blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=PATH)
     app.register_blueprint(blueprint, url_prefix=f"{SHARED_PATH}/<token>", name="shared")
     static_files.init_app(app, "chartkick.static", "dashboard.static", "shared.static")
     app.add_template_global(csrf.csrf_token)
-    # Who may see a page is asked by the blueprint: people sign in, and send no key each time.
+    # The blueprint checks access itself: people sign in once and send no key with each request.
     for endpoint, view in app.view_functions.items():
         if endpoint.startswith(("dashboard.", "shared.")):
             page(public(view))

@@ -1,4 +1,4 @@
-"""Who sees a page: somebody with a key, somebody with a link, or anybody where no key is needed."""
+"""Access to pages: for visitors with a key or a shared link, or for all if no key is needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from .urls import this_page
 View = TypeVar("View", bound=Callable[..., Any])
 
 SIGNING_IN = ("dashboard.sign_in", "dashboard.begin")
-"""The endpoints that nobody needs to be signed in for."""
+"""The endpoints that visitors can use before they sign in."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who sees a page, and what of it."""
+    """Who sees a page, and which data they may see."""
 
     kind: Literal["key", "link", "open"]
     name: str = ""
-    """Of the key or link."""
+    """The name of the key or link."""
     tenant_id: str | None = None
-    """Whose data alone are shown, whatever the URL says; None: those of all."""
+    """The only tenant whose data are shown, whatever the URL says; None: all tenants."""
     may_manage: bool = False
     """Whether links can be made and revoked."""
 
 
 def not_shared(view: View) -> View:
-    """Keep a view from those who come by a link, as one that tells what single users did."""
+    """Hide a view from visitors with a shared link, such as one that shows what a user did."""
 
     @wraps(view)
     def answer(**values: Any) -> Any:
@@ -51,7 +51,7 @@ def not_shared(view: View) -> View:
 
 
 def for_managers(view: View) -> View:
-    """Keep a view for those who may manage links."""
+    """Restrict a view to those who may manage links."""
 
     @wraps(view)
     def answer(**values: Any) -> Any:
@@ -69,12 +69,12 @@ def for_managers(view: View) -> View:
 
 
 def is_shared() -> bool:
-    """Return whether a page is asked for by a link."""
+    """Return whether a page was requested with a shared link."""
     return request.blueprint == "shared"
 
 
 def check() -> Response | str | None:
-    """Find who asks, and whether a form was sent by them; let those sign in who have to.
+    """Set `g.access`, check the form of a POST, or return a response that leads to the sign-in.
 
     Raises Refusal, NotFound or TooManyRequests.
     """
@@ -94,7 +94,7 @@ def check() -> Response | str | None:
 
 
 def by_session() -> Access | None:
-    """Return what somebody who is signed in may see, or None if nobody is."""
+    """Return the access of the signed-in visitor, or None if nobody is signed in."""
     database = current_database()
     token = cookies.get_cookie(cookies.SESSION)
     key = sessions.find_key(database, token) if token else None
@@ -114,17 +114,17 @@ def _by_link() -> Access:
         raise Refusal(
             404,
             gettext("This link is not valid any more."),
-            gettext("Ask whoever gave it to you for another one."),
+            gettext("Ask the person who gave it to you for a new one."),
         )
     g.key_name = f"link:{link.name}"
     if request.method == "POST":
-        raise NotFound  # a link changes nothing
+        raise NotFound  # a shared link is read-only
     links.note_use(database, link)
     return Access("link", link.name, link.tenant_id)
 
 
 def _let_sign_in() -> Response | str:
-    """Return the way to a form for a key, and from there back to this page."""
+    """Return a response that leads to the sign-in form, and from there back to this page."""
     if request.method == "POST":
         from flask_babel import gettext
 
@@ -132,11 +132,11 @@ def _let_sign_in() -> Response | str:
             401, gettext("You are not signed in any more."), gettext("Sign in, and try again.")
         )
     if without_tokens(request.path) != request.path:
-        raise NotFound  # a link that is not written as it should be: no form shows its token
+        raise NotFound  # a malformed shared link: the sign-in page must not show its token
     page = this_page(request.args.items(multi=True))
     sign_in = url_for("dashboard.sign_in", next=page, lang=request.args.get("lang"))
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        # The browser has left out the cookie, since a page of another site led here. What this
-        # page leads to, it asks for with the cookie.
+        # A link on another site led here, so the browser sent no SameSite=Strict cookie. It does
+        # send the cookie with the request that this page of ours makes.
         return render_template("arrival.html", sign_in=sign_in)
     return redirect(sign_in, 303)

@@ -1,4 +1,4 @@
-"""The controls of a page: what its URL says about days, comparison, tenant, environment, order."""
+"""The controls of a page: what its URL says about period, comparison, filters and order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ LANGUAGES = ("en", "ja")
 PERIODS = ("today", "7d", "28d", "90d", "month", "last_month", "12m", "all")
 DEFAULT_PERIOD = "28d"
 LONGEST = 36_525
-"""The most days of a period: a hundred years."""
+"""The longest period, in days: a hundred years."""
 
 REFRESH_SECONDS = ("60", "300")
 
@@ -42,17 +42,17 @@ FIELDS = {
     "before": Text(),
     "csv": Text(),
 }
-"""What the URL of any page may say."""
+"""The query parameters that any page may have."""
 
 PLACES = {"start", "before"}
-"""Where in a long list a page is: not kept when something else changes."""
+"""The query parameters for pagination; they are dropped when another parameter changes."""
 
 KEPT = ("period", "from", "to", "compare", "tenant", "env", "refresh", "lang")
-"""What leads from page to page; the rest belongs to one page."""
+"""The query parameters that links to other pages keep; the others belong to one page."""
 
 
 class Query(Schema.from_dict(FIELDS)):  # type: ignore[misc]
-    """The parameters of a page."""
+    """The query parameters of a page."""
 
     @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:
@@ -66,28 +66,28 @@ class Query(Schema.from_dict(FIELDS)):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Controls:
-    """What a page shows."""
+    """The settings of a page, read from its URL."""
 
     given: Mapping[str, str]
-    """The parameters as they were sent."""
+    """The query parameters as they were sent."""
     values: Mapping[str, Any]
-    """And as they were read."""
+    """The parsed query parameters."""
     today: int
     days: Days
     scope: Scope
     bound: bool
-    """Whether the tenant is that of a link, which the URL cannot change."""
+    """Whether a shared link sets the tenant, so that the URL cannot change it."""
 
     @property
     def period(self) -> str | None:
-        """The name of the period; None for free dates."""
+        """The name of the period; None if the URL has dates instead."""
         if "from" in self.values or "to" in self.values:
             return None
         return str(self.values.get("period", DEFAULT_PERIOD))
 
     @property
     def before(self) -> Days | None:
-        """The days to compare with, if that is wanted and there can be any."""
+        """The period to compare with; None if comparison is off or there is no earlier period."""
         before = self.days.before()
         wanted = self.values.get("compare") != "off" and self.period != "all"
         return before if wanted and before.first >= 0 else None
@@ -99,21 +99,21 @@ class Controls:
 
     @property
     def limit(self) -> int | None:
-        """The most rows that a list puts in order; CSV has all."""
+        """The most rows that a list sorts; None for CSV, which has all rows."""
         return None if self.get("csv") else MOST_LISTED
 
     def get(self, name: str) -> Any:
         return self.values.get(name)
 
     def rest(self, *names: str) -> list[tuple[str, str]]:
-        """Return the parameters that a form about some others takes along."""
+        """Return the query parameters that a form keeps, beside those that it has fields for."""
         left_out = {"csv", *names, *PLACES}
         return [(name, self.given[name]) for name in FIELDS if name in self.given.keys() - left_out]
 
     def link(self, endpoint: str | None = None, **changes: Any) -> str:
-        """Return the URL of a page with these controls, or of this page with some changed.
+        """Return the URL of a page with these controls; `endpoint` None means this page.
 
-        A change to None leaves a parameter out.
+        `changes` replace query parameters; None removes one.
         """
         names = KEPT if endpoint else tuple(FIELDS)
         kept: dict[str, Any] = {
@@ -125,12 +125,12 @@ class Controls:
         return url_for(endpoint or f".{_view_name()}", **(kept | changes))
 
     def reset(self) -> str:
-        """Return the URL of this page as it is without a choice of days and filters."""
+        """Return the URL of this page without period and filters."""
         return self.link(**dict.fromkeys(KEPT, None) | {"lang": self.get("lang")})
 
 
 def read_controls() -> Controls:
-    """Return the controls of this request. Raises InvalidRequest, naming the parameter."""
+    """Return the controls of this request. Raises InvalidRequest, naming the query parameter."""
     values: dict[str, Any] = Parser().parse(Query(), request, location="query")
     database = current_database()
     today = database.calendar.day_of(database.clock.now())

@@ -1,9 +1,9 @@
-"""The cookies of the dashboard: which session a browser is in, and what its forms are known by.
+"""The cookies of the dashboard: one for the session, one for the secret behind forms.
 
-Neither is sent with what other sites let a browser ask for, nor told to scripts. Browsers send the
-cookies of a host to all of its ports, so their names have the port where a URL has one: servers on
-one machine are signed in to and out of apart. Servers at one port differ by their prefix, and that
-is in the path of the cookies.
+Browsers send neither cookie with cross-site requests, and scripts cannot read them. Browsers send
+the cookies of a host to all of its ports, so the names of the cookies contain the port, if the URL
+has one: signing in to one server on a machine does not sign out of another. Servers on the same
+port differ by their prefix, which is in the path of the cookies.
 """
 
 import re
@@ -17,18 +17,18 @@ FORM = "analysis_form"
 
 
 def cookie_name(name: str) -> str:
-    """Return the name that a cookie has at the port of this request."""
+    """Return the name of a cookie for the port of this request."""
     port = re.search(":([0-9]+)$", request.host)
     return f"{name}_{port[1]}" if port else name
 
 
 def get_cookie(name: str) -> str:
-    """Return the value that a browser keeps, or nothing."""
+    """Return the value of a cookie, or an empty string if the browser sent none."""
     return request.cookies.get(cookie_name(name), "")
 
 
 def set_cookie(response: Response, name: str, value: str, seconds: int | None = None) -> None:
-    """Let a browser keep a value for so long, or until it is closed."""
+    """Set a cookie for some seconds, or until the browser is closed if None."""
     response.set_cookie(
         cookie_name(name),
         value,
@@ -41,12 +41,12 @@ def set_cookie(response: Response, name: str, value: str, seconds: int | None = 
 
 
 def delete_cookie(response: Response, name: str) -> None:
-    """Let a browser forget a value."""
+    """Delete a cookie from the browser."""
     response.delete_cookie(
         cookie_name(name), path=_path(), secure=is_tls(), httponly=True, samesite="Strict"
     )
 
 
 def _path() -> str:
-    """Return the path of the dashboard as browsers see it: a proxy may have put one before it."""
+    """Return the path of the dashboard as browsers see it: a proxy may add a prefix."""
     return url_for("dashboard.overview")

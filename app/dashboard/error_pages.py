@@ -1,4 +1,4 @@
-"""What a page says when there is none to show: what happened, and what to do."""
+"""Error pages: they say what happened and what to do."""
 
 from http import HTTPStatus
 from typing import NoReturn
@@ -10,7 +10,7 @@ from ..errors import CHALLENGE, ApiError, InvalidRequest, PermissionDenied, know
 
 
 class Refusal(ApiError):
-    """What the dashboard itself refuses, in the language of who asks."""
+    """An error of the dashboard itself, with texts in the visitor's language."""
 
     def __init__(self, status: int, happened: str, advice: str) -> None:
         super().__init__(happened)
@@ -21,13 +21,13 @@ class Refusal(ApiError):
 
 
 def nothing(path: str) -> NoReturn:
-    """Tell that there is no such page."""
+    """Raise NotFound for a path that has no page."""
     raise NotFound
 
 
 def show_error(error: HTTPException) -> Response:
-    """Return the page for whatever was raised."""
-    # It may have been raised before the page was begun.
+    """Return the error page for an exception."""
+    # The exception may have come before `before_request` prepared rendering.
     from .localization import prepare
 
     prepare(current_app)
@@ -40,7 +40,7 @@ def show_error(error: HTTPException) -> Response:
         "error.html",
         happened=happened,
         advice=advice,
-        # It names what is wrong in the URL, or why who asks is not answered.
+        # These descriptions say what is wrong with the URL, or why access is denied.
         detail=error.description if isinstance(error, InvalidRequest | PermissionDenied) else None,
         status=status,
         trace_id=g.get("trace_id"),
@@ -52,19 +52,19 @@ def show_error(error: HTTPException) -> Response:
 
 
 def _words(status: int) -> tuple[str, str]:
-    """Return what happened and what to do, by the status."""
+    """Return the texts for a status: what happened, and what to do."""
     from flask_babel import gettext
 
     match status:
         case 403:
             return (
-                gettext("This server does not let you see that."),
-                gettext("Ask whoever runs it."),
+                gettext("You do not have access to this page."),
+                gettext("Ask the administrator of this server."),
             )
         case 404:
             return (
-                gettext("There is nothing at this address."),
-                gettext("Look whether it is written as it should be, or go to the overview."),
+                gettext("There is no page at this address."),
+                gettext("Check the address, or go to the overview."),
             )
         case 429:
             return (
@@ -73,16 +73,18 @@ def _words(status: int) -> tuple[str, str]:
             )
         case 503:
             return (
-                gettext("The database cannot be used now."),
+                gettext("The database is not available at the moment."),
                 gettext("Try again in a moment."),
             )
         case status if status < 500:
             return (
-                gettext("What was asked for cannot be understood."),
-                gettext("Go back and try it another way."),
+                gettext("The request is not valid."),
+                gettext("Go back, change it, and try again."),
             )
         case _:
             return (
-                gettext("The server failed to answer."),
-                gettext("Try again. If that does not help, give the trace id to whoever runs it."),
+                gettext("An error occurred on the server."),
+                gettext(
+                    "Try again. If that does not help, give the trace id to the administrator."
+                ),
             )

@@ -1,4 +1,4 @@
-"""What all pages have around them: navigation, languages, notices, and the names of things."""
+"""The layout that all pages share: navigation, languages, notices and titles."""
 
 from functools import partial
 from typing import Any
@@ -20,11 +20,11 @@ from .tables import Column
 from .urls import this_page
 
 OFFERED = 20
-"""The most environments, and the most tenants, that the filter offers to choose from."""
+"""The most environments, and the most tenants, that the filter offers."""
 
 
 def context() -> dict[str, Any]:
-    """Return what templates can use beside what their view gives them."""
+    """Return the variables that all templates can use."""
     database = current_database()
     return {
         "access": g.get("access"),
@@ -47,7 +47,7 @@ def context() -> dict[str, Any]:
 
 
 def navigation(controls: Controls | None) -> list[tuple[str, str, bool]]:
-    """Return URL and title of the pages that this visitor may see, and which one this is in."""
+    """Return URL and title of each section that the visitor may see, and whether it is current."""
     pages = [
         ("overview", _("Overview")),
         ("pages", _("Pages")),
@@ -69,7 +69,7 @@ def navigation(controls: Controls | None) -> list[tuple[str, str, bool]]:
 
 
 def languages() -> list[tuple[str, str, str]]:
-    """Return code, name and URL of this page, for each language."""
+    """Return for each language its code, its name, and the URL of this page in it."""
     names = {"en": "English", "ja": "日本語"}
     others = [(name, given) for name, given in request.args.items(multi=True) if name != "lang"]
     return [(code, names[code], this_page([*others, ("lang", code)])) for code in LANGUAGES]
@@ -90,40 +90,40 @@ def period_titles() -> list[tuple[str, str]]:
 
 
 def tenant_title(tenant_id: str) -> str:
-    """Return what a tenant is called."""
+    """Return the title of a tenant."""
     return str(_("(no tenant)")) if tenant_id == NO_TENANT else tenant_id
 
 
 def environment(env_id: int) -> str:
-    """Return what an environment is called: the platform has three by these ids."""
+    """Return the title of an environment: the platform defines those with the ids 1 to 3."""
     names = {1: _("1 (dev)"), 2: _("2 (stg)"), 3: _("3 (prod)")}
     return str(names.get(env_id, env_id))
 
 
 def offered_environments(controls: Controls) -> list[int]:
-    """Return some environments to choose from: those with the most users in the period."""
+    """Return the environments that the filter offers: those with the most users in the period."""
     tenant_id = controls.scope.tenant_id
     return tenants.environments(current_database(), controls.days, tenant_id, OFFERED)
 
 
 def offered_tenants(controls: Controls) -> list[str]:
-    """Return some tenants to choose from: those with the most users in the last days."""
+    """Return the tenants that the filter offers: those with the most users in the last 7 days."""
     first, last = controls.days
     return tenants.tenant_ids(current_database(), Days(max(first, last - 6), last), OFFERED)
 
 
 def is_inactive(controls: Controls, last_day: int) -> bool:
-    """Return whether a tenant whose last activity was on a day counts as inactive now."""
+    """Return whether a tenant that was last active on a day counts as inactive now."""
     return controls.today - last_day >= INACTIVE_DAYS
 
 
 def is_going_on(controls: Controls, column: Column, period: int) -> bool:
-    """Return whether a day or month of a table is not over."""
+    """Return whether a day or month of a table is not over yet."""
     return period >= (month_of(controls.today) if column.kind == "month" else controls.today)
 
 
 def notices_of(controls: Controls) -> list[str]:
-    """Return what is to be known of the numbers of a page: what they leave out, and why."""
+    """Return the notices above a page: what its numbers leave out, and why."""
     notices = []
     database = current_database()
     since = cutoffs_of(database)
@@ -145,9 +145,11 @@ def notices_of(controls: Controls) -> list[str]:
             counts = {name: count(number) for name, number in outside._asdict().items()}
             notices.append(text % (counts | {"first": first, "last": last}))
     if controls.scope.env_id is not None:
-        notices.append(_("Only active users are told by environment; all else is of all of them."))
+        notices.append(
+            _("Only active users are filtered by environment; other numbers cover all of them.")
+        )
     if controls.scope.tenant_id is not None:
-        notices.append(_("Pages are counted of users who were in this tenant and in no other."))
+        notices.append(_("Page statistics count only users who were in no other tenant."))
     return notices
 
 

@@ -1,4 +1,4 @@
-"""The languages of the dashboard: its words, and how numbers, days and times are written."""
+"""Localization of the dashboard: its texts, and the format of numbers, days and times."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -20,7 +20,7 @@ _preparing = Lock()
 
 
 def prepare(app: Flask) -> None:
-    """Let an application render pages; with the first one, so that a start does not wait for it."""
+    """Set up localization; called with the first page, so that the server starts faster."""
     with _preparing:
         if "babel" in app.extensions:
             return
@@ -33,23 +33,23 @@ def prepare(app: Flask) -> None:
 
 
 def choose_language() -> str:
-    """Return the language that the URL names, or else the browser's."""
+    """Return the language that the URL names, or else the one that the browser prefers."""
     given = request.args.get("lang")
     return given if given in LANGUAGES else request.accept_languages.best_match(LANGUAGES, "en")
 
 
 def count(number: int) -> str:
-    """Return a whole number as it is written."""
+    """Return a whole number in the format of the language."""
     return str(format_decimal(number))
 
 
 def percent(ratio: float) -> str:
-    """Return a share with one digit behind the point."""
+    """Return a ratio as a percentage with one decimal."""
     return str(format_percent(ratio, "#,##0.0%"))
 
 
 def change(ratio: float) -> str:
-    """Return by what part something changed, with its sign."""
+    """Return a relative change as a percentage with its sign."""
     pattern = "+#,##0.0%;-#,##0.0%" if abs(ratio) < 0.1 else "+#,##0%;-#,##0%"
     return str(format_percent(ratio, pattern))
 
@@ -75,7 +75,7 @@ def month(number: int) -> str:
 
 
 def short_month(number: int) -> str:
-    """Return a month in short, for the axis of a chart."""
+    """Return a month in its short form, for the axis of a chart."""
     return format_skeleton("yMMM", _noon(first_day_of(number)), locale=get_locale())
 
 
@@ -86,13 +86,13 @@ def time(timestamp: int) -> str:
 
 
 def moment(timestamp: int) -> str:
-    """Return a day and the time in it."""
+    """Return a day with the time of day."""
     calendar = current_database().calendar
     return f"{day(calendar.day_of(timestamp))} {time(timestamp)}"
 
 
 def iso(timestamp: int) -> str:
-    """Return a time for machines, in the deployment's time zone."""
+    """Return a time in ISO 8601, in the deployment's time zone."""
     return current_database().calendar.local_time(timestamp).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""What browsers are told with each page: what it may load, and who may show it in a frame."""
+"""Security headers of pages: what a page may load, and which sites may frame it."""
 
 from flask import Response
 
@@ -12,18 +12,18 @@ POLICY = (
 
 
 def add_headers(response: Response) -> Response:
-    """Add to a page the headers that differ from those of other answers."""
+    """Add the headers in which pages differ from other responses."""
     if response.mimetype == "text/html":
         response.headers["Content-Security-Policy"] = POLICY + _frames()
         if not is_shared():
-            # Without it, browsers do not tell where a form comes from. The URL of a link is
-            # told to nobody.
+            # Without this header, browsers send `Origin: null` with a form. Pages of shared links
+            # have no forms, and their URL is secret: the stricter default stays.
             response.headers["Referrer-Policy"] = "same-origin"
     return response
 
 
 def _frames() -> str:
-    """Return the sites that may show a page in a frame: none where somebody is signed in."""
+    """Return the sites that may frame a page; none if the visitor has to sign in."""
     settings = current_settings()
     if settings.frame_origins and (is_shared() or not settings.auth):
         return " ".join(settings.frame_origins)

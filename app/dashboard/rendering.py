@@ -1,4 +1,4 @@
-"""Making an answer of a page: HTML, or one of its tables as CSV."""
+"""The response of a page: HTML, or one of its tables as CSV."""
 
 import re
 from dataclasses import replace
@@ -12,11 +12,11 @@ from .controls import Controls
 from .tables import Table, sorted_rows
 
 BYTE_ORDER_MARK = "\ufeff"
-"""By which spreadsheets tell that a file is UTF-8."""
+"""Lets spreadsheets recognize that a file is UTF-8."""
 
 
 def render(template: str, controls: Controls, *tables: Table, **values: Any) -> Response:
-    """Return a page with its tables, or the table whose CSV is asked for.
+    """Return a page with its tables, or one table as CSV if the URL asks for it.
 
     Raises InvalidRequest if the page has no such table.
     """
@@ -35,9 +35,9 @@ def render(template: str, controls: Controls, *tables: Table, **values: Any) -> 
 
 
 def arrange(controls: Controls, table: Table, default: str) -> Table:
-    """Return a table in the order and from the row that the URL says.
+    """Return a table sorted by the column, and starting at the row, that the URL names.
 
-    Raises InvalidRequest, naming the parameter, if there is no such column.
+    Raises InvalidRequest, naming the query parameter, if there is no such column.
     """
     sort = controls.get("sort") or default
     try:

@@ -1,4 +1,4 @@
-"""The pages of the dashboard, by path; what a page needs is loaded when it is first asked for."""
+"""The routes of the dashboard; the module of a page is imported on its first request."""
 
 from importlib import import_module
 from typing import Any
@@ -24,7 +24,7 @@ PAGES = {
     "/sign-in": "pages.sign_in:sign_in",
     "/<path:path>": "error_pages:nothing",
 }
-"""The function that makes each page."""
+"""The function that renders each page, by path."""
 
 FORMS = {
     "/links": "pages.links:create",
@@ -32,7 +32,7 @@ FORMS = {
     "/sign-in": "pages.sign_in:begin",
     "/sign-out": "pages.sign_in:sign_out",
 }
-"""The function that takes what each form sends."""
+"""The function that handles each form, by path."""
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates", static_folder="static")
 
@@ -58,9 +58,9 @@ blueprint.register_error_handler(HTTPException, show_error)
 
 @blueprint.before_request
 def _begin() -> Response | str | None:
-    """Make ready to render, and see who asks.
+    """Prepare rendering and check access.
 
-    Empty fields of a form say nothing, and go from the URL.
+    Redirects to a URL without empty query parameters, which empty fields of a form leave.
     """
     from .localization import prepare
 
@@ -77,13 +77,13 @@ def _begin() -> Response | str | None:
 
 @blueprint.url_value_preprocessor
 def _take_token(_: str | None, values: dict[str, Any] | None) -> None:
-    """Keep the token of a link for those who look at it, and from the views."""
+    """Move the token of a shared link from the arguments of the view to `g.link_token`."""
     g.link_token = values.pop("token", None) if values else None
 
 
 @blueprint.url_defaults
 def _add_token(endpoint: str, values: dict[str, Any]) -> None:
-    """Let the links on a page that is seen by a link lead to such pages."""
+    """Add the token to the URLs on a page that was requested with a shared link."""
     if endpoint.startswith("shared."):
         values.setdefault("token", g.link_token)
 

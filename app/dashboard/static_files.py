@@ -1,4 +1,4 @@
-"""The files that pages load: scripts and styles, packed once and kept by browsers."""
+"""The static files of pages: scripts and styles, compressed once and cached by browsers."""
 
 import gzip
 from collections.abc import Callable
@@ -17,14 +17,14 @@ View = Callable[..., Any]
 
 
 def init_app(app: Flask, *endpoints: str) -> None:
-    """Let everybody have the files of these endpoints."""
+    """Serve the files of these endpoints to everybody, with compression and caching."""
     for endpoint in endpoints:
         app.view_functions[endpoint] = public(_packed(app.view_functions[endpoint]))
     app.add_template_global(file_url)
 
 
 def file_url(endpoint: str, filename: str) -> str:
-    """Return the URL of a file, another one whenever its content is."""
+    """Return the URL of a file; it changes when the content of the file changes."""
     folder = current_app.blueprints[endpoint.partition(".")[0]].static_folder
     return url_for(endpoint, filename=filename, v=_content_hash(f"{folder}/{filename}"))
 
@@ -35,10 +35,10 @@ def _content_hash(path: str) -> str:
 
 
 def _packed(view: View) -> View:
-    """Return a view of a file that answers with gzip whoever reads it.
+    """Return a view of a file that responds with gzip to clients that accept it.
 
-    Chart.js is 950 kB as it comes, and 170 packed. No library that compresses answers is in its
-    place: those pack all answers, each time anew.
+    Chart.js has 950 kB, and 170 kB compressed. Libraries that compress responses are not used,
+    because they compress every response on every request.
     """
 
     @lru_cache

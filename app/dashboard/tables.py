@@ -1,4 +1,4 @@
-"""Tables: what every number on a page is in, shown as HTML, behind a chart, or as CSV."""
+"""Tables: they hold the numbers of a page and are shown as HTML, as a chart or as CSV."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ ROWS = 50
 """The most rows that a page shows at once."""
 
 MOST_LISTED = 1000
-"""The most rows that are put in order, of which a page shows a part; CSV has all."""
+"""The most rows that a list sorts and pages through; CSV has all rows."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What spreadsheets take for the beginning of a formula."""
+"""The prefixes that make a spreadsheet treat a cell as a formula."""
 
 
 class Change(NamedTuple):
-    """A number and what it was in the period before."""
+    """A number, and the same number in the period before."""
 
     now: int
     before: int
 
     @property
     def ratio(self) -> float | None:
-        """By what part it changed; None where there was nothing before."""
+        """The relative change; None if the number before was 0."""
         return (self.now - self.before) / self.before if self.before else None
 
 
 def change_of(now: int | None, before: int | None) -> Change | None:
-    """Return a change; None where one of the numbers is not known or not wanted."""
+    """Return a change; None if either number is None."""
     return None if now is None or before is None else Change(now, before)
 
 
@@ -39,20 +39,20 @@ class Column:
     """A column of a table."""
 
     name: str
-    """In CSV, and in the URL to sort by."""
+    """Its name in CSV, and in the URL for sorting."""
     title: str
     kind: str = "text"
-    """How its cells are shown: see the macro of this name in `tables.html`."""
+    """How its cells are shown: see the macro `cell` in `parts.html`."""
     link: Callable[[Any], str] | None = None
-    """Returns where a cell leads."""
+    """Returns the URL that a cell links to."""
 
     @property
     def is_number(self) -> bool:
-        """Whether the largest is wanted first."""
+        """Whether the largest value comes first by default."""
         return self.kind in ("change", "count", "last_day", "share")
 
     def raw(self, cell: Any) -> object:
-        """Return a cell for a machine."""
+        """Return a cell as CSV has it."""
         if isinstance(cell, Change):
             return cell.before
         if self.kind in ("day", "last_day") and cell is not None:
@@ -66,7 +66,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells by columns."""
+    """A table: columns, rows of cells, and how they are shown."""
 
     name: str
     caption: str
@@ -75,40 +75,40 @@ class Table:
     chart: str | None = None
     """The kind of its chart: line, bar or stack."""
     sort: str | None = None
-    """The name of the column that it is sorted by, after a minus if the largest comes first."""
+    """The name of the column that it is sorted by, with a leading minus if it is descending."""
     start: int = 0
-    """The row that a page shows first."""
+    """The index of the first row that the page shows."""
     total: int | None = None
-    """How many rows there are, where `rows` are only those that a page shows."""
+    """How many rows there are in all, if `rows` has only those that the page shows."""
     empty: str = ""
-    """The text that a table without rows shows."""
+    """The text that is shown if the table has no rows."""
     note: str = ""
-    """The text below the table, such as how many rows it leaves out."""
+    """The text below the table, such as that it does not have all rows."""
 
     @property
     def is_flat(self) -> bool:
-        """Whether a chart of it would show nothing."""
+        """Whether its chart would be empty: all numbers are 0 or missing."""
         return not any(any(row[1:]) for row in self.rows)
 
     @property
     def shown(self) -> Sequence[Sequence[Any]]:
-        """The rows that a page shows."""
+        """The rows that the page shows."""
         if self.chart or self.total is not None:
             return self.rows
         return self.rows[self.start : self.start + ROWS]
 
     @property
     def length(self) -> int:
-        """How many rows there are."""
+        """How many rows there are in all."""
         return len(self.rows) if self.total is None else self.total
 
     @property
     def start_before(self) -> int:
-        """The row that the part of the table before this one begins with."""
+        """The index of the first row of the previous page of the table."""
         return max(self.start - ROWS, 0)
 
     def csv(self) -> str:
-        """Return all rows as CSV. Text that a spreadsheet would compute gets a ' before it."""
+        """Return all rows as CSV; a leading ' keeps text from being computed as a formula."""
         header = [column.name for column in self.columns]
         cells = (
             [column.raw(cell) for column, cell in zip(self.columns, row, strict=True)]
@@ -120,9 +120,10 @@ class Table:
 def sorted_rows(
     columns: Sequence[Column], rows: Iterable[Sequence[Any]], sort: str
 ) -> list[Sequence[Any]]:
-    """Return rows by a column, the largest first if its name has a minus before it.
+    """Return rows sorted by a column, in descending order if its name has a leading minus.
 
-    Rows that are equal there keep their order; empty cells come last. Raises KeyError.
+    Rows with equal cells keep their order; empty cells come last. Raises KeyError if there is no
+    such column.
     """
     name = sort.removeprefix("-")
     index = {column.name: index for index, column in enumerate(columns)}[name]
@@ -140,11 +141,11 @@ def sorted_rows(
 
 
 class Card(NamedTuple):
-    """A number, and how it changed."""
+    """A number that a page shows large, and how it changed."""
 
     title: str
     number: int | None
-    """None: it is not known."""
+    """None: the number is not known."""
     change: Change | None
     note: str = ""
 

@@ -1,4 +1,4 @@
-"""Numbers over time: a row for each day, or for each month where days would be too many."""
+"""Time series: tables with a row for each day, or for each month if the period is long."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ from .controls import Controls
 from .tables import Column, Table
 
 MOST_DAYS = 186
-"""The most days that a chart shows one by one."""
+"""The longest period, in days, that a chart shows by day."""
 
 Numbers = Mapping[int, int]
-"""By day."""
+"""Numbers by day."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Numbers that a chart shows as a line or as bars."""
+    """A series of numbers that a chart shows as a line or as bars."""
 
     name: str
     title: str
@@ -31,7 +31,11 @@ class Line:
 def table_over_time(
     controls: Controls, name: str, caption: str, lines: Sequence[Line], chart: str
 ) -> Table:
-    """Return a table of numbers by day, beside those of the period before if there is one line."""
+    """Return a table of numbers by day or month.
+
+    A single line shown by day has the numbers of the period before beside it, unless the controls
+    compare with nothing.
+    """
     by_month = is_by_month(controls.days)
     titles = [Column("month", _("Month"), "month") if by_month else Column("day", _("Day"), "day")]
     titles += [Column(line.name, line.title, "count") for line in lines]
@@ -50,7 +54,7 @@ def is_by_month(days: Days) -> bool:
 
 
 def total(numbers: Numbers, days: Days | None) -> int:
-    """Return the sum of the numbers of some days."""
+    """Return the sum of the numbers over a period; 0 if the period is None."""
     if days is None:
         return 0
     return sum(number for day, number in numbers.items() if days.first <= day <= days.last)

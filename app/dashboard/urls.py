@@ -1,4 +1,4 @@
-"""The URL of the page that is asked for."""
+"""The URL of the requested page."""
 
 from collections.abc import Iterable
 from urllib.parse import urlencode
@@ -7,9 +7,10 @@ from flask import request, url_for
 
 
 def this_page(parameters: Iterable[tuple[str, str]]) -> str:
-    """Return the URL of this page with other parameters.
+    """Return the URL of this page with these query parameters instead of its own.
 
-    They are whatever somebody has sent, and some names mean something else to `url_for`.
+    The query is built here, because `url_for` gives a special meaning to some parameter names that
+    a client may send.
     """
     path = url_for(str(request.endpoint), **(request.view_args or {}))
     query = urlencode(list(parameters))

@@ -1,8 +1,9 @@
-"""The test double: the server in memory, with a control API beside it.
+"""The test double: the server with its data in memory, and a control API.
 
-`application` puts it together: `front` stands before the views of the API and finds the namespace
-of a request; a namespace has its data (`store`, `state`), `clock`, `faults` and `journal`; `routes`
-and `schemas` are the control API. `client` is all of it for Python, in one of two `processes`.
+`application` assembles it. `middleware` runs before the views of the API and finds the namespace of
+a request. A namespace (`namespaces`) has its data (`memory_database`, `state`), `clock`, `faults`
+and `journal`. `control_api`, `schemas` and `fields` are the control API. `client` is the Python
+interface, for a double in the same process or elsewhere.
 """
 
 from .client.client import Double, DoubleClock, double

@@ -21,9 +21,10 @@ from .state import make_snapshot
 
 
 def make_double(settings: Settings, seed: Any = None) -> Flask:
-    """Return the WSGI application of a double whose namespaces begin with a seed.
+    """Return the WSGI application of a double whose namespaces start from a seed.
 
-    The seed is a state or a list of events; without one, that of the settings. Raises StartError.
+    The seed is a state or a list of events; if it is None, the settings may name one. Raises
+    StartError if it is invalid.
     """
     if seed is None and settings.double_seed:
         seed = read_seed(settings.double_seed)
@@ -36,11 +37,11 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
         image = empty if seed is None else make_snapshot(seed, fixed)
     except InvalidRequest as error:
         raise StartError(f"the seed: {error.description}") from None
-    # What is not a namespace's: the keys.
+    # This database has the keys, which are shared by all namespaces.
     database = MemoryDatabase(empty, middleware.CurrentClock())
     settings = replace(settings, metrics="off", rate_limit=None, failed_keys=None)
     app = make_app(settings, database, middleware.make_guard(settings))
-    # What is too large for an operation is in the journal, too.
+    # No limit by operation: the journal records requests with larger bodies, too.
     app.config["LIMIT_BY_VIEW"] = False
     accepted: dict[str, Any] = {
         "accept_ahead": settings.accept_ahead,
@@ -52,22 +53,22 @@ def make_double(settings: Settings, seed: Any = None) -> Flask:
 
 
 def serve(app: Flask) -> Server:
-    """Return a server that listens for a double as its settings say."""
+    """Return a server for a double that listens at the address in its settings."""
     settings = SETTINGS.of(app)
     loopback_for = None if settings.double_remote else "without --remote"
     return Server(app, listen(settings.host, settings.port, loopback_for), settings)
 
 
 def close(app: Flask) -> None:
-    """Let go of all that a double holds."""
+    """Release all resources of a double."""
     middleware.NAMESPACES.of(app).close()
     DATABASE.of(app).close()
 
 
 def read_seed(text: str) -> Any:
-    """Return the document of a seed: JSON or, as events, NDJSON; itself or in a file of this path.
+    """Parse a seed: JSON (a state or a list of events) or NDJSON (events).
 
-    Raises StartError.
+    `text` is the seed itself or the path of a file with it. Raises StartError.
     """
     if not text.lstrip().startswith(("{", "[")):
         try:

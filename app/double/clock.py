@@ -8,23 +8,23 @@ from ..days import MAX_TIMESTAMP, Clock
 
 @dataclass(frozen=True)
 class ClockSetting:
-    """Where a clock stands: frozen at a UNIX second, or running with an offset in seconds."""
+    """The setting of a clock: frozen at a UNIX second, or running with an offset in seconds."""
 
     at: int | None = None
     offset: int = 0
 
     def moved(self, seconds: int) -> "ClockSetting":
-        """Return the setting of a clock that is moved on, or with a negative number back."""
+        """Return the setting of a clock that is moved forward, or back if `seconds` is negative."""
         if self.at is None:
             return ClockSetting(offset=self.offset + seconds)
         return ClockSetting(at=self.at + seconds)
 
     def now(self) -> int:
-        """Return the time of a clock that stands here."""
+        """Return the time that a clock with this setting shows now."""
         return Clock().now() + self.offset if self.at is None else self.at
 
     def document(self) -> dict[str, Any]:
-        """Return the setting as states and the control API show it."""
+        """Return the setting as it is in states and in the control API."""
         if self.at is not None:
             return {"mode": "frozen", "at": self.at}
         if self.offset:
@@ -33,7 +33,7 @@ class ClockSetting:
 
 
 class SettableClock(Clock):
-    """A clock that stands where it is set; never outside of the timestamps of the contract."""
+    """A clock with a setting; its time is always within the timestamps of the contract."""
 
     def __init__(self) -> None:
         self.setting = ClockSetting()

@@ -23,17 +23,17 @@ from .state import add_to_snapshot, make_snapshot, read_state, write_state
 FIXED_SETTINGS = Extension[dict[str, str]]("fixed")
 
 DESCRIPTION = """\
-Controls a test double. What is below is done to the namespace that the request names: by the header
-`X-Double-Namespace`, by `/ns/NAME` in front of the path, or by a token or API key `ns-NAME`.
+Controls a test double. Operations apply to the namespace that the request names: by `/ns/NAME` at
+the start of the path, by the header `X-Double-Namespace`, or by a token or API key `ns-NAME`.
 """
 
 
 class Blueprint(api.Blueprint):
     reasons = {
-        400: "A parameter or the body is not as described; nothing was changed",
-        404: "There is nothing of this name",
-        413: "The body is over the limit",
-        415: "The body's type or encoding is not one that is read",
+        400: "A parameter or the body is invalid; nothing was changed",
+        404: "Nothing with this name exists",
+        413: "The body is too large",
+        415: "The type or encoding of the body is not supported",
         500: "Internal Server Error",
     }
 
@@ -42,7 +42,7 @@ blueprint = Blueprint("double", __name__, description="The double")
 
 
 def init_app(app: Flask, fixed: dict[str, str]) -> None:
-    """Register the control API; `fixed` are the settings for states that have none."""
+    """Register the control API; `fixed` are the settings of states that name none."""
     FIXED_SETTINGS.put(app, fixed)
     described = api.Api(
         app,
@@ -64,7 +64,7 @@ def init_app(app: Flask, fixed: dict[str, str]) -> None:
 @blueprint.operation("GET", "/health", "GetHealth", scope=None)
 @blueprint.response(200, schemas.Health)
 def get_health() -> dict[str, Any]:
-    """Tell that the double answers"""
+    """Report that the double is running"""
     settings = current_settings()
     return {
         "status": "ok",
@@ -77,7 +77,7 @@ def get_health() -> dict[str, Any]:
 @blueprint.operation("POST", "/reset", "Reset", scope=None)
 @blueprint.response(200)
 def reset() -> None:
-    """Go back to the seed, without faults and with an empty journal"""
+    """Restore the seed, remove all faults, and clear the journal"""
     _namespace().reset()
 
 
@@ -85,7 +85,7 @@ def reset() -> None:
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def put_seed() -> None:
-    """Make a state, or a list of events, the seed, and reset to it"""
+    """Set the seed to a state or a list of events, and reset to it"""
     _namespace().seed = make_snapshot(read_json(), FIXED_SETTINGS.current())
     _namespace().reset()
 
@@ -93,7 +93,7 @@ def put_seed() -> None:
 @blueprint.operation("GET", "/state", "GetState", scope=None)
 @blueprint.response(200, schemas.State)
 def get_state() -> str:
-    """Get everything as one document"""
+    """Get all data of the namespace as one document"""
     return write_state(read_state(_namespace().database))
 
 
@@ -101,7 +101,7 @@ def get_state() -> str:
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def put_state() -> None:
-    """Replace everything by a state, or by a list of events"""
+    """Replace all data by a state or a list of events"""
     image = make_snapshot(read_json(), FIXED_SETTINGS.current())
     _namespace().database.restore(image)
 
@@ -110,7 +110,7 @@ def put_state() -> None:
 @blueprint.body({"application/json": schemas.State})
 @blueprint.response(200)
 def add_state() -> None:
-    """Add a state, or a list of events, to what is there"""
+    """Add a state or a list of events to the existing data"""
     database = _namespace().database
     database.restore(add_to_snapshot(database.capture(), read_json()))
 
@@ -118,7 +118,7 @@ def add_state() -> None:
 @blueprint.operation("POST", "/snapshots/<name>", "SaveSnapshot", scope=None)
 @blueprint.response(200)
 def save_snapshot(name: str) -> None:
-    """Remember everything as it is now"""
+    """Save all data as a snapshot"""
     if not is_name(name):
         raise InvalidRequest(f"name: must match {NAME}")
     _namespace().save(name)
@@ -127,14 +127,14 @@ def save_snapshot(name: str) -> None:
 @blueprint.operation("POST", "/snapshots/<name>/restore", "RestoreSnapshot", scope=None)
 @blueprint.response(200)
 def restore_snapshot(name: str) -> None:
-    """Make everything what it was"""
+    """Restore all data from a snapshot"""
     _namespace().database.restore(_namespace().snapshot(name))
 
 
 @blueprint.operation("DELETE", "/snapshots/<name>", "DeleteSnapshot", scope=None)
 @blueprint.response(200)
 def delete_snapshot(name: str) -> None:
-    """Forget a snapshot"""
+    """Delete a snapshot"""
     _namespace().snapshot(name)
     del _namespace().snapshots[name]
 
@@ -142,7 +142,7 @@ def delete_snapshot(name: str) -> None:
 @blueprint.operation("GET", "/clock", "GetClock", scope=None)
 @blueprint.response(200, schemas.Clock)
 def get_clock() -> dict[str, Any]:
-    """Get where the clock stands"""
+    """Get the setting and the time of the clock"""
     return _clock()
 
 
@@ -150,11 +150,11 @@ def get_clock() -> dict[str, Any]:
 @blueprint.arguments(schemas.ClockParam)
 @blueprint.response(200, schemas.Clock)
 def put_clock(body: dict[str, Any]) -> dict[str, Any]:
-    """Freeze the clock, move it, let it run with an offset, or make it real"""
+    """Freeze the clock, move it, run it with an offset, or return to real time"""
     clock = _namespace().database.clock
     setting: ClockSetting = body["setting"](clock.setting)
     if not 0 <= setting.now() <= MAX_TIMESTAMP:
-        raise InvalidRequest(f"the clock must stand from 0 to {MAX_TIMESTAMP}")
+        raise InvalidRequest(f"the time of the clock must be from 0 to {MAX_TIMESTAMP}")
     clock.setting = setting
     return _clock()
 
@@ -162,7 +162,7 @@ def put_clock(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.operation("GET", "/faults", "GetFaults", scope=None)
 @blueprint.response(200, schemas.Faults)
 def get_faults() -> dict[str, Any]:
-    """Get the faults, with how often each was applied"""
+    """Get the faults, with the number of times each was applied"""
     return {"faults": _namespace().faults.shown()}
 
 
@@ -198,7 +198,7 @@ def delete_fault(fault_id: int) -> None:
 @blueprint.arguments(schemas.RequestsQuery, location="query")
 @blueprint.response(200, schemas.Requests)
 def get_requests(query: dict[str, Any]) -> dict[str, Any]:
-    """Get the requests that were sent, oldest first"""
+    """Get the requests in the journal, oldest first"""
     journal = _namespace().journal
     found = [entry.document() for entry in journal.select(**query)]
     return {"requests": found, "dropped": journal.dropped}
@@ -208,23 +208,23 @@ def get_requests(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(schemas.RequestsQuery, location="query")
 @blueprint.response(200, schemas.Count)
 def count_requests(query: dict[str, Any]) -> dict[str, Any]:
-    """Count the requests that were sent"""
+    """Count the requests in the journal"""
     return {"count": len(_namespace().journal.select(**query))}
 
 
 @blueprint.operation("DELETE", "/requests", "ClearRequests", scope=None)
 @blueprint.response(200)
 def clear_requests() -> None:
-    """Forget the requests that were sent"""
+    """Clear the journal"""
     _namespace().journal.clear()
 
 
 @blueprint.operation("POST", "/verify", "Verify", scope=None, bulk=True)
 @blueprint.arguments(schemas.Expected)
-@blueprint.alt_response(409, schema=api.Error, description="It was not, or not so often")
+@blueprint.alt_response(409, schema=api.Error, description="The request was not sent as expected")
 @blueprint.response(200)
 def verify(expected: dict[str, Any]) -> None:
-    """Check that a request was sent so many times; 409 tells what was sent instead"""
+    """Check how often a request was sent; a 409 says what was sent instead"""
     try:
         failure = _namespace().journal.verify(expected)
     except RecursionError:
@@ -237,7 +237,7 @@ def verify(expected: dict[str, Any]) -> None:
 @blueprint.operation("GET", "/namespaces", "GetNamespaces", scope=None)
 @blueprint.response(200, schemas.Namespaces)
 def get_namespaces() -> dict[str, Any]:
-    """Get the names of the namespaces that are there"""
+    """Get the names of the existing namespaces"""
     return {"namespaces": current_namespaces().names(), "limit": current_namespaces().limit}
 
 
@@ -245,7 +245,7 @@ def get_namespaces() -> dict[str, Any]:
 @blueprint.operation("DELETE", "/namespaces/<name>", "DeleteNamespace", scope=None)
 @blueprint.response(200)
 def delete_namespace(name: str) -> None:
-    """Delete a namespace with all that is in it"""
+    """Delete a namespace and everything in it"""
     current_namespaces().delete(name)
 
 
@@ -253,7 +253,7 @@ def delete_namespace(name: str) -> None:
 @blueprint.arguments(schemas.KeyParam)
 @blueprint.response(200, schemas.Key)
 def create_key(body: dict[str, Any]) -> dict[str, str]:
-    """Make a key, for a double that checks keys; all namespaces have it, and no reset removes it"""
+    """Create a key, for a double that checks keys; all namespaces accept it, also after resets"""
     database = DATABASE.current()
     kind, name, scopes = body["kind"], body["name"], tuple(body["scopes"])
     try:
@@ -261,7 +261,7 @@ def create_key(body: dict[str, Any]) -> dict[str, str]:
             return keys.create_signature_key(database, name=name, scopes=scopes)
         return {"token": keys.create_bearer_key(database, name=name, scopes=scopes)}
     except keys.NameTaken:
-        raise InvalidRequest(f"name: there is a key {name} already") from None
+        raise InvalidRequest(f"name: there is already a key {name}") from None
 
 
 def _clock() -> dict[str, Any]:

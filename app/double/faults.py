@@ -1,4 +1,4 @@
-"""Faults: which requests are answered wrongly, late or not at all."""
+"""Faults: rules that make requests fail, slow them down, or break their connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ HEADERS = {
     429: {"Retry-After": "1"},
     503: {"Retry-After": "1"},
 }
-"""What belongs to an error beside its body (contract B.8), by status."""
+"""The headers of an error (contract B.8), by status."""
 
 
 @dataclass
 class Fault:
-    """A rule for the requests to an operation or path, with how often it was applied."""
+    """A rule for requests to an operation or path, with the number of times it was applied."""
 
     id: int
     document: Mapping[str, Any]
-    """The rule as it was given; see `schemas.Fault`."""
+    """The rule as it was sent; see `schemas.Fault`."""
     matched: int = 0
     applied: int = 0
     _random: Random = field(init=False)
@@ -34,13 +34,13 @@ class Fault:
         self._random = Random(self.document.get("seed", 0))  # noqa: S311 (must repeat itself)
 
     def matches(self, operation: str | None, path: str) -> bool:
-        """Return whether a request is one that the rule is for."""
+        """Return whether the rule is for this request."""
         if "operation" in self.document:
             return bool(operation == self.document["operation"])
         return fnmatchcase(path, self.document["path"])
 
     def draw(self) -> "Effect | None":
-        """Count a request, and return what to do to it, or None if nothing."""
+        """Count a matching request; return the effect on it, or None if the rule skips it."""
         rule = self.document
         self.matched += 1
         if self.matched <= rule.get("skip", 0) or self.applied >= self._times():
@@ -70,22 +70,22 @@ class Fault:
 
 @dataclass(frozen=True)
 class Effect:
-    """How a fault changes the answer to one request."""
+    """The effect of a fault on one request."""
 
     fault: int
     seconds: float
-    """How long it waits before it is worked on."""
+    """How long the request waits before it is processed."""
     error: "Injected | None"
-    """What it is answered with instead of its answer."""
+    """The error that replaces the true response."""
     connection: str | None
-    """What becomes of its connection: RESET, RESET_AFTER or CUT."""
+    """What happens to the connection: RESET, RESET_AFTER, CUT, or None for nothing."""
 
 
 class Injected(ApiError):
-    """The error that a fault answers with."""
+    """The error response of a fault."""
 
     def __init__(self, status: int, rule: Mapping[str, Any]) -> None:
-        super().__init__(rule.get("message", f"a fault of the double answers with {status}"))
+        super().__init__(rule.get("message", f"a fault of the double responds with {status}"))
         self.code = status
         self.type = rule.get("type")
         self.headers |= HEADERS.get(status, {})
@@ -94,14 +94,14 @@ class Injected(ApiError):
 
 
 class Faults:
-    """The faults of a namespace. The first that applies to a request decides about it."""
+    """The faults of a namespace. The first one that applies to a request takes effect."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
         self._made = 0
 
     def add(self, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add rules, and return them as they are shown."""
+        """Add rules; return them with their ids and counts."""
         added = []
         for document in documents:
             self._made += 1
@@ -110,14 +110,17 @@ class Faults:
         return added
 
     def draw(self, operation: str | None, path: str) -> Effect | None:
-        """Count a request in the rules that it matches; return what is done to it, if anything."""
+        """Return the effect of the first fault that applies to a request, or None.
+
+        Each fault that is tried and matches counts the request.
+        """
         for fault in self._faults.values():
             if fault.matches(operation, path) and (effect := fault.draw()):
                 return effect
         return None
 
     def remove(self, id_: int) -> bool:
-        """Remove a rule, and tell whether it was there."""
+        """Remove a rule; return whether it existed."""
         return self._faults.pop(id_, None) is not None
 
     def clear(self) -> None:
@@ -131,5 +134,5 @@ class Faults:
 
 
 def as_range(value: int | list[int]) -> tuple[int, int]:
-    """Return the least and the most of a number or a range."""
+    """Return a range as its minimum and maximum; a single number is both."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])

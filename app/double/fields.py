@@ -1,4 +1,4 @@
-"""Kinds of value of the control API and of states."""
+"""Fields of the control API and of states."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from .clock import ClockSetting
 
 MAX_LATENCY = 60_000
 STATUSES = (200, *sorted(TYPES.keys() - {409}))
-"""What faults answer with; 409 is the control API's own, and 200 the true answer."""
+"""The statuses of faults. 200 lets the true response pass; only the control API uses 409."""
 
 
 class Instant(Field):
@@ -34,14 +34,14 @@ class Instant(Field):
                 time = None
             if time is None or time.tzinfo is None:
                 raise ValidationError(
-                    "must be UNIX seconds, or a time with its zone as 2026-05-19T02:22:58Z"
+                    "must be UNIX seconds, or a time with its zone such as 2026-05-19T02:22:58Z"
                 )
             value = int(time.timestamp())
         return Timestamp().check(value)
 
 
 class OneOrRange(Field):
-    """A number of milliseconds, or the least and the most of them."""
+    """A number of milliseconds, or a range of them as a list of minimum and maximum."""
 
     def __init__(self, **options: Any) -> None:
         self._number = Integer(most=MAX_LATENCY)
@@ -53,10 +53,10 @@ class OneOrRange(Field):
         if not isinstance(value, list):
             return self._number.check(value)
         if len(value) != 2:
-            raise ValidationError("must be a number of milliseconds, or the least and the most")
+            raise ValidationError("must be a number of milliseconds, or a list [minimum, maximum]")
         least, most = self._number.check_all(value)
         if least > most:
-            raise ValidationError("must have the least number first")
+            raise ValidationError("must have the minimum first")
         return [least, most]
 
 
@@ -74,7 +74,7 @@ class Statuses(Field):
 
 
 class Status(Field):
-    """A status that the API can answer with; 200 is the true answer."""
+    """A status of the API; 200 lets the true response pass."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__({"type": "integer", "enum": list(STATUSES)}, **options)
@@ -111,7 +111,7 @@ class Operation(Field):
 
 
 class Times(Field):
-    """A number of times, or the least and the most of it as `at_least` and `at_most`."""
+    """A number of times, or a range of it as an object with `at_least` and `at_most`."""
 
     def __init__(self, **options: Any) -> None:
         self._number = Integer()
@@ -123,10 +123,10 @@ class Times(Field):
         if not isinstance(value, dict):
             return self._number.check(value)
         if not value or not value.keys() <= {"at_least", "at_most"}:
-            raise ValidationError("must be a number, or an object of at_least and at_most")
+            raise ValidationError("must be a number, or an object with at_least or at_most or both")
         self._number.check_all(list(value.values()))
         if value.get("at_least", 0) > value.get("at_most", MAX_TIMESTAMP):
-            raise ValidationError("at_least must not be over at_most")
+            raise ValidationError("at_least must not be greater than at_most")
         return value
 
 
@@ -151,7 +151,7 @@ class Places(Field):
 
 
 class ClockField(Field):
-    """Where a clock stands, as `ClockSetting.document` shows it; loads as ClockSetting."""
+    """The setting of a clock, as `ClockSetting.document` returns it; loads as ClockSetting."""
 
     MODES = {"real": None, "frozen": "at", "offset": "offset"}
 
@@ -186,7 +186,7 @@ class ClockField(Field):
 
 
 def seconds_field(**options: Any) -> Integer:
-    """Return a field of seconds that a clock is moved by, either way."""
+    """Return a field for seconds to move a clock; negative ones move it back."""
     return Integer(least=-MAX_TIMESTAMP, most=MAX_TIMESTAMP, **options)
 
 

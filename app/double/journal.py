@@ -1,4 +1,4 @@
-"""The journal: the requests that a namespace was sent, to look at and to verify."""
+"""The journal: the requests to a namespace, for inspection and verification."""
 
 import json
 from collections import deque
@@ -12,55 +12,55 @@ REQUESTS = 1000
 """How many requests are kept."""
 
 BYTES = 16 * 1024 * 1024
-"""How many bytes of them are kept, about; the oldest requests go first."""
+"""About how many bytes of requests are kept; the oldest are dropped first."""
 
 VIOLATIONS = 1000
 """How many violations of a request are kept."""
 
 LISTS = {"tenant_ids"}
-"""The query parameters that are lists: given again, with commas, or both (contract A)."""
+"""The query parameters that are lists: repeated, separated by commas, or both (contract A)."""
 
 IDS = {"user_id": ("user_id",), "tenant_id": ("tenant_id", "tenant_ids")}
-"""Under which names the parameters and body of a request hold what a filter asks for."""
+"""The names in the parameters and body of a request that each filter searches."""
 
 SHOWN_DIFFERENCES = 10
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A request, and how it was answered."""
+    """A request and its response."""
 
     number: int
-    """Counts all requests of the namespace from 1."""
+    """The number of the request in the namespace, from 1."""
     at: int
-    """By the clock of the namespace, in UNIX seconds."""
+    """The time by the clock of the namespace, in UNIX seconds."""
     method: str
     path: str
     operation: str | None
     parameters: Mapping[str, Any]
-    """Those of the path and the query; each is text, or a list of texts."""
+    """The path and query parameters; each value is a string or a list of strings."""
     body: bytes
-    """As it was before it was packed for the way."""
+    """The body after decompression."""
     status: int | None
-    """None: the connection was reset before there was an answer."""
+    """None: the connection was reset without a response."""
     error: str | None
     violations: list[str]
-    """All that was wrong with the request, where the answer's message may name a part."""
+    """All violations in the request; the message of the response may name only some."""
     fault: int | None
     """The id of the fault that was applied."""
 
     @cached_property
     def size(self) -> int:
-        """About how many bytes it takes."""
+        """The approximate size of the entry in bytes."""
         return len(self.body) + sum(map(len, (self.path, str(self.parameters), *self.violations)))
 
     def content(self) -> Any:
-        """Return the body as JSON if it is JSON, else as text; None if there is none."""
+        """Return the parsed body if it is JSON, otherwise as text; None if it is empty."""
         if not self.body:
             return None
         try:
             value = json.loads(self.body)
-            # What Python reads is not always what JSON can say: NaN, and halves of characters.
+            # Python also parses what JSON cannot represent: NaN and lone surrogates.
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError):
             return self.body.decode("utf-8", "replace")
@@ -72,7 +72,7 @@ class Entry:
         return shown | {"parameters": dict(self.parameters), "body": self.content()}
 
     def names(self, kind: str, wanted: str) -> bool:
-        """Return whether the request names a user or tenant, in whatever part of it."""
+        """Return whether any part of the request names a user or tenant."""
         return any(
             wanted in found for found in _values((self.parameters, self.content()), IDS[kind])
         )
@@ -85,10 +85,10 @@ class Journal:
         self._entries: deque[Entry] = deque()
         self._bytes = 0
         self.count = 0
-        """How many requests there were, those that are dropped included."""
+        """The number of requests, including dropped ones."""
 
     def add(self, **values: Any) -> None:
-        """Add a request; drop the oldest while there are too many."""
+        """Add a request, and drop the oldest ones above the limits."""
         self.count += 1
         entry = Entry(number=self.count, **values)
         self._entries.append(entry)
@@ -98,11 +98,11 @@ class Journal:
 
     @property
     def dropped(self) -> int:
-        """How many requests are not kept any more."""
+        """The number of requests that are no longer kept."""
         return self.count - len(self._entries)
 
     def clear(self) -> None:
-        """Forget all requests; the next one is the first again."""
+        """Delete all requests; the next one has the number 1 again."""
         self._entries.clear()
         self._bytes = self.count = 0
 
@@ -116,9 +116,10 @@ class Journal:
         since: int = 0,
         after: int = 0,
     ) -> list[Entry]:
-        """Return the kept requests that fit all that is given, oldest first.
+        """Return the kept requests that match all given filters, oldest first.
 
-        `since` is in UNIX seconds by the namespace's clock, inclusive; `after` is a number.
+        `since` is inclusive, in UNIX seconds by the namespace's clock; `after` is the number of a
+        request.
         """
         return [
             entry
@@ -132,7 +133,7 @@ class Journal:
         ]
 
     def verify(self, expected: Mapping[str, Any]) -> str | None:
-        """Return None if as many requests as expected were sent, else what was sent instead."""
+        """Return None if as many requests match as expected; otherwise, what was sent instead."""
         expected = dict(expected)
         least, most = _times(expected.pop("times", {"at_least": 1}))
         compared = [(list(_differences(expected, entry)), entry) for entry in self._entries]
@@ -140,7 +141,7 @@ class Journal:
         if least <= found and (most is None or found <= most):
             return None
         lines = [f"expected {_say_times(least, most)}, found {found} of {len(compared)}"]
-        lines[0] += f" requests ({self.dropped} more are not kept)" if self.dropped else " requests"
+        lines[0] += f" requests ({self.dropped} more were dropped)" if self.dropped else " requests"
         others = [(differences, entry) for differences, entry in compared if differences]
         if found < least and others:
             wanted = expected.get("operation")
@@ -151,12 +152,12 @@ class Journal:
             lines.append(f"nearest is request {nearest.number}, {nearest.method} {nearest.path}")
             lines += islice(differences, SHOWN_DIFFERENCES)
             if len(differences) > SHOWN_DIFFERENCES:
-                lines.append(f"and {len(differences) - SHOWN_DIFFERENCES} differences more")
+                lines.append(f"and {len(differences) - SHOWN_DIFFERENCES} more differences")
         return "; ".join(lines)
 
 
 def parameters_of(path: Mapping[str, Any], query: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return the parameters of a request: lists where the contract has lists, else texts."""
+    """Return the parameters of a request: lists if the contract has lists, otherwise strings."""
     found: dict[str, Any] = dict(path)
     for name, values in query.items():
         if name in LISTS:
@@ -167,7 +168,7 @@ def parameters_of(path: Mapping[str, Any], query: Mapping[str, list[str]]) -> di
 
 
 def _values(inside: Any, names: tuple[str, ...]) -> Iterator[list[Any]]:
-    """Yield what stands under names, at any depth."""
+    """Yield the values of these names at any depth, each as a list."""
     left = [inside]
     while left:
         value = left.pop()
@@ -196,7 +197,7 @@ def _say_times(least: int, most: int | None) -> str:
 
 
 def _differences(expected: Mapping[str, Any], entry: Entry) -> Iterator[str]:
-    """Yield in what a request is not what was expected."""
+    """Yield the differences between a request and what was expected."""
     for name, wanted in expected.items():
         if name == "parameters":
             # In a URL, everything is text.
@@ -208,7 +209,7 @@ def _differences(expected: Mapping[str, Any], entry: Entry) -> Iterator[str]:
 
 
 def _compare(wanted: Any, sent: Any, place: str) -> Iterator[str]:
-    """Yield the places where what was sent lacks something, or has something else."""
+    """Yield the places where the sent value lacks something or differs."""
     if isinstance(wanted, Mapping) and isinstance(sent, Mapping):
         for name, inner in wanted.items():
             if name in sent:

@@ -1,4 +1,4 @@
-"""The data of a namespace: a SQLite database in memory, copied and put back as a whole."""
+"""The data of a namespace: a SQLite database in memory, saved and restored as a whole."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .clock import ClockSetting, SettableClock
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a namespace holds at one moment. Cheap to put back, any number of times."""
+    """All data of a namespace at one moment. Restoring it is cheap, any number of times."""
 
     data: bytes
     calendar: Calendar
@@ -28,9 +28,9 @@ class Snapshot:
 
 
 class MemoryDatabase(Database):
-    """A database in memory on one connection, which whoever holds `turn` has alone.
+    """A database in memory with a single connection; the lock `turn` gives exclusive access.
 
-    A request holds it from before its view to its answer, so that each is one step for all others.
+    A request holds the lock from before its view until its response, so requests are atomic.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class MemoryDatabase(Database):
         self.restore(image)
 
     def capture(self) -> Snapshot:
-        """Return all that is here now."""
+        """Return a snapshot of all data."""
         with self.turn:
             return Snapshot(self._connection.serialize(), self.calendar, self.clock.setting)
 
     def restore(self, image: Snapshot) -> None:
-        """Put back what was captured, here or in another database."""
+        """Replace all data by a snapshot of this or another database."""
         with self.turn:
             self._connection.deserialize(image.data)
             self.calendar = image.calendar
@@ -78,7 +78,7 @@ class MemoryDatabase(Database):
 
 @lru_cache(maxsize=64)
 def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Snapshot:
-    """Return a database without data that was made with these settings."""
+    """Return a snapshot without data of a database with these settings."""
     fixed = {"time_zone": time_zone, "keep_query": keep_query, "collapse_ids": collapse_ids}
     connection = open_in_memory()
     try:

@@ -1,4 +1,4 @@
-"""What stands in front of the views of a double: namespace, fault, turn and journal."""
+"""The processing around the views of a double: namespace, faults, lock and journal."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,19 +30,19 @@ HEADER = "X-Double-Namespace"
 # Keys of the WSGI environment.
 NAMESPACE = "saasus_analysis.namespace"
 FAILURE = "saasus_analysis.failure"
-"""The exception that the connection of this request ends with."""
+"""The exception with which the connection of this request ends."""
 TIMEOUT = "saasus_analysis.timeout"
-"""Set by a caller that has no socket: after how many seconds it gives up."""
+"""The timeout, in seconds, of a caller without a socket."""
 
 View = TypeVar("View", bound=Callable[..., object])
 
 
 class NamespaceMiddleware:
-    """The WSGI application: takes `/ns/NAME` from the path, and fails as faults want it.
+    """WSGI middleware: moves `/ns/NAME` out of the path, and makes connections fail for faults.
 
-    Raises ConnectionResetError for a connection that is to be reset, ConnectionAbortedError in the
-    midst of a body that is cut, and TimeoutError where the caller has given up by now: they are for
-    the server or transport that called to carry out.
+    Raises ConnectionResetError for a connection to reset, ConnectionAbortedError in the middle of a
+    body to cut, and TimeoutError if the timeout of the caller has passed. The calling server or
+    transport acts on these exceptions.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
@@ -67,7 +67,7 @@ class NamespaceMiddleware:
 
 
 class CurrentClock(SettableClock):
-    """The clock of the namespace that a request is for."""
+    """The clock of the namespace of the current request."""
 
     def now(self) -> int:
         namespace: Namespace = g.namespace
@@ -75,19 +75,19 @@ class CurrentClock(SettableClock):
 
 
 def _until(body: Iterable[bytes], failure: Exception) -> Iterator[bytes]:
-    """Yield a body, and then fail."""
+    """Yield a body, then raise the exception."""
     yield from body
     raise failure
 
 
 def of_all(view: View) -> View:
-    """Mark a view of the control API that is about the process and not about one namespace."""
+    """Mark a view of the control API that concerns the whole process, not one namespace."""
     view.of_all = True  # type: ignore[attr-defined]
     return view
 
 
 def make_guard(settings: Settings) -> Guard:
-    """Return the guard of a double: it enters the namespace, and asks for keys as it is set up."""
+    """Return the guard of a double: it enters the namespace, and checks keys as configured."""
 
     def guard() -> Response | None:
         if settings.double_remote:
@@ -97,7 +97,7 @@ def make_guard(settings: Settings) -> Guard:
         if not _is_of_a_namespace():
             return None
         if is_pending():
-            # Faults and the journal see a request once, and whole.
+            # Faults and the journal process a request once, when its body is complete.
             current_namespaces().check(_name())
             return await_body() if _view() or _is_noted() else None
         if early := _enter():
@@ -111,14 +111,14 @@ def make_guard(settings: Settings) -> Guard:
         if authorization is None and settings.double_auth == "any":
             return None
         if not is_well_formed(authorization or ""):
-            raise Unauthorized("Authorization must be Bearer TOKEN, or a SAASUSSIGV1 signature")
+            raise Unauthorized("Authorization must be Bearer TOKEN or a SAASUSSIGV1 signature")
         return None
 
     return guard
 
 
 def init_app(app: Flask, namespaces: Namespaces) -> None:
-    """Put an application behind a front."""
+    """Install the middleware in an application."""
     NAMESPACES.put(app, namespaces)
     app.wsgi_app = NamespaceMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     app.after_request(_leave)
@@ -131,9 +131,9 @@ def current_namespaces() -> Namespaces:
 
 
 def _enter() -> Response | None:
-    """Do what a fault says, and wait for the turn; return an answer where that is all.
+    """Apply a fault and take the lock of the namespace; return a response if no view is to run.
 
-    Raises ApiError.
+    Raises ApiError if the fault has a status.
     """
     namespace = _find()
     g.body = _read_body()
@@ -143,7 +143,7 @@ def _enter() -> Response | None:
         _wait(effect.seconds)
         if namespace.life != life:
             g.is_over = True
-            return _reset("what waited is over when its namespace is reset or deleted")
+            return _reset("the namespace was reset or deleted while this request waited")
     _take_turn(namespace)
     if effect:
         g.effect = effect
@@ -155,13 +155,13 @@ def _enter() -> Response | None:
 
 
 def _reset(reason: str) -> Response:
-    """Have the connection reset once the answer that is returned has come through."""
+    """Return an empty response, and have the middleware reset the connection after it."""
     request.environ.setdefault(FAILURE, ConnectionResetError(reason))
     return Response()
 
 
 def _name() -> str:
-    """Return the name of the request's namespace."""
+    """Return the name of the namespace that the request names, or of the default one."""
     named = (
         request.environ.get(NAMESPACE),
         request.headers.get(HEADER),
@@ -171,7 +171,7 @@ def _name() -> str:
 
 
 def _find() -> Namespace:
-    """Return the namespace of the request, which is made if it is not there."""
+    """Return the namespace of the request; create it if it does not exist."""
     return current_namespaces().get(_name())
 
 
@@ -180,14 +180,14 @@ def _view() -> object:
 
 
 def _is_of_a_namespace() -> bool:
-    """Return whether the request is about a namespace, and not about the process."""
+    """Return whether the request concerns a namespace, and not the whole process."""
     if hasattr(_view(), "of_all"):
         return False
     return _is_noted() or request.path.startswith(f"{CONTROL}/")
 
 
 def _is_noted() -> bool:
-    """Return whether the journal has the request: to an operation, or to nothing that is there."""
+    """Return whether the journal records the request: to an operation or to an unknown path."""
     if is_preflight():
         return False
     view = _view()
@@ -207,10 +207,10 @@ def _draw(namespace: Namespace) -> Effect | None:
 
 
 def _wait(seconds: float) -> None:
-    """Wait, as long as a caller without a socket waits at most."""
+    """Wait, but not longer than the timeout of a caller without a socket."""
     patience = request.environ.get(TIMEOUT)
     if patience is not None and patience < seconds:
-        request.environ[FAILURE] = TimeoutError(f"no answer within {patience} seconds")
+        request.environ[FAILURE] = TimeoutError(f"no response within {patience} seconds")
         seconds = patience
     if seconds:
         with request.environ.get(WAITING, nullcontext)():
@@ -219,7 +219,7 @@ def _wait(seconds: float) -> None:
 
 def _take_turn(namespace: Namespace) -> None:
     namespace.turn.acquire()
-    while namespace.life is None:  # deleted while we waited: a new one has its name
+    while namespace.life is None:  # deleted while we waited: find the new one with its name
         namespace.turn.release()
         namespace = _find()
         namespace.turn.acquire()
@@ -232,12 +232,12 @@ def _end_turn(_: BaseException | None) -> None:
 
 
 def _leave(response: Response) -> Response:
-    """Note the request, and do to the answer what a fault says."""
+    """Apply a fault to the response, and record the request in the journal."""
     if not _is_noted() or "is_over" in g or is_pending():
         return response
     effect: Effect | None = g.get("effect")
     if effect and effect.connection == CUT and request.method != "HEAD":
-        # All of the body is promised, and half of it sent; an empty one becomes two spaces.
+        # Content-Length names the whole body, but half is sent; an empty body becomes two spaces.
         whole = response.get_data() or b"  "
         response.set_data(whole[: len(whole) // 2])
         response.headers["Content-Length"] = str(len(whole))
@@ -250,7 +250,7 @@ def _leave(response: Response) -> Response:
 
 
 def _note(response: Response, effect: Effect | None) -> None:
-    if "namespace" not in g:  # refused before it came to its namespace
+    if "namespace" not in g:  # refused before it entered its namespace
         is_foreign = response.status_code == PermissionDenied.code
         if is_foreign or not (_name() == DEFAULT or current_namespaces().has(_name())):
             return
@@ -271,7 +271,7 @@ def _note(response: Response, effect: Effect | None) -> None:
 
 
 def _read_body() -> bytes:
-    """Return the body for the journal; nothing of one that is refused."""
+    """Return the body for the journal; empty if the body is refused."""
     try:
         return read_body()
     except HTTPException:

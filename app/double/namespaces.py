@@ -1,4 +1,4 @@
-"""Namespaces: complete isolation inside one process."""
+"""Namespaces: isolated sets of data within one process."""
 
 import re
 from threading import Lock
@@ -14,27 +14,27 @@ from .schemas import NAME, is_name
 
 DEFAULT = "default"
 SNAPSHOTS = 100
-"""How many snapshots a namespace can have."""
+"""The most snapshots of a namespace."""
 
 _KEY = re.compile(f"ns-({NAME})")
 
 
 class Namespace:
-    """What one test has for itself: data, clock, seed, snapshots, faults and journal."""
+    """The isolated environment of one test: data, clock, seed, snapshots, faults and journal."""
 
     def __init__(self, seed: Snapshot, **accepted: Any) -> None:
         self.seed = seed
         self.database = MemoryDatabase(seed, SettableClock(), **accepted)
         self.turn = self.database.turn
-        """Held through each request, so that all of it sees one state."""
+        """Lock that each request holds, so that it sees a consistent state."""
         self.faults = Faults()
         self.journal = Journal()
         self.snapshots: dict[str, Snapshot] = {}
         self.life: int | None = 0
-        """Another number after each reset; None: it is deleted."""
+        """A number that each reset changes; None after the namespace is deleted."""
 
     def reset(self) -> None:
-        """Go back to the seed, without faults and with an empty journal. Snapshots stay."""
+        """Restore the seed, remove all faults, and clear the journal. Snapshots stay."""
         with self.turn:
             self.life = (self.life or 0) + 1
             self.database.restore(self.seed)
@@ -42,19 +42,19 @@ class Namespace:
             self.journal.clear()
 
     def save(self, name: str) -> None:
-        """Take a snapshot. Raises InvalidRequest for one too many."""
+        """Save a snapshot. Raises InvalidRequest if there are too many."""
         if name not in self.snapshots and len(self.snapshots) >= SNAPSHOTS:
-            raise InvalidRequest(f"there are {SNAPSHOTS} snapshots already: delete some")
+            raise InvalidRequest(f"there are already {SNAPSHOTS} snapshots: delete some")
         self.snapshots[name] = self.database.capture()
 
     def snapshot(self, name: str) -> Snapshot:
-        """Return a snapshot. Raises NotFound."""
+        """Return a snapshot. Raises NotFound if it does not exist."""
         if name not in self.snapshots:
             raise NotFound(f"there is no snapshot {name}")
         return self.snapshots[name]
 
     def close(self) -> None:
-        """Let go of everything, once no request has its turn."""
+        """Release all resources, after the current request has finished."""
         with self.turn:
             self.life = None
             self.faults.clear()
@@ -62,7 +62,7 @@ class Namespace:
 
 
 class Namespaces:
-    """The namespaces of a process, each made when it is first named."""
+    """The namespaces of a process; each is created when a request first names it."""
 
     def __init__(self, seed: Snapshot, limit: int, **accepted: Any) -> None:
         self.limit = limit
@@ -72,7 +72,7 @@ class Namespaces:
         self._named: dict[str, Namespace] = {}
 
     def get(self, name: str) -> Namespace:
-        """Return a namespace, which is made if it is not there. Raises as `check` does."""
+        """Return a namespace; create it if it does not exist. Raises InvalidRequest as `check`."""
         found = self._named.get(name)
         if found:
             return found
@@ -83,29 +83,29 @@ class Namespaces:
             return self._named[name]
 
     def check(self, name: str) -> None:
-        """Raise InvalidRequest for a bad name, and for one too many."""
+        """Raise InvalidRequest if the name is invalid, or if there are too many namespaces."""
         if not is_name(name):
             raise InvalidRequest(
-                "the namespace must be 1 to 100 of A-Z a-z 0-9 . _ - and begin with one of the "
-                "first 62"
+                "the namespace must have 1 to 100 characters of A-Z a-z 0-9 . _ - and begin with a "
+                "letter or digit"
             )
         if name not in self._named and len(self._named) >= self.limit:
             raise InvalidRequest(
-                f"there are {self.limit} namespaces already, so {name} cannot be made: "
+                f"there are already {self.limit} namespaces, so {name} cannot be created: "
                 "DELETE /__double/namespaces/{name} deletes one, and "
-                "ANALYSIS_DOUBLE_NAMESPACES is the limit"
+                "ANALYSIS_DOUBLE_NAMESPACES sets the limit"
             )
 
     def has(self, name: str) -> bool:
-        """Return whether a namespace is there."""
+        """Return whether a namespace exists."""
         return name in self._named
 
     def names(self) -> list[str]:
-        """Return the names of those that are there."""
+        """Return the names of the existing namespaces, sorted."""
         return sorted(self._named)
 
     def delete(self, name: str) -> None:
-        """Delete a namespace; when it is named again, it is a new one. Raises NotFound."""
+        """Delete a namespace; a later request creates a new one. Raises NotFound if none exists."""
         with self._lock:
             deleted = self._named.pop(name, None)
         if not deleted:
@@ -113,13 +113,13 @@ class Namespaces:
         deleted.close()
 
     def close(self) -> None:
-        """Let go of all of them."""
+        """Delete all namespaces."""
         for name in self.names():
             self.delete(name)
 
 
 def name_in(authorization: str) -> str | None:
-    """Return the name in a token or API key `ns-NAME`, or None if it is no such key."""
+    """Return the name in a token or API key `ns-NAME`; None for any other key."""
     scheme, _, rest = authorization.strip().partition(" ")
     signed = Credentials.parse(rest) if scheme.upper() == SCHEME else None
     key = signed.api_key if signed else rest.strip() if scheme.lower() == "bearer" else ""

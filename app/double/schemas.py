@@ -1,4 +1,4 @@
-"""The shapes of the control API."""
+"""The schemas of the control API."""
 
 import re
 from typing import Any
@@ -26,11 +26,11 @@ from .fields import (
 )
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""What namespaces and snapshots can be called."""
+"""The pattern for names of namespaces and snapshots."""
 
 
 class Schema(BaseSchema):
-    """Base of the control API's schemas: a field that is not known is a slip, and is refused."""
+    """Base of the schemas of the control API: it refuses unknown fields, which are mistakes."""
 
     error_messages = {"unknown": "is not known here"}
 
@@ -39,16 +39,22 @@ class Schema(BaseSchema):
 
 
 class KeptEvent(Schema):
-    """What an event of a state may have beside what events have that are fed."""
+    """Fields that an event of a state may have in addition to those of a fed event."""
 
-    source = Choice(("eventbridge", "apilog"), metadata={"description": "Where the id is from"})
+    source = Choice(
+        ("eventbridge", "apilog"), metadata={"description": "The source that assigned the id"}
+    )
     log_id = Uuid(metadata={"description": "The id of the same call in the Apilog API"})
-    places = Places(metadata={"description": "Instead of tenant_id and env_id, where many"})
+    places = Places(
+        metadata={"description": "Instead of tenant_id and env_id, if there are several"}
+    )
 
 
 class State(Schema):
     version = Integer(least=1, most=1)
-    settings = FixedSettings(metadata={"description": "Those that are not here: as started"})
+    settings = FixedSettings(
+        metadata={"description": "Missing settings are those with which the double was started"}
+    )
     clock = ClockField()
     events = fields.List(
         fields.Raw(), metadata={"description": "As POST /ingest/events takes them, oldest first"}
@@ -64,17 +70,17 @@ class State(Schema):
 class Health(Schema):
     status = fields.String(required=True)
     version = fields.String(required=True)
-    namespaces = Integer(required=True, metadata={"description": "How many there are"})
+    namespaces = Integer(required=True, metadata={"description": "The number of namespaces"})
     auth = fields.String(required=True, metadata={"description": "any, required or strict"})
 
 
 class ClockParam(Schema):
-    """Loads `setting`: a function from where the clock stands to where it shall stand."""
+    """Loads as `setting`: a function from the current to the new setting of the clock."""
 
     mode = Choice(tuple(ClockField.MODES))
     at = Instant(metadata={"description": "With mode frozen"})
     offset = seconds_field(metadata={"description": "With mode offset"})
-    move = seconds_field(metadata={"description": "Instead of a mode: by how many seconds"})
+    move = seconds_field(metadata={"description": "Instead of a mode: seconds to move the clock"})
 
     @post_load
     def choose(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
@@ -92,21 +98,30 @@ class Clock(Schema):
 
 
 class Fault(Schema):
-    operation = Operation(metadata={"description": "Of which operation; or a path"})
-    path = Text(most=1000, metadata={"description": "Of which path; * stands for anything"})
-    times = Integer(least=1, metadata={"description": "How many requests; without it, all"})
-    skip = Integer(metadata={"description": "How many requests before pass as they are"})
+    operation = Operation(metadata={"description": "The operation to match, instead of a path"})
+    path = Text(most=1000, metadata={"description": "The path to match; * matches any text"})
+    times = Integer(
+        least=1, metadata={"description": "To how many requests it is applied; default: all"}
+    )
+    skip = Integer(metadata={"description": "How many matching requests are left alone first"})
     status = Status()
-    statuses = Statuses(metadata={"description": "One request each, in turn, instead of status"})
+    statuses = Statuses(
+        metadata={"description": "Instead of status: one status for each request, in turn"}
+    )
     probability = Probability()
-    seed = Integer(metadata={"description": "Of probability and latency; the same, the same again"})
-    latency_ms = OneOrRange(metadata={"description": "Before it is worked on"})
-    type = Text(metadata={"description": "Of the Error, if not the usual one of the status"})
+    seed = Integer(
+        metadata={"description": "Makes probability and latency repeat: same seed, same results"}
+    )
+    latency_ms = OneOrRange(metadata={"description": "The delay before the request is processed"})
+    type = Text(metadata={"description": "The type of the Error; default: that of the status"})
     message = Text(most=1000)
-    retry_after = Integer(metadata={"description": "Seconds; 429 and 503 have 1 without it"})
+    retry_after = Integer(metadata={"description": "Seconds; default: 1 for 429 and 503"})
     connection = Choice(
         (CUT, RESET, RESET_AFTER),
-        metadata={"description": "Cut the body short; or reset it instead of, or after, the work"},
+        metadata={
+            "description": "cut: send half of the body; reset: reset the connection without "
+            "processing the request; reset_after: reset it after processing"
+        },
     )
 
     @validates_schema
@@ -118,14 +133,14 @@ class Fault(Schema):
                 "at least one of status, statuses, latency_ms and connection must be given"
             )
         if "statuses" in data and data.keys() & {"status", "times"}:
-            raise ValidationError("stands alone: without status and times", "statuses")
+            raise ValidationError("must not be given with status or times", "statuses")
         if data.get("connection") in (RESET, RESET_AFTER) and data.keys() & {"status", "statuses"}:
             raise ValidationError("a connection that is reset has no status", "connection")
 
 
 class ShownFault(Fault):
     id = Integer(required=True)
-    matched = Integer(required=True, metadata={"description": "Requests that it was asked about"})
+    matched = Integer(required=True, metadata={"description": "The number of matching requests"})
     applied = Integer(required=True)
 
 
@@ -138,13 +153,18 @@ class RequestsQuery(Schema):
     user_id = Uuid()
     tenant_id = Uuid()
     status = Integer(in_query=True)
-    since = Timestamp(in_query=True, metadata={"description": "By the double's clock, inclusive"})
-    after = Integer(in_query=True, metadata={"description": "Those after this number only"})
+    since = Timestamp(
+        in_query=True,
+        metadata={"description": "The earliest time, inclusive, by the double's clock"},
+    )
+    after = Integer(
+        in_query=True, metadata={"description": "Only requests with a number above this"}
+    )
 
 
 class Request(Schema):
     number = Integer(required=True)
-    at = Timestamp(required=True, metadata={"description": "By the double's clock"})
+    at = Timestamp(required=True, metadata={"description": "The time by the double's clock"})
     method = fields.String(required=True)
     path = fields.String(required=True)
     operation = fields.String(required=True, allow_none=True)
@@ -158,7 +178,9 @@ class Request(Schema):
 
 class Requests(Schema):
     requests = fields.List(fields.Nested(Request), required=True)
-    dropped = Integer(required=True, metadata={"description": "Older ones that are not kept"})
+    dropped = Integer(
+        required=True, metadata={"description": "How many older requests are no longer kept"}
+    )
 
 
 class Count(Schema):
@@ -166,15 +188,15 @@ class Count(Schema):
 
 
 class Expected(Schema):
-    """What is given must be in a request; a request may hold more."""
+    """A request matches if it has all given values; it may have more."""
 
     operation = Operation()
     method = Text()
     path = Text(most=8192)
-    parameters = fields.Dict(metadata={"description": "Of the path and query"})
+    parameters = fields.Dict(metadata={"description": "The path and query parameters"})
     body = fields.Raw(allow_none=True)
     status = Integer(allow_none=True, metadata={"description": "null: the connection was reset"})
-    times = Times(metadata={"description": "Without it: at least once"})
+    times = Times(metadata={"description": "Default: at least once"})
 
 
 class KeyParam(Schema):
@@ -184,7 +206,7 @@ class KeyParam(Schema):
 
 
 class Key(Schema):
-    """The token, or the three values that clients sign with, by the names of their variables."""
+    """The token, or the three values for signing, by the names of their environment variables."""
 
     token = fields.String()
     SAASUS_SAAS_ID = fields.String()
@@ -198,7 +220,7 @@ class Namespaces(Schema):
 
 
 def load(schema: type[BaseSchema], document: Any, place: str = "") -> dict[str, Any]:
-    """Return what a schema makes of a document. Raises InvalidRequest that names the place."""
+    """Load a document with a schema. Raises InvalidRequest, which names the place of each error."""
     try:
         loaded: dict[str, Any] = schema().load(document)
     except ValidationError as error:
@@ -207,5 +229,5 @@ def load(schema: type[BaseSchema], document: Any, place: str = "") -> dict[str, 
 
 
 def is_name(text: str) -> bool:
-    """Return whether a namespace or a snapshot can have this name."""
+    """Return whether a text is a valid name for a namespace or a snapshot."""
     return re.fullmatch(NAME, text) is not None

@@ -1,8 +1,9 @@
-"""States: everything in a namespace as one document, written and read.
+"""States: all data of a namespace as one document, which can be written and read.
 
-A state holds what could have been sent to the API: events as `POST /ingest/events` takes them, then
-days of histories as `PUT /user-behavior-day`, then numbers as `PUT /active-users`, and the clock.
-Only the days whose histories are not those of the events are written.
+A state contains records that could have been sent to the API: events in the format of `POST
+/ingest/events`, histories by day in that of `PUT /user-behavior-day`, and numbers in that of `PUT
+/active-users`. It contains the clock, too. Only days whose histories differ from those of the
+events are written.
 """
 
 import json
@@ -41,7 +42,7 @@ NEEDS = {
     "create_saas_user": (),
     "create_tenant_user": ("tenant_id",),
 }
-"""What the events of a state need by type: less than those that are fed, where it is not kept."""
+"""The required fields of the events of a state, by type: fewer than for fed events."""
 
 Days = dict[tuple[str, int], list[dict[str, Any]]]
 """Histories by user and day."""
@@ -85,7 +86,7 @@ def read_state(database: MemoryDatabase) -> dict[str, Any]:
 
 
 def write_state(state: dict[str, Any]) -> str:
-    """Return a state as JSON with a line for each record, good to commit and to compare."""
+    """Return a state as JSON with a line for each record, for version control and diffs."""
     parts = []
     for name, value in state.items():
         text = json.dumps(value, ensure_ascii=False)
@@ -97,23 +98,23 @@ def write_state(state: dict[str, Any]) -> str:
 
 
 def make_snapshot(document: Any, settings: dict[str, str]) -> Snapshot:
-    """Return what a namespace holds that is in a state, or was fed a list of events.
+    """Return a snapshot with the data of a state, or of a list of events.
 
-    `settings` are those of `migrations.FIXED`, where the state has none. Raises InvalidRequest that
-    names the place of what is wrong.
+    `settings` has a value for each of `migrations.FIXED`; those of the state take precedence.
+    Raises InvalidRequest, which names the place of each error.
     """
     state = _load_state(document)
     return _apply(state, blank(**settings | state.get("settings", {})))
 
 
 def add_to_snapshot(image: Snapshot, document: Any) -> Snapshot:
-    """Return an image with what is in a state, or a list of events, beside what it has.
+    """Return a snapshot with the data of a state, or of a list of events, added to it.
 
-    Raises InvalidRequest as `make_snapshot` does.
+    Raises InvalidRequest, as `make_snapshot` does.
     """
     state = _load_state(document)
     if "settings" in state:
-        raise InvalidRequest("settings: cannot be changed by what is added")
+        raise InvalidRequest("settings: cannot be changed when a state is added")
     return _apply(state, image)
 
 
@@ -150,14 +151,14 @@ def _apply(state: dict[str, Any], image: Snapshot) -> Snapshot:
 def keep_events(
     database: object, *, connection: sqlite3.Connection, events: Sequence[Event]
 ) -> None:
-    """Keep the events that a double has stored, in the same transaction."""
+    """Keep the events that a double stores as records of a state, in the same transaction."""
     if isinstance(database, MemoryDatabase):
         records = (json.dumps(_record(event), ensure_ascii=False) for event in events)
         fed_events.keep(connection, records)
 
 
 def _views(records: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
-    """Return user, timestamp and referer of the history entries that events make, as stored."""
+    """Return user, timestamp and referer of the history entries of events, in stored order."""
     views = [
         (record["user_id"], record["timestamp"], record["referer"])
         for record in records
@@ -175,7 +176,7 @@ def _days(calendar: Calendar, views: Iterable[tuple[str, int, str]]) -> Days:
 
 
 def _record(event: Event) -> dict[str, Any]:
-    """Return an event as a state shows it. Shape: `StateEvent`."""
+    """Return an event as a record of a state: the fields of a fed event and `schemas.KeptEvent`."""
     (tenant_id, env_ids), *more = event.places or (Place(),)
     record: dict[str, Any] = {
         "type": event.type,

@@ -1,1 +1,1 @@
-"""How long data are kept: pruning what is old, and erasing a user or a tenant."""
+"""Maintenance of a database: backup, checks, diagnosis, pruning, deletion and erasure."""

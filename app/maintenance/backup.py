@@ -1,7 +1,7 @@
-"""Backups of a database file, made while a server writes, and putting one back.
+"""Backup of a database file, also while a server writes, and restore of a backup.
 
-A copy is written beside its name, checked and flushed before it gets that name: a file that has the
-name of a backup is whole.
+A copy is written under a temporary name, checked, and flushed to disk; then it is renamed. So a
+file with the name of a backup is always complete.
 """
 
 import fcntl
@@ -22,30 +22,30 @@ from ..storage.migrations import NEWEST, older, read_version
 from ..storage.transactions import transaction
 
 STEP = 1024
-"""The pages that are copied before progress is told."""
+"""How many pages are copied between two reports of progress."""
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the end of the name."""
+"""The suffixes of the files that SQLite keeps beside a database."""
 
 BEFORE_RESTORE = ".before-restore.backup"
-"""The end of the name under which a restore keeps the database that was there."""
+"""The suffix under which a restore keeps the database that it replaces."""
 
 UNREADABLE = (sqlite3.Error, UnicodeError)
-"""What reading a damaged database raises; SQLite's words may hold bytes of it."""
+"""What reading a damaged database raises; messages of SQLite may not be valid UTF-8."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 Progress = Callable[[int, int], object]
-"""Is told how many bytes of how many are copied."""
+"""Receives the number of bytes copied and the total number."""
 
 TAKE_SNAPSHOT = "select count(*) from sqlite_schema"
 
-# What is written is flushed at once at the end, and thrown away if it does not get there.
+# The copy is flushed once at its end, and deleted if it fails, so it needs no journal.
 WRITE_FAST = ("pragma journal_mode = off", "pragma synchronous = off")
 
 CHECK = "pragma integrity_check"
 
-# `delete` takes the -wal into the file, and fails where another process has the file open.
+# Journal mode `delete` checkpoints the -wal, and fails if another process has the file open.
 KEEP_OTHERS_OUT = (
     "pragma locking_mode = exclusive",
     "pragma journal_mode = delete",
@@ -55,7 +55,7 @@ KEEP_OTHERS_OUT = (
 
 @dataclass(frozen=True)
 class Made:
-    """A copy that was made and checked: where, its size, and the version of its schema."""
+    """A copy that was made and checked: path, size, and version of its schema."""
 
     path: Path
     bytes: int
@@ -64,14 +64,15 @@ class Made:
 
 @contextmanager
 def existing(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
-    """Give a connection to a database that is there, as it is, and the version of its schema.
+    """Yield a connection to an existing database, and the version of its schema.
 
-    Nothing is made or migrated. Raises StartError if it is not one of ours, or is a newer one.
+    The database is neither created nor migrated. Raises StartError if it does not exist, does not
+    belong to this program, or has a newer schema.
     """
     if not path.is_file():
         raise StartError(f"there is no database {path}")
     if not holds_database(path):
-        raise StartError(f"there is no database in {path} yet: it is empty")
+        raise StartError(f"there is no database in {path} yet: the file is empty")
     with closing(_connect(path, _mode(path))) as connection:
         try:
             schema = read_version(connection)
@@ -86,22 +87,22 @@ def existing(path: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
 
 
 def refuse_older(path: Path) -> None:
-    """Raise StartError unless a file is a database of this version."""
+    """Raise StartError unless a file is a database with the schema of this version."""
     with existing(path) as (_, schema):
         if schema < NEWEST:
             raise StartError(older(path, schema))
 
 
 def back_up(database: Path, target: Path, progress: Progress) -> Made:
-    """Copy a database to a file, which may be an older backup.
+    """Copy a database to a file, replacing an older backup there.
 
-    Raises StartError, and leaves what is there as it was, if that does not work.
+    Raises StartError, and leaves an existing file unchanged, if the copy fails.
     """
     target = target.resolve()
     if target.is_dir():
-        raise StartError(f"{target} is a folder; --keep N makes dated backups in it")
+        raise StartError(f"{target} is a folder; use --keep N to make dated backups in it")
     if target in {database.resolve().with_name(database.name + end) for end in SIDE_FILES}:
-        raise StartError(f"{target} is for the database itself")
+        raise StartError(f"{target} is reserved for the database itself")
     if target.exists():
         _refuse_to_replace(target, database)
     return _copy(database, target, target.with_name(f"{target.name}.part"), progress)
@@ -110,14 +111,15 @@ def back_up(database: Path, target: Path, progress: Progress) -> Made:
 def back_up_dated(
     database: Path, folder: Path, keep: int, now: int, progress: Progress
 ) -> tuple[Made, list[Path]]:
-    """Copy a database into a folder under a name with the time; delete the oldest such copies.
+    """Copy a database into a folder, under a name with the time; delete old copies there.
 
-    Returns the copy, and what was deleted: all but that copy and the newest of the others.
+    Keeps the new copy and the newest of the others, `keep` in total. Returns the copy and the paths
+    that were deleted. Raises StartError.
     """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise StartError(f"{folder} cannot be a folder for backups: {error.strerror}") from error
+        raise StartError(f"the folder {folder} cannot be created: {error.strerror}") from error
     stem, suffix = database.stem, database.suffix
     target = folder.resolve() / f"{stem}-{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}{suffix}"
     made = _copy(database, target, target.with_name(f"{database.name}.part"), progress)
@@ -135,9 +137,9 @@ def back_up_dated(
 
 
 def note_backup(database: Path, made: Made, now: int) -> None:
-    """Note in a database that it was copied, for who watches when that was last.
+    """Record in the audit log of a database that it was backed up, for monitoring.
 
-    Leaves it where the database cannot be written to: the copy is as good without it.
+    Does nothing if the database cannot be written to, since the backup itself has succeeded.
     """
     with (
         suppress(StartError, sqlite3.Error),
@@ -149,9 +151,9 @@ def note_backup(database: Path, made: Made, now: int) -> None:
 
 
 def copies_beside(database: Path) -> list[Path]:
-    """Return the copies of a database that are left beside it.
+    """Return the copies of a database in its folder.
 
-    Migrations and restores leave them, and backups and restores that were killed.
+    Migrations and restores keep such copies; interrupted backups and restores leave them.
     """
     names = (
         f"{glob.escape(database.name)}.part",
@@ -164,17 +166,17 @@ def copies_beside(database: Path) -> list[Path]:
 def restore(
     source: Path, database: Path, force: bool, progress: Progress
 ) -> tuple[Made, Path | None]:
-    """Put a backup in the place of a database.
+    """Restore a backup to the path of a database.
 
-    Returns the database that is there now, and where the one that it replaced is kept. Raises
-    StartError, and leaves everything as it was, if that does not work: the source is damaged, a
-    database is there and is not to be replaced, or another process has it open.
+    Returns the restored database, and the path under which the one that it replaced is kept, if
+    there was one. Raises StartError, and changes nothing, if the source is damaged, if a database
+    exists and `force` is not set, or if another process has it open.
     """
     database = database.resolve()
     part = database.with_name(f"{database.name}.part")
     if not database.exists():
         for left in _side_files(database):
-            raise StartError(f"{left} is left of another database; move it away first")
+            raise StartError(f"{left} is left over from another database; move it away first")
         made = _copy(source, database, part, progress, lambda: _refuse_existing(database))
         return made, None
     if source.exists() and source.samefile(database):
@@ -183,11 +185,11 @@ def restore(
         _refuse_existing(database)
     if not database.is_file():
         raise StartError(f"{database} is not a file")
-    with suppress(NotADatabase):  # one that is damaged is replaced
+    with suppress(NotADatabase):  # a damaged database may be replaced
         holds_database(database)
     kept = database.with_name(database.name + BEFORE_RESTORE)
     if kept.exists() and not kept.samefile(database):
-        raise StartError(f"{kept} is there from an earlier restore; move it away first")
+        raise StartError(f"{kept} exists from an earlier restore; move it away first")
     with _held(database) as whole:
         made = _copy(source, database, part, progress, lambda: _keep(database, kept, whole))
     return made, kept
@@ -200,7 +202,7 @@ def _copy(
     progress: Progress,
     replacing: Callable[[], None] = lambda: None,
 ) -> Made:
-    """Copy a database, as it is at one moment, to a file beside; check it, and rename it.
+    """Copy a snapshot of a database to the file `part`, check it, and rename it to `target`.
 
     `replacing` is called right before the target is replaced.
     """
@@ -220,7 +222,7 @@ def _copy(
             _flush_folder(target.parent)
         except (OSError, *UNREADABLE) as error:
             if getattr(error, "sqlite_errorcode", 0) in DAMAGED:
-                raise StartError(f"{source} is damaged, and was not copied: {error}") from error
+                raise StartError(f"{source} is damaged and was not copied: {error}") from error
             raise StartError(f"{source} cannot be copied to {target}: {error}") from error
     return Made(target, size, schema)
 
@@ -231,11 +233,11 @@ def _write(connection: sqlite3.Connection, part: Path, progress: Progress) -> No
     def tell(_: int, remaining: int, total: int) -> None:
         progress((total - remaining) * page_size, total * page_size)
 
-    # With the file locked by us, SQLite's own locks could meet ours.
+    # We hold a lock on the file, with which SQLite's own locks could conflict.
     with closing(_connect(part, "nolock=1")) as copy:
         for statement in WRITE_FAST:
             copy.execute(statement)
-        # In a transaction, a write of another process does not let the copy begin anew.
+        # Without a read transaction, a write of another process would restart the copy.
         connection.execute("begin")
         connection.execute(TAKE_SNAPSHOT).fetchone()
         connection.backup(copy, pages=STEP, progress=tell)
@@ -250,11 +252,11 @@ def _refuse_damaged(source: Path, copy: Path) -> None:
             found = [str(error)]
     if found != ["ok"]:
         first = " ".join(found[0].split())
-        raise StartError(f"{source} is damaged, and was not copied: {first}")
+        raise StartError(f"{source} is damaged and was not copied: {first}")
 
 
 def _refuse_to_replace(target: Path, database: Path) -> None:
-    """Raise StartError unless a file is a backup that nobody uses as a database."""
+    """Raise StartError unless a file is a backup that is not in use as a database."""
     if not target.is_file():
         raise StartError(f"{target} is not a file")
     if database.exists() and target.samefile(database):
@@ -268,12 +270,15 @@ def _refuse_to_replace(target: Path, database: Path) -> None:
 
 def _refuse_existing(database: Path) -> None:
     if database.exists():
-        raise StartError(f"{database} is there; --force replaces it, and keeps it beside")
+        raise StartError(f"{database} exists; --force replaces it and keeps the old one beside it")
 
 
 @contextmanager
 def _locked(part: Path) -> Iterator[int]:
-    """Make an empty file for its owner alone, and keep it from others who would write it."""
+    """Create an empty file that only its owner can read, and lock it against other writers.
+
+    Yields its descriptor. Raises StartError if another process holds the lock.
+    """
     file = os.open(part, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         try:
@@ -291,9 +296,10 @@ def _locked(part: Path) -> Iterator[int]:
 
 @contextmanager
 def _held(database: Path) -> Iterator[bool]:
-    """Keep other processes out of a database, and take its -wal into it.
+    """Lock a database against other processes, and checkpoint its -wal.
 
-    Raises StartError if one has it open. Tells False where it is too damaged for any of this.
+    Yields True, or False if the database is too damaged for that. Raises StartError if another
+    process has it open.
     """
     whole = True
     with closing(_connect(database, "mode=rw", timeout=0)) as connection:
@@ -313,11 +319,11 @@ def _held(database: Path) -> Iterator[bool]:
 
 
 def _keep(database: Path, kept: Path, whole: bool) -> None:
-    """Give a database a second name, and leave nothing beside the first that belongs to it.
+    """Give a database the name `kept` too, and remove its side files from beside the first name.
 
-    What is beside a damaged one goes with it: it was not taken in.
+    The -wal of a damaged database was not checkpointed, so its side files are renamed with it.
     """
-    # A link, so that there is a database at any moment: a server would make an empty one.
+    # A hard link, so that the path always has a database: a server would create an empty one.
     kept.unlink(missing_ok=True)
     kept.hardlink_to(database)
     for left in _side_files(database):
@@ -333,7 +339,7 @@ def _side_files(database: Path) -> list[Path]:
 
 
 def _mode(path: Path) -> str:
-    """Return how to open a database: a WAL needs a file beside it, which a medium may not allow."""
+    """Return the mode to open a database: immutable if SQLite cannot create its -wal beside it."""
     alone = not os.access(path.parent, os.W_OK) and not _side_files(path)
     return "immutable=1" if alone else "mode=rw"
 
@@ -348,7 +354,7 @@ def _connect(path: Path, how: str, timeout: float = 5) -> sqlite3.Connection:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Let a new name in a folder survive a power cut."""
+    """Flush a folder to disk, so that a new name in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

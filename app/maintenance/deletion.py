@@ -1,4 +1,4 @@
-"""Deleting what should not be there: of days, a user, a page, a tenant, or several of these."""
+"""Deletion of data by days, user, page, tenant, or a combination of these."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from .orphans import delete_unused
 from .selection import Selected, Selection, delete_selection
 
 UNKNOWN = 0
-"""The integer of a name that is not known: theirs begin with 1."""
+"""The id of an unknown name; ids of known names begin with 1."""
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """How much was deleted, and in words what was not, since the data do not tell it apart."""
+    """How much was deleted, and descriptions of matching data that could not be separated."""
 
     histories: int
     calls: int
@@ -39,16 +39,18 @@ def delete(
     date_to: int | None = None,
     dry_run: bool = False,
 ) -> Deleted:
-    """Delete what all that is given says of it; a dry run changes nothing.
+    """Delete the data that match all given criteria; a dry run changes nothing.
 
-    Days are inclusive. Raises InvalidRequest if nothing is given, or a page and a tenant.
+    Days are inclusive. Raises InvalidRequest if no criterion is given, or both a page and a tenant.
     """
     if (user_id, tenant_id, page_url, date_from, date_to) == (None,) * 5:
         raise InvalidRequest(
             "one of user_id, tenant_id, page_url, date_from and date_to must be given"
         )
     if page_url is not None and tenant_id is not None:
-        raise InvalidRequest("page_url: must not be beside tenant_id, since histories tell none")
+        raise InvalidRequest(
+            "page_url: must not be given with tenant_id, since views have no tenant"
+        )
     with database.erasing() as connection:
         user = tenant = page = None
         if user_id is not None:
@@ -79,38 +81,35 @@ def delete(
 
 
 def _stays(selection: Selection, done: Selected) -> Iterator[str]:
-    """Yield what is not deleted of a selection."""
+    """Yield descriptions of the data of a selection that are not deleted."""
     if selection.tenant is not None:
-        yield "histories and page statistics, which tell no tenant"
+        yield "histories and page statistics: they have no tenant"
     if selection.page is not None:
-        yield "calls and active users, which tell no page"
+        yield "calls and active users: they have no page"
     elif selection.users is not None:
-        yield "numbers of active users that were put, which tell no user"
+        yield "numbers of active users that were stored directly: they have no user"
     elif selection.first > FIRST_DAY or selection.last < LAST_DAY:
-        yield "numbers that were put for months of which only a part is in these days"
+        yield "numbers that were stored directly for months that are only partly selected"
     if not selection.is_of_days_alone:
-        yield "ids of events, which tell a day only: an event of the same id is not taken in again"
+        yield "event ids: they have only a day, so an event with the same id stays a duplicate"
     if done.unknown_days:
-        yield f"calls of {done.unknown_days} days and tenants, which an older version counted"
+        yield f"calls of {done.unknown_days} days and tenants: an older version counted them"
     if done.unknown_months:
-        yield (
-            f"{done.unknown_months} users who are counted as active in a month, of which days "
-            "were pruned"
-        )
+        yield f"{done.unknown_months} users active in a month: days of that month were pruned"
 
 
 def _pruned(
     connection: sqlite3.Connection, calendar: Calendar, selection: Selection
 ) -> Iterator[str]:
-    """Return what is not deleted of time whose histories were pruned."""
+    """Return descriptions of data that are not deleted, because their histories were pruned."""
     since = read_cutoffs(connection).histories
     start, _ = selection.seconds(calendar)
     if start >= since or selection.tenant is not None:
         return iter(())
     if selection.users is not None and selection.page is None:
         told = "counts before {since}, and views of pages that others viewed in the same hour: "
-        return iter([told.format(since=since) + "whose they are was pruned"])
+        return iter([told.format(since=since) + "their users were pruned"])
     if selection.users is not None:
-        told = "views before {since} of the page, where others viewed it in the same hour"
+        told = "views of the page before {since}, if others viewed it in the same hour"
         return iter([told.format(since=since)])
     return iter(())

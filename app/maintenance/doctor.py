@@ -1,4 +1,4 @@
-"""Looking over a setup: settings, file, disk, servers, clock, time zone, keys; what to do."""
+"""Diagnosis of a setup: settings, file, disk, servers, clock, time zone, retention and keys."""
 
 import os
 import shutil
@@ -22,11 +22,11 @@ from .pruning_schedule import find_held_back, newest_day
 DAY = 86400
 SPARE_BYTES = 100_000_000
 HELD_LONG = 10
-"""Seconds that a reader may keep the -wal from being emptied."""
+"""How many seconds a reader may keep the -wal from being emptied without a warning."""
 EXPIRES_SOON, UNUSED_LONG = 14 * DAY, 90 * DAY
 
 MOST_KEYS = 1000
-"""The most keys that are looked over: those that hold before others, the newest first."""
+"""The most keys that are examined: valid ones first, and the newest first among them."""
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -39,7 +39,7 @@ where block = (select max(block) from behavior)
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do if it is not well."""
+    """A result of the diagnosis: subject, state, message, and what to do about a problem."""
 
     subject: str
     state: str
@@ -50,17 +50,22 @@ class Finding:
 
 
 def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]:
-    """Yield what is found; stops where nothing more can be looked at."""
+    """Yield the findings; stops early if the database cannot be examined."""
     yield Finding("sqlite", OK, f"SQLite {sqlite3.sqlite_version}")
     if passed_over := service_variables(os.environ):
         yield Finding(
-            "environment", OK, f"passed over, as made for a service: {', '.join(passed_over)}"
+            "environment",
+            OK,
+            f"ignored, since Kubernetes sets them for a service: {', '.join(passed_over)}",
         )
     yield from _exposure(settings)
     if not settings.database.exists():
         yield from _folder(settings.database.absolute().parent)
         yield Finding(
-            "database", WARNING, f"{settings.database} is not there", "the first start makes it"
+            "database",
+            WARNING,
+            f"{settings.database} does not exist",
+            "the first start of serve creates it",
         )
         return
     yield from _file(settings.database)
@@ -69,17 +74,17 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
         with existing(settings.database) as (_, schema):
             pass
         if schema < NEWEST:
-            message = f"{settings.database} has schema {schema}, and this version {NEWEST}"
+            message = f"{settings.database} has schema {schema}, but this version needs {NEWEST}"
             advice = "saasus-analysis migrate; the next start of serve does the same"
             yield Finding("database", WARNING, message, advice)
             return
         yield from _servers(settings.database)
         database = Database.open(settings, clock, create=False, migrate=False)
     except StartError as error:
-        yield Finding("database", PROBLEM, str(error), "mend this before a start")
+        yield Finding("database", PROBLEM, str(error), "solve this before you start the server")
         return
     try:
-        yield Finding("database", OK, f"{settings.database} can be opened, and its schema is right")
+        yield Finding("database", OK, f"{settings.database} can be opened and has the right schema")
         yield from _wal(database)
         yield from _time(database, settings)
         yield from _retention(database, settings)
@@ -90,24 +95,27 @@ def examine(settings: Settings, clock: Clock | None = None) -> Iterator[Finding]
 
 def _exposure(settings: Settings) -> Iterator[Finding]:
     if settings.auth:
-        yield Finding("keys", OK, "keys are asked for")
+        yield Finding("keys", OK, "requests need a key")
     else:
         yield Finding(
-            "keys", WARNING, "no key is asked for", "leave ANALYSIS_AUTH out, unless for a demo"
+            "keys", WARNING, "requests need no key", "do not set ANALYSIS_AUTH, except for a demo"
         )
     if settings.synchronous == "off":
         yield Finding(
             "synchronous",
             PROBLEM,
             "a crash of the machine can damage the database",
-            "leave ANALYSIS_SYNCHRONOUS out: off is for throw-away data",
+            "do not set ANALYSIS_SYNCHRONOUS: off is only for data that you can lose",
         )
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
     if not os.access(folder, os.W_OK):
         yield Finding(
-            "folder", PROBLEM, f"{folder} cannot be written to", "give it to the service's user"
+            "folder",
+            PROBLEM,
+            f"{folder} is not writable",
+            "make the user of the service its owner",
         )
 
 
@@ -117,10 +125,12 @@ def _file(path: Path) -> Iterator[Finding]:
         right = f"chmod {mode & ~too_much:o} {path}"
         yield Finding("file", PROBLEM, f"others can read {path} (mode {mode:o})", right)
     elif not os.access(path, os.W_OK):
-        yield Finding("file", PROBLEM, f"{path} cannot be written to", "chown it to the service")
+        yield Finding(
+            "file", PROBLEM, f"{path} is not writable", "make the user of the service its owner"
+        )
     else:
         whose = "its group" if mode & 0o070 else "its owner"
-        yield Finding("file", OK, f"{path} is readable by {whose} alone")
+        yield Finding("file", OK, f"only {whose} can read {path}")
     yield from _folder(path.absolute().parent)
 
 
@@ -130,19 +140,21 @@ def _servers(path: Path) -> Iterator[Finding]:
         yield Finding(
             "servers",
             WARNING,
-            f"{count} servers have {path} open, and wait for each other's writes",
-            "end all but one, unless this is meant",
+            f"{count} servers have {path} open and wait for each other's writes",
+            "stop all but one, unless this is intended",
         )
     else:
-        yield Finding("servers", OK, "one has it open" if count else "none has it open")
+        yield Finding("servers", OK, "one server has it open" if count else "no server has it open")
 
 
 def _disk(path: Path) -> Iterator[Finding]:
     size = sum(part.stat().st_size for part in (path, Path(f"{path}-wal")) if part.exists())
     free = shutil.disk_usage(path.absolute().parent).free
     state = OK if free >= size + SPARE_BYTES else WARNING
-    advice = "" if state == OK else "make room: a backup or an upgrade needs as much again"
-    yield Finding("disk", state, f"{free / 1e6:.0f} MB free beside {size / 1e6:.0f} MB", advice)
+    advice = "" if state == OK else "free some space: a backup or an upgrade copies the database"
+    yield Finding(
+        "disk", state, f"{free / 1e6:.0f} MB free; the database takes {size / 1e6:.0f} MB", advice
+    )
 
 
 def _wal(database: Database) -> Iterator[Finding]:
@@ -153,18 +165,18 @@ def _wal(database: Database) -> Iterator[Finding]:
             "wal",
             WARNING,
             f"{told}, and a reader has kept it from being emptied for {held:.0f} s",
-            "end what reads the database for so long, such as a backup to a slow disk",
+            "stop the process that reads for so long, such as a backup to a slow disk",
         )
     elif size >= 2 * WAL_LIMIT:
-        yield Finding("wal", WARNING, told, "a server that runs, or its next start, empties it")
+        yield Finding("wal", WARNING, told, "a running server empties it, or the next start")
     else:
         yield Finding("wal", OK, f"{told}, and no reader keeps it from being emptied")
 
 
 def _time(database: Database, settings: Settings) -> Iterator[Finding]:
     zone = database.calendar.zone
-    fixed = "" if settings.time_zone else ", as it was made"
-    yield Finding("time zone", OK, f"days are those of {zone}{fixed}")
+    fixed = "" if settings.time_zone else ", which was set when the database was made"
+    yield Finding("time zone", OK, f"days are in the time zone {zone}{fixed}")
     with database.reading() as connection:
         (newest,) = connection.execute(SELECT_NEWEST).fetchone()
     now, day_of = database.clock.now(), database.calendar.day_of
@@ -172,13 +184,13 @@ def _time(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "clock",
             WARNING,
-            "there are histories of more than a day to come",
-            "set the clock of this machine, or of what feeds it: signatures need it to the minute; "
-            f"if it is right, saasus-analysis delete --from {format_day(day_of(now + 2 * DAY))} "
-            "deletes what is wrong",
+            "there are histories more than a day in the future",
+            "correct the clock of this machine or of the machine that sends data; signatures need "
+            "clocks that agree to the minute. If the clocks are right, saasus-analysis delete "
+            f"--from {format_day(day_of(now + 2 * DAY))} deletes the wrong data",
         )
     else:
-        yield Finding("clock", OK, "no history is of a time to come")
+        yield Finding("clock", OK, "no history is in the future")
 
 
 def _retention(database: Database, settings: Settings) -> Iterator[Finding]:
@@ -188,9 +200,9 @@ def _retention(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "retention",
             PROBLEM,
-            f"{data} are kept from {format_day(day_of(since))} on, which is to come: what is fed "
-            "of an earlier time is refused",
-            "set the clock right if it is behind; if it is right, saasus-analysis prune "
+            f"{data} have a retention cutoff in the future, {format_day(day_of(since))}: earlier "
+            "data are refused",
+            "correct the clock if it is behind; if it is right, run saasus-analysis prune "
             "--reset-cutoffs",
         )
     newest = newest_day(database)
@@ -201,10 +213,10 @@ def _retention(database: Database, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "retention",
             WARNING,
-            f"{data} from {format_day(oldest)} to {format_day(kept - 1)} are older than is kept, "
-            f"and are there still{doubt}{last}",
-            f"`serve` deletes {settings.prune_days} days of them a day, as far as what is stored "
-            "bears the clock out; saasus-analysis prune deletes all of them now",
+            f"{data} from {format_day(oldest)} to {format_day(kept - 1)} are overdue for deletion"
+            f"{doubt}{last}",
+            f"`serve` deletes {settings.prune_days} days of them a day, as far as the stored data "
+            "confirm the clock; saasus-analysis prune deletes all of them now",
         )
 
 
@@ -216,7 +228,7 @@ def _keys(database: Database, settings: Settings) -> Iterator[Finding]:
         if not key["revoked_at"] and (key["expires_at"] is None or key["expires_at"] > now)
     ]
     if settings.auth and not valid and not settings.saasus_secret_key:
-        yield Finding("keys", WARNING, "no key is valid", "saasus-analysis keys create NAME")
+        yield Finding("keys", WARNING, "there is no valid key", "saasus-analysis keys create NAME")
     for key in valid:
         expires, since = key["expires_at"], key["last_used_at"] or key["created_at"]
         if expires is not None and expires < now + EXPIRES_SOON:

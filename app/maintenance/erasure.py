@@ -1,7 +1,8 @@
-"""Erasing a user or a tenant: what is stored of them, and their part of what was counted.
+"""Erasure of a user or a tenant: all that is stored about them, and their share of the counts.
 
-Answers are then those of a server that was never told of them, but for what cannot be told apart:
-in time whose histories were pruned, counts and views of pages that others viewed as well.
+Afterwards, the server responds as if it had never received their data. The exception is time whose
+histories were pruned: counts stay, and so do views of pages that others viewed in the same hour,
+because it is no longer stored whose they are.
 """
 
 import json
@@ -44,20 +45,20 @@ class Erased:
     users: int
     histories: int
     calls: int
-    """What was taken from the counts of calls and creations."""
+    """The calls and creations that were subtracted from the counts."""
     unknown_days: int
-    """Days and tenants of which the calls of the users are not known, and stay counted.
+    """Pairs of a day and a tenant whose calls stay counted, since they were not stored by user.
 
-    They were counted by an older version, or come from an export of one.
+    An older version counted them, or they were imported from an export of an older version.
     """
     shared_users: int = 0
-    """Users of a tenant who stay, since they are in others."""
+    """Users of the tenant who are not erased, because they are in other tenants too."""
     links: int = 0
-    """Links that show the dashboard of a tenant alone."""
+    """Shared links that show only the tenant."""
 
 
 def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Erased | None:
-    """Erase a user; return None if there is none of this id. A dry run changes nothing."""
+    """Erase a user; return None if there is no user with this id. A dry run changes nothing."""
     with database.reading() as connection:
         if find_user(connection, user_id) is None:
             return None
@@ -73,9 +74,10 @@ def erase_user(database: Database, user_id: str, *, dry_run: bool = False) -> Er
 
 
 def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -> Erased | None:
-    """Erase a tenant, and the users who are in no other; return None if there is none of this id.
+    """Erase a tenant, and its users who are in no other tenant.
 
-    Histories do not tell tenants: those of users who are in other tenants as well stay.
+    Returns None if there is no tenant with this id. Users who are in other tenants too keep their
+    histories, because a history entry has no tenant. A dry run changes nothing.
     """
     with database.reading() as connection:
         if find_tenant(connection, tenant_id) is None:
@@ -90,7 +92,7 @@ def erase_tenant(database: Database, tenant_id: str, *, dry_run: bool = False) -
         shared = select_ids(connection, SELECT_SHARED, **others)
         erased, names = _erase_users(connection, database.calendar, members - shared)
         erased.shared_users = len(shared)
-        # Links refer to it, and it would stay for them.
+        # The links refer to the tenant, and its name would stay as long as they do.
         erased.links = connection.execute(DELETE_LINKS, {"tenant": tenant}).rowcount
         if erased.links:
             rewrite(connection, "link")
@@ -112,6 +114,6 @@ def _finish(
 def _erase_users(
     connection: sqlite3.Connection, calendar: Calendar, users: Set[int]
 ) -> tuple[Erased, Names]:
-    """Delete what users did; return how much it was, and the names that may be unused now."""
+    """Delete the data of users; return how much was erased, and names that may be unused now."""
     done = delete_selection(connection, calendar, Selection(users=users))
     return Erased(len(users), done.histories, done.calls, done.unknown_days), done.names

@@ -1,4 +1,4 @@
-"""Retention cutoffs that are in the future: found, and set back."""
+"""Retention cutoffs that are in the future: how to find and reset them."""
 
 import sqlite3
 
@@ -10,7 +10,7 @@ from ..storage.database import Database
 from ..summaries.invalidation import invalidate_all
 from ..summaries.spans import HOUR
 
-# What is stored of a day, whatever it is.
+# The last day with any data that are stored by day.
 SELECT_NEWEST = """
 select max(day)
 from (
@@ -37,11 +37,11 @@ def future_cutoffs(database: Database) -> dict[str, int]:
 
 
 def reset_cutoffs(database: Database, *, dry_run: bool = False) -> dict[str, int]:
-    """Set the cutoffs that are in the future back to where stored data end; return them by data.
+    """Reset cutoffs that are in the future to the end of the stored data; return the new ones.
 
-    That is the end of the last day that anything is stored of, or now if that is today: whatever
-    was counted stays counted once. An hour whose histories were pruned is over before that. Where
-    nothing is stored, the cutoffs go, and are returned as 0.
+    The new cutoff is the end of the last day with stored data, or now if that day is today: so
+    nothing that was counted can be counted twice. It is never within an hour whose histories were
+    pruned. If nothing is stored, the cutoffs are removed and returned as 0.
     """
     now = database.clock.now()
     with database.writing() as connection:
@@ -57,12 +57,12 @@ def reset_cutoffs(database: Database, *, dry_run: bool = False) -> dict[str, int
 
 
 def _future(kept: Cutoffs, now: int) -> dict[str, int]:
-    # Setting one back may leave it at the end of this hour.
+    # A cutoff that was reset may be at the end of the current hour.
     return {data: since for data, since in kept._asdict().items() if since > now + HOUR}
 
 
 def _end_of_data(connection: sqlite3.Connection, calendar: Calendar, now: int) -> int:
-    """Return the timestamp by which all that is stored had happened; 0 if there is nothing."""
+    """Return the timestamp at which the stored data end; 0 if nothing is stored."""
     today = calendar.day_of(now)
     (day,) = connection.execute(SELECT_NEWEST, {"today": today}).fetchone()
     (entry,) = connection.execute(SELECT_NEWEST_ENTRY, {"block": now // BLOCK}).fetchone()

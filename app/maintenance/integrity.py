@@ -1,4 +1,4 @@
-"""Checking a database: the file, its references, and everything that is derived."""
+"""Integrity checks of a database: the file, its references, and all derived data."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ from ..summaries.spans import LENGTHS
 from .backup import UNREADABLE
 
 SHOWN = 20
-"""How many examples of what is wrong are told."""
+"""How many examples of an error are shown."""
 
 CHECK_FILE = "pragma integrity_check"
 
@@ -71,32 +71,32 @@ left join tenant on tenant.id = tenant_id
 order by type, day, tenant_id
 """
 
-RESTORE = "`saasus-analysis restore` puts the newest backup back that `check` finds right"
-UPDATE_ZONES = "newer tz data may know it; if it never was a time zone, " + RESTORE
+RESTORE = "use `saasus-analysis restore` with the newest backup in which `check` finds no errors"
+UPDATE_ZONES = "install newer time zone data; if it never was a time zone, " + RESTORE
 REMAKE_PAGES = (
-    "`saasus-analysis summaries rebuild` with another --keep-query and then again with the present "
-    "one makes all pages anew"
+    "run `saasus-analysis summaries rebuild` with the other --keep-query, and then again with the "
+    "present one: this computes all pages again"
 )
-REBUILD = "`saasus-analysis summaries rebuild` makes all summaries anew"
+REBUILD = "`saasus-analysis summaries rebuild` computes all summaries again"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One respect in which a database can be wrong, and what to do then."""
+    """A check of a database, and what to do if it fails."""
 
     name: str
     find: Callable[[sqlite3.Connection], Iterator[str]]
-    """Yields what is wrong, each in words."""
+    """Yields a description of each error."""
     remedy: str
     any_schema: bool = False
-    """Whether it can be checked in a database of an older version."""
+    """Whether it also applies to databases with an older schema."""
     decides: bool = False
-    """Whether nothing else can be told if this is wrong."""
+    """Whether no other check makes sense if this one fails."""
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """What is wrong in one respect: how often, the first examples, and what to do."""
+    """The result of a check that failed: number of errors, first examples, and what to do."""
 
     check: str
     count: int
@@ -105,14 +105,17 @@ class Wrong:
 
 
 def checks_for(schema: int, newest: int) -> list[Check]:
-    """Return the checks that a database of a version of the schema can be put to."""
+    """Return the checks that apply to a database with this version of the schema."""
     return [check for check in CHECKS if check.any_schema or schema == newest]
 
 
 def find_wrong(
     connection: sqlite3.Connection, checks: Iterable[Check], run: list[str]
 ) -> Iterator[Wrong]:
-    """Put one state of a database to checks; yield what is wrong, and add to `run` what was run."""
+    """Run checks on one snapshot of a database; yield those that failed.
+
+    The name of each check is added to `run` when it has finished.
+    """
     connection.execute("begin")
     for check in checks:
         try:
@@ -120,7 +123,7 @@ def find_wrong(
             examples = list(islice(found, SHOWN))
             count = len(examples) + sum(1 for _ in found)
         except UNREADABLE as error:
-            examples, count = [f"it cannot be read: {error}"], 1
+            examples, count = [f"the database cannot be read: {error}"], 1
         run.append(check.name)
         if count:
             yield Wrong(check.name, count, examples, check.remedy)
@@ -152,7 +155,7 @@ def _time_zone(connection: sqlite3.Connection) -> Iterator[str]:
 def _references(connection: sqlite3.Connection) -> Iterator[str]:
     for table, rowid, parent, _ in connection.execute(CHECK_REFERENCES):
         row = "a row" if rowid is None else f"row {rowid}"
-        yield f"{row} of {table} refers to a {parent} that is not there"
+        yield f"{row} of {table} refers to a row of {parent} that does not exist"
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[str]:
@@ -171,7 +174,7 @@ def _counts(connection: sqlite3.Connection) -> Iterator[str]:
 def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
     for type_, day, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
         date = describe_period(False, day)
-        yield f"{TYPES[type_]} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
+        yield f"{TYPES[type_]} on {date}, tenant {tenant!r}: {told} by users, {counted} in total"
 
 
 def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
@@ -199,4 +202,4 @@ CHECKS = (
     Check("page summaries", _page_summaries, REBUILD),
     Check("period summaries", _period_summaries, REBUILD),
 )
-"""In the order in which they are run."""
+"""The checks, in the order in which they are run."""

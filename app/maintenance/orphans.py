@@ -1,7 +1,7 @@
-"""Names that nothing refers to any more, whatever made them so.
+"""Orphaned names: rows of the dictionaries that nothing refers to any more.
 
-Facts have no index by name, so whole tables are read to find out which names they use. That is done
-beside all who write; only the names that were found are looked at again when they are deleted.
+Facts have no index by name, so whole tables are read to find the names in use. The search does not
+block writers; the deletion checks again only the names that the search found.
 """
 
 import json
@@ -91,9 +91,9 @@ DELETE_UNUSED = {
       and not exists (select 1 from link where tenant_id = tenant.id)
     """,
 }
-"""By table; referers first, since pages are those of referers."""
+"""Statements by table; referers come first, because they refer to pages."""
 
-# A copy of the same form as its table is made and read without sorting.
+# A copy with the same indexes as its table is written and read without sorting.
 REWRITE = {
     "referer": (
         """
@@ -141,7 +141,7 @@ REWRITE = {
 
 @dataclass(frozen=True)
 class Names:
-    """Names of the dictionaries, by their integers."""
+    """Ids of names in the dictionaries."""
 
     referers: Set[int] = frozenset()
     pages: Set[int] = frozenset()
@@ -161,7 +161,7 @@ class Names:
 
 
 def find_unused(connection: sqlite3.Connection) -> Names:
-    """Return the names that no fact and no summary of pruned time refers to."""
+    """Return the names to which no fact and no summary of pruned time refers."""
     seen_pages: set[int] = set()
     seen_users: set[int] = set()
     for _, _, summary in pruned_summaries(connection):
@@ -179,9 +179,9 @@ def find_unused(connection: sqlite3.Connection) -> Names:
 
 
 def delete_unused(connection: sqlite3.Connection, names: Names) -> Counter[str]:
-    """Delete those of the names that no fact refers to now; return how many by table.
+    """Delete those of the names to which no fact refers now; return how many, by table.
 
-    To be called with `erasing`. The tables that lost names are written anew.
+    Call it inside `Database.erasing`. Tables from which names were deleted are rewritten.
     """
     parameters = {field: json.dumps(list(ids)) for field, ids in vars(names).items()}
     deleted: Counter[str] = Counter()
@@ -193,16 +193,16 @@ def delete_unused(connection: sqlite3.Connection, names: Names) -> Counter[str]:
 
 
 def rewrite(connection: sqlite3.Connection, table: str) -> None:
-    """Write a table of names anew, so that what was deleted from it is nowhere in the file.
+    """Rewrite a table of names, so that deleted names do not remain anywhere in the file.
 
-    When SQLite moves rows to another page, copies of them can stay in the unused part of the old
-    one, and deleting a row overwrites that row alone, with `secure_delete` too. Emptying a table
-    overwrites its pages as a whole.
+    When SQLite moves rows to another page, copies of them can remain in the unused part of the old
+    page, and deleting a row overwrites only that row, even with `secure_delete`. Emptying a table
+    overwrites its pages completely.
     """
     for statement in REWRITE[table]:
         connection.execute(statement)
 
 
 def select_ids(connection: sqlite3.Connection, sql: str, **parameters: object) -> set[int]:
-    """Return the integers that a query returns."""
+    """Return the ids that a query selects."""
     return {id_ for (id_,) in connection.execute(sql, parameters)}

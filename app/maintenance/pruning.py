@@ -1,7 +1,7 @@
-"""Pruning: what is older than the settings keep is deleted, a day of it at a time.
+"""Pruning: data older than the settings keep are deleted, one day at a time.
 
-Each transaction deletes what is before some day and notes that nothing before it is kept, so a run
-that is interrupted has done a part, and the next one goes on.
+Each transaction deletes the data before some day and stores that day as the retention cutoff. So
+the next run continues where an interrupted one stopped.
 """
 
 import sqlite3
@@ -24,7 +24,8 @@ values (:data, :since)
 on conflict (data) do update set since = excluded.since
 """
 
-# Entries go by whole hours, which summaries are of: where a day begins within one, its rest stays.
+# Entries are deleted by whole hours, as summaries cover them: if a day begins within an hour, the
+# entries of that hour stay.
 SELECT_FIRST_ENTRY = """
 select min(timestamp)
 from behavior
@@ -36,7 +37,8 @@ delete from behavior
 where block <= :block and timestamp < :hour * 3600
 """
 
-# How many were active stays when it is forgotten who, like a number that was put.
+# The number of active users stays when the users are deleted, like a number that was stored
+# directly.
 FIX_NUMBERS = """
 update active_users
 set put = coalesce(put, computed), computed = 0
@@ -49,7 +51,8 @@ FORGET_USERS = (
     "delete from period_summary where period < iif(monthly, :month, :day)",
 )
 
-# One that begins before is made again, of what is kept, when a question needs it.
+# A longer summary that begins before the cutoff is deleted too; a query that needs it computes it
+# again from the data that are left.
 DELETE_SUMMARIES = "delete from page_summary where span << (3 * level) < :hour"
 
 DELETE_COUNTS = (
@@ -78,11 +81,11 @@ COUNT = {
     where day < :day
     """,
 }
-"""How many entries, summaries, counts and ids would be deleted."""
+"""Queries that count the entries, summaries, counts and ids that would be deleted."""
 
 
 def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
-    """Return how much `prune` would delete."""
+    """Return how much `prune` would delete, by kind of data."""
     with database.reading() as connection:
         counted = {}
         for data, timestamp in since.items():
@@ -92,10 +95,11 @@ def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
 
 
 def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
-    """Delete what is older than the timestamps, which begin days.
+    """Delete the data before the timestamps, each of which is the start of a day.
 
-    Yields, after each transaction, of which data how much was deleted; at last the `names` that
-    nothing refers to. Raises ServiceUnavailable where going on later can help.
+    Yields after each transaction the kind of data and how much was deleted; at the end, `names`
+    and how many names were deleted to which nothing refers. Raises ServiceUnavailable for
+    transient errors: the caller can try again later.
     """
     deleted: Counter[str] = Counter()
     kept = cutoffs_of(database)
@@ -104,7 +108,7 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
             for count in PRUNE[data](database, timestamp):
                 deleted[data] += count
                 yield data, count
-    # Also where nothing was deleted: a day that was replaced leaves names as well.
+    # Even if nothing was deleted: replacing the history of a day also leaves unused names.
     with database.reading() as connection:
         unused = find_unused(connection)
     if unused or deleted.total():
@@ -121,7 +125,7 @@ def _prune_histories(database: Database, since: int) -> Iterator[int]:
     while until < since:
         with database.reading() as connection:
             first, until = _first_day(connection, calendar, since)
-        # Most of what a day needs is made beside those who write.
+        # Most summaries of the day are computed here, without blocking writers.
         seal(database, first, until - 1, patience=None)
         with database.writing() as connection:
             first, until = _first_day(connection, calendar, since)
@@ -135,9 +139,9 @@ def _prune_histories(database: Database, since: int) -> Iterator[int]:
 
 
 def _first_day(connection: sqlite3.Connection, calendar: Calendar, since: int) -> tuple[int, int]:
-    """Return the timestamps of the first entry to go and of the end of its day.
+    """Return the timestamps of the first entry to delete and of the end of its day.
 
-    Both are that since when entries are kept, if there is none.
+    Both are `since` if there is no entry to delete.
     """
     hour = {"hour": since // HOUR}
     (first,) = connection.execute(SELECT_FIRST_ENTRY, hour).fetchone()
@@ -171,7 +175,7 @@ def _prune_event_ids(database: Database, since: int) -> Iterator[int]:
     last = database.calendar.day_of(since) - 1
     after: int | None = BEFORE_ALL
     while after is not None:
-        # A transaction for some rows: one for all would keep the -wal from being used again.
+        # One transaction for each batch of rows: a single long one would make the -wal grow.
         with database.writing() as connection:
             deleted, after = delete_some(connection, FIRST_DAY, last, after)
         yield deleted
@@ -183,11 +187,11 @@ PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {
     "counts": _prune_counts,
     "event_ids": _prune_event_ids,
 }
-"""In the order of `Cutoffs`: page statistics are for the time whose histories are gone."""
+"""In the order of `Cutoffs`: pruning histories stores the page statistics of their time."""
 
 
 def _before(calendar: Calendar, since: int) -> dict[str, int]:
-    """Return the parameters of a statement about what is older than a timestamp."""
+    """Return the parameters of a statement that selects data before a timestamp."""
     day = calendar.day_of(since)
     return {"block": since // BLOCK, "hour": since // HOUR, "day": day, "month": month_of(day)}
 

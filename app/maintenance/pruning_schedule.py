@@ -1,8 +1,9 @@
-"""What may be pruned without a person: the clock alone does not decide it.
+"""The schedule of automatic pruning: it limits what a wrong clock can delete.
 
-A clock that is wrong for a moment would delete everything, for ever. So `serve` believes the clock
-only as far as something else bears it out: what is stored, what was done, or how long the process
-has run. And in a day of the process's own time, it deletes a few days of data at most.
+If pruning relied on the clock alone, a clock that is wrong for a moment would delete everything for
+ever. So `serve` trusts the clock only as far as other evidence confirms it: stored data, the audit
+log, or how long the process has run. And on each day that the process runs, it deletes at most a
+few days of data.
 """
 
 import sqlite3
@@ -20,7 +21,7 @@ from ..summaries.spans import HOUR
 
 DAY = 86400
 
-# The block of this moment may reach into a time to come: no timestamp is later than now.
+# The current block may contain timestamps in the future, so the result is limited to now.
 SELECT_NEWEST = """
 select min(max(at), :now)
 from (
@@ -40,7 +41,7 @@ where block = (select min(block) from behavior)
 
 SELECT_OLDEST_HOUR = "select min(span) from page_summary where level = 0 and span < :pruned"
 
-# The first day, and the first month, with any.
+# The first day, and the first month, with stored users.
 SELECT_OLDEST_USERS = """
 select min(day), (select min(period) from active_user where monthly = 1)
 from (
@@ -54,11 +55,12 @@ SELECT_OLDEST_EVENT_IDS = "select min(day) from event_id_day"
 
 
 class Late(NamedTuple):
-    """Data that are older than the settings keep, as days."""
+    """A kind of data that is overdue for deletion; all values are days."""
 
     oldest: int
+    """The first day with such data."""
     kept: int
-    """The first day that is kept by the settings and the clock."""
+    """The first day that the settings keep, according to the clock."""
 
     @property
     def days(self) -> int:
@@ -66,7 +68,7 @@ class Late(NamedTuple):
 
 
 def newest_day(database: Database) -> int | None:
-    """Return the last day, today at most, that anything is stored of or was done on."""
+    """Return the last day, up to today, with stored data or an entry in the audit log."""
     now, day_of = database.clock.now(), database.calendar.day_of
     with database.reading() as connection:
         (at,) = connection.execute(SELECT_NEWEST, {"now": now, "block": now // BLOCK}).fetchone()
@@ -76,7 +78,7 @@ def newest_day(database: Database) -> int | None:
 
 
 def find_late(database: Database, settings: Settings, today: int | None = None) -> dict[str, Late]:
-    """Return what is older than the settings keep, counted from a day, or from today."""
+    """Return the data that are older than the settings keep, relative to `today` or the clock."""
     day_of = database.calendar.day_of
     late: dict[str, Late] = {}
     with database.reading() as connection:
@@ -92,23 +94,23 @@ def find_late(database: Database, settings: Settings, today: int | None = None) 
 
 
 def find_held_back(database: Database, settings: Settings) -> dict[str, Late]:
-    """Return what should be gone since yesterday or longer."""
+    """Return the data that have been overdue for more than a day."""
     return {data: late for data, late in find_late(database, settings).items() if late.days > 1}
 
 
 class Days(NamedTuple):
-    """The days that a process prunes by: what there is to do changes when one of them does."""
+    """The days on which pruning depends: if none of them changes, there is nothing new to prune."""
 
     today: int
-    """By the clock."""
+    """Today, according to the clock."""
     believed: int | None
-    """The last day, today at most, that something bears out; None: nothing is stored."""
+    """The last day, up to today, that other evidence confirms; None: nothing is stored."""
     running: int
     """How many days the process has run."""
 
 
 class Schedule:
-    """How far a process prunes by itself, as long as it runs."""
+    """The schedule of a process: how far it prunes automatically while it runs."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
@@ -118,7 +120,7 @@ class Schedule:
         self._ends: dict[str, int] = {}
 
     def days(self) -> Days:
-        """Return the days now."""
+        """Return the current days."""
         today = self._database.calendar.day_of(self._database.clock.now())
         running = int(time.monotonic() - self._began) // DAY
         newest = newest_day(self._database)
@@ -129,7 +131,7 @@ class Schedule:
         return Days(today, newest, running)
 
     def cutoffs(self, days: Days) -> Mapping[str, int]:
-        """Return the timestamps to prune to, of what there is to delete."""
+        """Return the timestamps up to which to prune, for each kind of data that is overdue."""
         if days.running != self._running:
             self._running = days.running
             self._ends.clear()
@@ -143,7 +145,7 @@ class Schedule:
 
 
 def _oldest_day(connection: sqlite3.Connection, calendar: Calendar, data: str) -> int | None:
-    """Return the first day that data are stored of; None if there are none."""
+    """Return the first day with stored data of a kind; None if there are none."""
     since = read_cutoffs(connection).histories
     if data == "page_statistics":
         pruned = {"pruned": since // HOUR}
@@ -161,8 +163,8 @@ def _oldest_day(connection: sqlite3.Connection, calendar: Calendar, data: str) -
     else:
         day, month = connection.execute(SELECT_OLDEST_USERS).fetchone()
         (at,) = connection.execute(SELECT_OLDEST_ENTRY).fetchone()
-        # What is left of an hour in which a day began is pruned already.
+        # An hour in which a day begins may have entries from before the cutoff; they do not count.
         days = [day, None if at is None else calendar.day_of(max(at, since))]
     if month is not None:
-        days.append(last_day_of(month))  # a month is over with its last day
+        days.append(last_day_of(month))  # a month is as old as its last day
     return min((day for day in days if day is not None), default=None)

@@ -1,4 +1,4 @@
-"""Pruning beside a server: at its start, and whenever a day begins."""
+"""Pruning in a thread of the server: when it starts, and whenever a day begins."""
 
 import logging
 from collections import Counter
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("saasus_analysis.retention")
 
 LOOK_SECONDS = 600
-"""How often it is looked whether a day has begun."""
+"""How often the thread checks whether a new day has begun."""
 
 
 @contextmanager
 def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
-    """Prune in a thread of its own while the block runs, if a setting says what is old."""
+    """Prune in a separate thread while the block runs, if settings limit how long data are kept."""
     if not limits(settings, database):
         yield
         return
@@ -39,7 +39,7 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 
 
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
-    # Bitmaps are loaded here: a start does not wait for them.
+    # Imported here, because these modules load bitmaps and would slow down the start.
     from .pruning import prune
     from .pruning_schedule import Schedule, find_held_back
 
@@ -59,9 +59,9 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
                 held = _tell_what_is_held_back(find_held_back(database, settings), held)
                 done = days
         except ServiceUnavailable as error:
-            logger.warning("pruning goes on later: %s", error.description)
+            logger.warning("pruning stopped and will continue later: %s", error.description)
         except Exception:
-            logger.exception("pruning failed, and is tried again later")
+            logger.exception("pruning failed and will be tried again later")
         if deleted.total():
             told = ", ".join(f"{data} {count}" for data, count in deleted.items())
             logger.info("pruned: %s", told)
@@ -71,11 +71,14 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
 def _tell_what_is_held_back(
     held: "dict[str, Late]", told: "dict[str, Late] | None"
 ) -> "dict[str, Late]":
-    """Log which data are there still that are older than is kept, unless told; return them."""
+    """Log the overdue data that pruning holds back, unless already logged; return them.
+
+    `held` is what is held back now, `told` what was logged last.
+    """
     if held != told:
         for data, (oldest, kept) in held.items():
             logger.warning(
-                "pruning holds back %s from %s to %s; `saasus-analysis doctor` tells more",
+                "pruning holds back %s from %s to %s; `saasus-analysis doctor` says why",
                 data,
                 format_day(oldest),
                 format_day(kept - 1),

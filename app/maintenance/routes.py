@@ -10,7 +10,7 @@ from ..web.context import current_database
 from ..web.openapi import BASE_PATH
 from . import schemas
 
-blueprint = Blueprint("retention", __name__, description="Deleting what should not be there")
+blueprint = Blueprint("retention", __name__, description="Deletion of wrong or unwanted data")
 
 
 def init_app(_app: Flask, api: Api) -> None:
@@ -22,8 +22,8 @@ def init_app(_app: Flask, api: Api) -> None:
 @blueprint.arguments(schemas.DeleteParam)
 @blueprint.response(200, schemas.Deletion)
 def delete_data(body: dict[str, Any]) -> dict[str, Any]:
-    """Delete what is of a user, a page, a tenant, some days, or several of these"""
-    # Bitmaps are loaded when something is deleted: a start does not wait for them.
+    """Delete the data of a user, a page, a tenant, some days, or a combination of these"""
+    # Imported here, because this module loads bitmaps and would slow down the start.
     from .deletion import delete
 
     return asdict(delete(current_database(), **body))

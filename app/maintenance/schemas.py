@@ -1,4 +1,4 @@
-"""The shapes of the tag `retention`."""
+"""The schemas of the tag `retention`."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from ..validation.schema import Schema
 
 
 class DeleteParam(Schema):
-    """What is deleted is what all that is given says of it.
+    """Selects the data to delete: those that match all given fields.
 
-    A field that is not known is refused: without it, more would be deleted than is meant.
+    Unknown fields are refused: to ignore a misspelled field would delete more than was intended.
     """
 
     error_messages = Schema.error_messages | {"unknown": "is not known here"}
@@ -20,9 +20,13 @@ class DeleteParam(Schema):
     class Meta:
         unknown = ma.RAISE
 
-    user_id = Uuid(metadata={"description": "What one user did"})
-    tenant_id = Uuid(metadata={"description": "What is counted for a tenant; not with page_url"})
-    page_url = Referer(metadata={"description": "Views of a page, as page statistics show it"})
+    user_id = Uuid(metadata={"description": "Only the data of this user"})
+    tenant_id = Uuid(
+        metadata={"description": "Only the counts of this tenant; not together with page_url"}
+    )
+    page_url = Referer(
+        metadata={"description": "Only views of this page, with the URL that page statistics show"}
+    )
     date_from = Day(metadata={"description": "First day, inclusive"})
     date_to = Day(metadata={"description": "Last day, inclusive"})
     dry_run = fields.Boolean(
@@ -30,7 +34,7 @@ class DeleteParam(Schema):
         falsy={False},
         load_default=False,
         error_messages={"invalid": "must be true or false", "null": "must not be null"},
-        metadata={"description": "Change nothing, and tell what would be deleted"},
+        metadata={"description": "Change nothing; only count what would be deleted"},
     )
 
     @validates_schema(skip_on_field_errors=False)
@@ -40,18 +44,21 @@ class DeleteParam(Schema):
 
 
 class Deletion(Schema):
-    histories = Integer(required=True, metadata={"description": "Entries of histories"})
+    histories = Integer(required=True, metadata={"description": "History entries"})
     calls = Integer(required=True, metadata={"description": "Calls and creations"})
     active_users = Integer(
         required=True,
-        metadata={"description": "Users by day or month, tenant and environment"},
+        metadata={"description": "Active users, by day or month, tenant and environment"},
     )
     numbers = Integer(
-        required=True, metadata={"description": "Numbers of active users that were put"}
+        required=True,
+        metadata={"description": "Numbers of active users that were stored directly"},
     )
     event_ids = Integer(required=True)
     stays = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "What is not deleted, since the data do not tell it apart"},
+        metadata={
+            "description": "Descriptions of matching data that cannot be separated and were kept"
+        },
     )

@@ -1,7 +1,7 @@
-"""Deleting a selection of the data, with all that is derived from it: for erasing, and by days.
+"""Deletion of a selection of the data, and of everything derived from it.
 
-Answers are then those of a server that was never told of it, as far as the data can tell what is
-part of it: histories know no tenant, counts no page, and ids of events only their day.
+Afterwards, the server responds as if it had never received these data, as far as the selection can
+be determined: history entries have no tenant, counts have no page, and event ids have only a day.
 """
 
 import json
@@ -30,7 +30,7 @@ from ..summaries.pages.summary import Row, encode
 from ..summaries.spans import HOUR, LENGTHS
 from .orphans import Names, select_ids
 
-# A seek for each block and user: histories have no index by user.
+# Histories have no index by user, so this seeks once for each block and user.
 DELETE_ENTRIES_OF_USERS = """
 delete from behavior
 where block in (select value from json_each(:blocks))
@@ -88,7 +88,7 @@ where monthly = :monthly
 returning period, tenant_id, env_id, user_id, calls
 """
 
-# Who was active on no other day of a month: up to 31 seeks for each.
+# Deletes users who were active on no other day of the month: up to 31 seeks for each.
 DELETE_ACTIVE_IN_MONTH = """
 delete from active_user
 where monthly = 1
@@ -131,15 +131,15 @@ DELETE_EMPTY = "delete from active_users where computed = 0 and put is null"
 DELETE_SUMMARY = "delete from page_summary where level = ? and span = ?"
 
 Cell = tuple[bool, int, int, int]
-"""Whether a period is a month, the period, tenant and environment."""
+"""Whether the period is a month, the period, the tenant and the environment."""
 
 Calls = Counter[tuple[int, int, int]]
-"""Calls that are known by user, by type, day and tenant."""
+"""Calls that were stored by user, by type, day and tenant."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be deleted: what all that is given says of it; names by their integers."""
+    """The data to delete: those that match all given criteria. Names are given by their ids."""
 
     users: Collection[int] | None = None
     tenant: int | None = None
@@ -153,7 +153,7 @@ class Selection:
 
     @property
     def months(self) -> tuple[int, int]:
-        """The first and the last month that is in it as a whole."""
+        """The first and the last month that it contains completely."""
         first = month_of(self.first - 1) + 1 if self.first > FIRST_DAY else month_of(FIRST_DAY)
         last = month_of(self.last + 1) - 1 if self.last < LAST_DAY else month_of(LAST_DAY)
         return first, last
@@ -175,7 +175,7 @@ class Selection:
 
 @dataclass
 class Touched:
-    """Names that what was deleted referred to."""
+    """Names to which the deleted data referred."""
 
     referers: set[int] = field(default_factory=set)
     pages: set[int] = field(default_factory=set)
@@ -185,20 +185,20 @@ class Touched:
 
 @dataclass
 class Selected:
-    """How much was deleted, and what cannot be told and stays."""
+    """How much was deleted, and how much could not be separated and was kept."""
 
     histories: int = 0
     calls: int = 0
-    """What was taken from the counts of calls and creations."""
+    """The calls and creations that were subtracted from the counts."""
     active_users: int = 0
-    """Users by day or month, tenant and environment."""
+    """Active users, by day or month, tenant and environment."""
     numbers: int = 0
-    """Numbers of active users that were put."""
+    """Numbers of active users that were stored directly."""
     event_ids: int = 0
     unknown_days: int = 0
-    """Days and tenants of which the calls of the users are not known, and stay counted."""
+    """Pairs of a day and a tenant whose calls stay counted, since they were not stored by user."""
     unknown_months: int = 0
-    """Users who stay active in a month, since days of it were pruned."""
+    """Users who stay active in a month, because days of the month were pruned."""
     names: Names = field(default_factory=Names)
     """Names that may be unused now."""
 
@@ -206,7 +206,10 @@ class Selected:
 def delete_selection(
     connection: sqlite3.Connection, calendar: Calendar, selection: Selection
 ) -> Selected:
-    """Delete a selection but for the names that nothing refers to then; call it with `erasing`."""
+    """Delete a selection. Call it inside `Database.erasing`.
+
+    Names that are unused afterwards stay; they are among `Selected.names`.
+    """
     parameters = selection.parameters(calendar)
     done = Selected()
     names = Touched()
@@ -260,9 +263,9 @@ def _delete_calls(
     names: Touched,
     calls: Calls,
 ) -> set[tuple[int, int]]:
-    """Delete calls, with those that were deleted with the users who were active.
+    """Delete calls, including those in `calls`, whose rows of active users are already deleted.
 
-    Returns the days and tenants of which calls of GetUserInfo were known by user.
+    Returns the days and tenants for which calls of GetUserInfo were stored by user.
     """
     for type_, day, tenant, user, count in connection.execute(DELETE_USER_CALLS, parameters):
         calls[type_, day, tenant] += count
@@ -290,9 +293,9 @@ def _delete_active(
     names: Touched,
     calls: Calls,
 ) -> set[tuple[int, int]]:
-    """Delete who was active, and add their calls to `calls`.
+    """Delete active users, and add their calls to `calls`.
 
-    Returns the days and tenants in which users were active who are not any more.
+    Returns the days and tenants for which active users were deleted.
     """
     deleted: Counter[Cell] = Counter()
     in_part: defaultdict[int, set[tuple[int, int, int]]] = defaultdict(set)
@@ -346,11 +349,12 @@ def _delete_numbers(
 def _delete_from_pruned(
     connection: sqlite3.Connection, selection: Selection, start: int, end: int, touched: Touched
 ) -> tuple[set[int], set[int]]:
-    """Take a selection out of the summaries of pruned time: of hours whose first second is in it.
+    """Remove a selection from the summaries of pruned time: from hours that start within its days.
 
-    Histories tell no tenant: nothing is taken out for one. Longer spans are made anew from those of
-    hours when a question needs them. Adds the names of the summaries that it was in to those that
-    are touched; returns the pages and users that are in any afterwards.
+    A selection by tenant removes nothing, because history entries have no tenant. Summaries of
+    longer spans are deleted; a query that needs them computes them again from those of hours. Adds
+    the names in the changed summaries to `touched`; returns the pages and users in those that are
+    left.
     """
     users = None if selection.users is None else BitMap(selection.users)
     seen_pages: set[int] = set()
@@ -360,7 +364,7 @@ def _delete_from_pruned(
     for level, span, summary in pruned_summaries(connection):
         begin, behind = (each * LENGTHS[level] * HOUR for each in (span, span + 1))
         if summary is None:
-            # Damaged: nothing is answered from it, and nobody knows whom it tells of.
+            # A damaged summary is never used, and it is not known which users it contains.
             gone.append((level, span))
             continue
         is_in_days = start <= begin <= end if level == 0 else begin <= end and start < behind

@@ -1,4 +1,4 @@
-"""Emptying the -wal beside a server, where writes do not."""
+"""A thread of the server that empties the -wal when no write does."""
 
 import time
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from ..errors import ServiceUnavailable
 from ..storage.database import WAL_LIMIT, Database
 
 LOOK_SECONDS = 5
-"""How often the size of the -wal is looked at."""
+"""How often the thread checks the size of the -wal."""
 
 IDLE_SECONDS = 60
-"""After how long without a write the -wal is emptied, however small it is."""
+"""After this time without a write, the -wal is emptied, whatever its size."""
 
 
 @contextmanager
 def emptying_wal(database: Database) -> Iterator[None]:
-    """Empty the -wal in a thread of its own while the block runs: a large one, and an idle one.
+    """Empty the -wal in a separate thread while the block runs, whenever it is large or idle.
 
-    In an idle one there is what was erased, until other writes take its place.
+    An idle -wal still contains erased data until other writes overwrite them.
     """
     over = Event()
     thread = Thread(target=_empty, args=(database, over), name="wal")

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 
+# They are kept as a state shows them, because they cannot be derived from counts.
 CREATE_EVENTS = """
 create table fed_event (
   seq    integer primary key,

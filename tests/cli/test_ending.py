@@ -229,7 +229,7 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         assert process.stderr is not None
         assert process.stderr.read() == (
             "Error: the database is busy with another process; nothing was stored "
-            "(until there: 10000 accepted, 0 duplicates, 0 ignored, 0 refused)\n"
+            "(so far: 10000 accepted, 0 duplicates, 0 ignored, 0 refused)\n"
         )
 
 
@@ -240,17 +240,17 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("backup copy.db --database none.db", 1, "there is no database none.db"),
         ("export --database none.db", 1, "there is no database none.db"),
         ("restore none.db --database new.db", 1, "there is no database none.db"),
-        ("restore analysis-backup.db", 1, "analysis.db is there; --force replaces it"),
+        ("restore analysis-backup.db", 1, "analysis.db exists; --force replaces it"),
         ("backup no/copy.db", 1, "No such file or directory"),
-        ("backup .", 1, "is a folder; --keep N makes dated backups in it"),
+        ("backup .", 1, "is a folder; use --keep N to make dated backups in it"),
         ("export --output no/file", 1, "no/file cannot be written: No such file"),
         ("demo --events 1 --write no/file", 1, "no/file cannot be written: No such file"),
         ("keys list --database no/a.db", 1, "there is no database no/a.db"),
         ("keys create web", 1, "there is a key named web"),
         ("keys revoke none", 1, "there is no key named none"),
-        ("keys rotate none", 1, "there is no key named none"),
+        ("keys rotate none", 1, "there is no valid key named none"),
         ("links create wall", 1, "there is a link named wall"),
-        ("links create new --tenant none", 1, "nothing is stored of a tenant 'none'"),
+        ("links create new --tenant none", 1, "no data are stored for a tenant 'none'"),
         ("links revoke none", 1, "there is no link named none"),
         ("double --port-file no/file", 1, "--port-file no/file: No such file"),
         ("double --seed none.json", 1, "the seed none.json cannot be read"),
@@ -265,7 +265,7 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("import nothing none", 2, "'nothing' is not one of 'events', 'eventbridge'"),
         ("import events", 2, "Missing argument 'FILE...'"),
         ("export --output .", 2, "'--output': File '.' is a directory"),
-        ("export --format csv", 2, "csv holds one table"),
+        ("export --format csv", 2, "csv contains a single table"),
         ("demo --write .", 2, "'--write': File '.' is a directory"),
         ("demo --events -1", 2, "'--events': -1 is not in the range"),
         ("demo --days 0", 2, "'--days': 0 is not in the range"),
@@ -403,7 +403,7 @@ def test_an_output_that_is_full_is_told(talking: Path, line: str) -> None:
 @pytest.mark.parametrize("line", ["keys create new > /dev/full", "keys rotate web >&-"])
 def test_a_key_that_cannot_be_shown_is_told(folder: Path, line: str) -> None:
     ended = done(f"saasus-analysis {line}", folder)
-    in_a_line(ended, 1, "was made, but cannot be shown: ")
+    in_a_line(ended, 1, "was made but cannot be shown: ")
     in_a_line(ended, 1, "revoke it and make another")
 
 

@@ -120,4 +120,4 @@ def test_summaries_that_are_wrong_are_told(folder: Path) -> None:
 def test_what_cannot_be_done_prints_nothing_for_a_machine(folder: Path) -> None:
     ended = done("saasus-analysis keys rotate none --json", folder)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "Error: there is no key named none that is valid\n"
+    assert ended.stderr == "Error: there is no valid key named none\n"

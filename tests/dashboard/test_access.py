@@ -188,7 +188,7 @@ def test_a_key_that_does_not_hold_is_refused_in_words(
         texts.add(re.sub('value="[^"]*"', "", answer.text))
         assert not wrong.strip() or wrong not in answer.text
     (text,) = texts
-    assert "It takes a Bearer key, which begins with saa_ and has the scope read" in text
+    assert "Use a Bearer key, which begins with saa_ and has the scope read" in text
     assert not is_signed_in(person)
 
 
@@ -553,7 +553,7 @@ class TestWithoutKeys:
     def test_other_machines_are_refused_with_a_page(self, person: FlaskClient, path: str) -> None:
         answer = person.get(path, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
         assert (answer.status_code, answer.mimetype) == (403, "text/html")
-        assert message(answer) == "This server does not let you see that."
+        assert message(answer) == "You do not have access to this page."
 
 
 class TestErrors:
@@ -561,14 +561,14 @@ class TestErrors:
         for path in ("/dashboard/nothing", "/dashboard/a/b", "/dashboard/shared"):
             answer = insider.get(path, headers={"X-Saasus-Trace-Id": "trace-1"})
             assert (answer.status_code, answer.mimetype) == (404, "text/html")
-            assert message(answer) == "There is nothing at this address."
+            assert message(answer) == "There is no page at this address."
             assert "trace-1" in answer.text
 
     def test_they_are_told_in_the_language_of_who_asks(self, insider: FlaskClient) -> None:
         for options in ({"query_string": {"lang": "ja"}}, {"headers": {"Accept-Language": "ja"}}):
             answer = insider.get("/dashboard/nothing", **options)
             assert '<html lang="ja">' in answer.text
-            assert "There is nothing" not in answer.text
+            assert "There is no page" not in answer.text
 
     def test_what_is_wrong_with_a_url_is_named(self, insider: FlaskClient) -> None:
         answer = insider.get("/dashboard?period=<b>")
@@ -584,7 +584,7 @@ class TestErrors:
         with locked_by_another_process(database.path):
             answer = submit_from(form, person, SIGN_IN, key=key)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert message(answer) == "The database cannot be used now."
+        assert message(answer) == "The database is not available at the moment."
         assert submit_from(form, person, SIGN_IN, key=key).status_code == 303
 
     def test_a_bug_is_a_page_and_tells_nothing_of_itself(
@@ -597,7 +597,7 @@ class TestErrors:
         monkeypatch.setitem(app.view_functions, "dashboard.links", fail)
         answer = insider.get(LINKS)
         assert (answer.status_code, answer.mimetype) == (500, "text/html")
-        assert message(answer) == "The server failed to answer."
+        assert message(answer) == "An error occurred on the server."
         assert answer.headers["X-Saasus-Trace-Id"] in answer.text
         assert "secret" not in answer.text
 
@@ -675,7 +675,7 @@ def test_who_follows_a_link_of_another_site_is_not_asked_again(
     """A browser leaves the cookie out there; the page that it gets leads on, with the cookie."""
     with visiting(browser, server.url, java_script_enabled=False) as page:
         page.goto(f"{server.url}{LINKS}?lang=en")
-        page.get_by_label("Key of scope read").fill(server.token)
+        page.get_by_label("Key with the scope read").fill(server.token)
         with page.expect_request(f"{server.url}{SIGN_IN}*") as sent:
             page.get_by_role("button", name="Sign in").click()
         assert sent.value.all_headers()["origin"] == server.url
@@ -694,9 +694,9 @@ def test_who_follows_a_link_of_another_site_is_not_asked_again(
         page.get_by_role("button", name="Revoke board").click()
         page.get_by_text("revoked").wait_for()
         page.get_by_role("button", name="Sign out").click()
-        page.get_by_label("Key of scope read").wait_for()
+        page.get_by_label("Key with the scope read").wait_for()
         page.goto(f"{server.url}{LINKS}")
-        assert page.get_by_label("Key of scope read").is_visible()
+        assert page.get_by_label("Key with the scope read").is_visible()
 
 
 def test_a_page_can_be_asked_for_with_head(person: FlaskClient) -> None:

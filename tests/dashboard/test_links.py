@@ -87,7 +87,7 @@ class TestTheCommand:
         at = at_new(tmp_path)
         made = run("links", "create", "board", *at)
         assert re.fullmatch(rf"{SHARED_PATH}/[0-9a-f]{{64}}\n", made.stdout)
-        assert made.stderr == "This is shown once; keep it safe.\n"
+        assert made.stderr == "This is shown only once; keep it safe.\n"
         base = "https://analysis.example.com/"
         url = run("links", "create", "other", "--url", base, "--expires", "2", *at).stdout
         assert url.startswith(f"https://analysis.example.com{SHARED_PATH}/")
@@ -124,7 +124,7 @@ class TestTheCommand:
             (("create", "x" * 65), "1 to 64 printable characters"),
             (("create", "k", "--expires", "2020-01-01"), "must be a date to come"),
             (("create", "k", "--expires", "0"), "must be a date to come"),
-            (("create", "k", "--tenant", "nobody"), "nothing is stored of a tenant 'nobody'"),
+            (("create", "k", "--tenant", "nobody"), "no data are stored for a tenant 'nobody'"),
             (("revoke", "nobody"), "there is no link named nobody"),
         ],
     )
@@ -147,7 +147,7 @@ class TestThePage:
     ) -> None:
         made = submit(manager, LINKS, on=LINKS, name=" board ", expires="7", tenant=" ")
         assert made.status_code == 200
-        assert "This is shown once" in made.text
+        assert "This URL is shown only once" in made.text
         (url,) = re.findall("http://localhost(/dashboard/shared/[0-9a-f]{64})", made.text)
         assert url not in manager.get(LINKS).text
         assert person.get(url).status_code == 200
@@ -167,17 +167,17 @@ class TestThePage:
     @pytest.mark.parametrize(
         ("fields", "words"),
         [
-            ({"name": "taken"}, "There is a link of this name"),
+            ({"name": "taken"}, "There is already a link with this name"),
             ({"name": ""}, "A link needs a name of at most 64 characters"),
             ({"name": "a b"}, "A link needs a name of at most 64 characters"),
             ({"name": "x" * 65}, "A link needs a name of at most 64 characters"),
-            ({"expires": ""}, "a date to come"),
-            ({"expires": "0"}, "a date to come"),
-            ({"expires": "-1"}, "a date to come"),
-            ({"expires": "2026-05-19"}, "a date to come"),
-            ({"expires": "36501"}, "a date to come"),
-            ({"expires": "9" * 30}, "a date to come"),
-            ({"tenant": "nobody"}, "Nothing is stored of this tenant."),
+            ({"expires": ""}, "a date in the future"),
+            ({"expires": "0"}, "a date in the future"),
+            ({"expires": "-1"}, "a date in the future"),
+            ({"expires": "2026-05-19"}, "a date in the future"),
+            ({"expires": "36501"}, "a date in the future"),
+            ({"expires": "9" * 30}, "a date in the future"),
+            ({"tenant": "nobody"}, "No data are stored for this tenant."),
         ],
     )
     def test_what_cannot_be_is_told_beside_what_was_typed(
@@ -262,7 +262,7 @@ class TestWhoHasALink:
             for browser in (person, manager):
                 answer = browser.get(url + path)
                 assert (answer.status_code, answer.mimetype) == (404, "text/html")
-                assert message(answer) == "There is nothing at this address."
+                assert message(answer) == "There is no page at this address."
         for path in ("/links", "/links/revoke", "/sign-in", "/sign-out"):
             data = {"csrf_token": token, "name": "board", "expires": "1", "key": "x"}
             for browser in (person, manager):

@@ -86,7 +86,7 @@ def test_a_strict_double_checks_keys_and_scopes(client: FlaskClient) -> None:
     assert status(client, f"Bearer {reader}", f"/ns/other{PATH}") == 200
     assert create(name="reader") == {
         "type": "invalid_request",
-        "message": "name: there is a key reader already",
+        "message": "name: there is already a key reader",
     }
     assert create(name="x", scopes=["root"])["message"].startswith("scopes[0]: must be one of")
     assert create(name="x", kind="password")["message"].startswith("kind: must be one of")

@@ -54,7 +54,7 @@ def test_it_listens_once_somebody_asks_for_its_url() -> None:
 def test_a_double_that_is_over_does_not_listen_again() -> None:
     with double() as d:
         pass
-    with pytest.raises(DoubleError, match="this double is over"):
+    with pytest.raises(DoubleError, match="this double is closed"):
         _ = d.url
 
 
@@ -240,7 +240,7 @@ def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
         d.verify("GetUserBehaviorHistories", parameters={"user_id": "ann"}, times=1)
         with pytest.raises(AssertionError, match="nearest is request 1"):
             d.verify("GetActiveUsers")
-        with pytest.raises(DoubleError, match="reached by its url alone"):
+        with pytest.raises(DoubleError, match="only be reached by its url"):
             d.httpx_transport()
         assert d.namespace("default").state["active_users"] == []
 
@@ -256,7 +256,7 @@ def test_the_url_of_a_namespace_leads_to_it() -> None:
 
 def test_settings_are_for_a_new_double() -> None:
     with (
-        pytest.raises(DoubleError, match="time_zone: is for a new double"),
+        pytest.raises(DoubleError, match="time_zone: can be set for a new double"),
         double(at="http://127.0.0.1:9", time_zone="UTC"),
     ):
         pass
@@ -284,7 +284,7 @@ def test_a_url_of_no_double_is_refused(url: str) -> None:
 def test_nobody_there_is_told_so() -> None:
     with (
         double(at="http://127.0.0.1:9") as d,
-        pytest.raises(DoubleError, match="no double answers"),
+        pytest.raises(DoubleError, match="no double responds"),
     ):
         d.reset()
 

@@ -45,7 +45,7 @@ def test_a_clock_stands_at_the_ends_of_time(client: FlaskClient, at: int) -> Non
     assert client.put("/__double/clock", json=body).get_json() == body | {"now": at}
     answer = client.put("/__double/clock", json={"move": 1 if at else -1})
     assert answer.status_code == 400
-    assert "the clock must stand from 0" in answer.get_json()["message"]
+    assert "the time of the clock must be from 0" in answer.get_json()["message"]
     assert client.get("/__double/clock").get_json()["now"] == at
     get(client, "/users/ann/behavior-histories")
 

@@ -300,7 +300,10 @@ def test_the_nearest_is_the_same_operation_first(d: Double) -> None:
     [
         ({"operation": "Nope"}, "operation: must be one of"),
         ({"times": -1}, "times: must be from 0"),
-        ({"times": {"at_least": 2, "at_most": 1}}, "times: at_least must not be over at_most"),
+        (
+            {"times": {"at_least": 2, "at_most": 1}},
+            "times: at_least must not be greater than at_most",
+        ),
         ({"times": {}}, "times: must be a number, or an object"),
         ({"times": {"exactly": 1}}, "times: must be a number, or an object"),
         ({"times": "1"}, "times: must be a whole number"),

@@ -91,7 +91,7 @@ def test_one_too_many_is_refused_until_one_is_deleted(client: FlaskClient) -> No
         assert number(client, f"/ns/{name}{PATH}") is None
     refused = client.get(f"/ns/c{PATH}")
     assert refused.status_code == 400
-    assert refused.get_json()["message"].startswith("there are 2 namespaces already, so c cannot")
+    assert refused.get_json()["message"].startswith("there are already 2 namespaces, so c cannot")
     assert number(client, f"/ns/a{PATH}") is None
     assert client.delete("/__double/namespaces/b").status_code == 200
     assert number(client, f"/ns/c{PATH}") is None

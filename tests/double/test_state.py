@@ -268,7 +268,7 @@ def test_there_are_not_more_snapshots_than_memory_bears(d: Double) -> None:
     for number in range(SNAPSHOTS):
         d.snapshot(f"s{number}")
     d.snapshot("s0")
-    with pytest.raises(DoubleError, match=f"there are {SNAPSHOTS} snapshots already"):
+    with pytest.raises(DoubleError, match=f"there are already {SNAPSHOTS} snapshots"):
         d.snapshot("another")
 
 

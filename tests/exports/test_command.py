@@ -79,7 +79,7 @@ def test_an_export_of_another_time_zone_is_refused_with_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "csv"], "csv holds one table: name one of histories, calls"),
+        (["--format", "csv"], "csv contains a single table: name one of histories, calls"),
         (["--from", "2026-02-30"], "must be a date that exists"),
         (["--to", "yesterday"], "must be a date as YYYY-MM-DD"),
         (["--from", "2026-05-02", "--to", "2026-05-01"], "--from must not be after --to"),

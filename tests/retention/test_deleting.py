@@ -297,8 +297,8 @@ def pruned(opened: Database) -> Database:
 
 def test_a_page_of_pruned_time_goes_exactly(pruned: Database) -> None:
     assert delete(pruned, page_url="/a").stays == [
-        "calls and active users, which tell no page",
-        "ids of events, which tell a day only: an event of the same id is not taken in again",
+        "calls and active users: they have no page",
+        "event ids: they have only a day, so an event with the same id stays a duplicate",
     ]
     assert pages_of(pruned) == {"/b": (18, 2)}
     assert_right(pruned)
@@ -334,7 +334,7 @@ def test_a_month_of_which_days_were_pruned_keeps_its_users(opened: Database) -> 
     before = answers(opened)
     told = delete(opened, date_from=TODAY // DAY - 2)
     assert told.active_users == 1
-    assert "1 users who are counted as active in a month, of which days were pruned" in told.stays
+    assert "1 users active in a month: days of that month were pruned" in told.stays
     assert answers(opened)[4] == before[4]
     assert_right(opened)
 
@@ -382,7 +382,7 @@ BAD = [
     ({"user_id": None, "date_to": "2026-01-01"}, "user_id: must not be null"),
     ({"date_from": "2026-02-30"}, "date_from: must be a date that exists"),
     ({"date_from": "2026-02-02", "date_to": "2026-02-01"}, "date_from: must not be after date_to"),
-    ({"page_url": "/", "tenant_id": "t"}, "page_url: must not be beside tenant_id"),
+    ({"page_url": "/", "tenant_id": "t"}, "page_url: must not be given with tenant_id"),
     ({"date_to": "2026-02-01", "dry_run": "yes"}, "dry_run: must be true or false"),
     ([], "must be an object"),
 ]

@@ -350,12 +350,12 @@ def test_the_copies_beside_the_database_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "code", "message"),
     [
-        (["erase-user", "nobody", "--yes"], "", 1, "nothing is stored of a user 'nobody'"),
-        (["erase-tenant", "nobody", "--yes"], "", 1, "nothing is stored of a tenant 'nobody'"),
+        (["erase-user", "nobody", "--yes"], "", 1, "no data are stored for a user 'nobody'"),
+        (["erase-tenant", "nobody", "--yes"], "", 1, "no data are stored for a tenant 'nobody'"),
         (["erase-user", "ann"], "n\n", 1, "Erase the user 'ann' for ever?"),
         (["erase-user", "ann"], "", 1, "Aborted"),
         (["erase-user", "ann"], "y\n", 0, ""),
-        (["erase-tenant", NO_TENANT, "--yes"], "", 2, "is what calls without a tenant"),
+        (["erase-tenant", NO_TENANT, "--yes"], "", 2, "is not a tenant: calls without a tenant"),
     ],
 )
 def test_what_a_user_is_told(

@@ -115,7 +115,7 @@ def test_without_a_setting_nothing_is_pruned(tmp_path: Path) -> None:
     Database(tmp_path / "a.db").close()
     ended = run("prune", "--database", tmp_path / "a.db")
     assert ended.returncode == 2
-    assert "nothing says how long data are kept" in ended.stderr
+    assert "say how long to keep data" in ended.stderr
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:

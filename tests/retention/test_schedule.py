@@ -215,7 +215,7 @@ def test_what_is_held_back_is_logged_once(
     told = [record.message for record in caplog.records if "holds back" in record.message]
     assert told == [
         "pruning holds back histories from 2026-01-22 to 2026-02-17; `saasus-analysis doctor` "
-        "tells more"
+        "says why"
     ]
 
 
@@ -270,8 +270,7 @@ def test_doctor_names_what_is_held_back_and_why(database: Database, clock: SetCl
     fill(database, 120)
     told = found(database.path, clock, keep_histories=90)
     assert told == {
-        (WARNING, "histories"): "histories from 2026-01-19 to 2026-02-17 are older than is kept, "
-        "and are there still"
+        (WARNING, "histories"): "histories from 2026-01-19 to 2026-02-17 are overdue for deletion"
     }
     clock.timestamp += 10 * DAY
     (told_by_clock,) = found(database.path, clock, keep_histories=90).values()

@@ -1,4 +1,4 @@
-"""Links for others: listed, made and revoked."""
+"""The page for shared links: it lists, creates and revokes them."""
 
 from flask import Response, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -10,18 +10,18 @@ from ...web.context import current_database
 from ..access import for_managers
 
 MOST_LISTED = 200
-"""The most links that the page lists: those that hold before others, the newest of each."""
+"""The most links that the page lists: valid ones first, and the newest first among them."""
 
 
 @for_managers
 def links() -> Response:
-    """List the links, and offer to make one."""
+    """Show the links and the form that creates one."""
     return _page()
 
 
 @for_managers
 def create() -> Response:
-    """Make a link, and show its URL this once."""
+    """Create a link and show its URL, which is shown only once."""
     database, form = current_database(), request.form
     try:
         token = stored.create_link(
@@ -31,14 +31,14 @@ def create() -> Response:
             tenant_id=form.get("tenant", "").strip() or None,
         )
     except keys.NameTaken:
-        return _page(error=_("There is a link of this name; revoke it first."))
+        return _page(error=_("There is already a link with this name; revoke it first."))
     except stored.UnknownTenant:
-        return _page(error=_("Nothing is stored of this tenant."))
+        return _page(error=_("No data are stored for this tenant."))
     except ValueError:
         return _page(
             error=_(
                 "A link needs a name of at most 64 characters, without spaces, and a number of "
-                "days or a date to come."
+                "days or a date in the future."
             )
         )
     return _page(url=url_for("shared.overview", token=token, _external=True))

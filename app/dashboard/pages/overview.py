@@ -1,4 +1,4 @@
-"""The first page: is the SaaS growing, who is active, what is used, who is fading."""
+"""The overview page: growth, active users, most viewed pages, and fading tenants."""
 
 from flask import Response
 from flask_babel import gettext as _
@@ -16,14 +16,14 @@ from .page_views import pages_table
 from .tenants import fading_table
 
 MONTHS = 12
-"""How many months the chart of monthly active users reaches back."""
+"""How many months the chart of monthly active users reaches back, even in a short period."""
 
 MOST_USED = 5
-"""How many pages and tenants are listed here."""
+"""How many pages and tenants the overview lists."""
 
 
 def overview() -> Response:
-    """Show how the SaaS does."""
+    """Show the overview."""
     controls = read_controls()
     database = current_database()
     days, before, scope = controls.days, controls.before, controls.scope
@@ -71,7 +71,7 @@ def _active_card(controls: Controls) -> Card:
     database = current_database()
     number = active_users.active_in(database, controls.days, controls.scope)
     before = controls.before and active_users.active_in(database, controls.before, controls.scope)
-    note = "" if number is not None else _("Some numbers were put: who they count is not known.")
+    note = "" if number is not None else _("Some numbers were stored without the users they count.")
     return card_of(_("Active users"), number, before, note)
 
 

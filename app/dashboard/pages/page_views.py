@@ -1,4 +1,4 @@
-"""Page statistics: which pages are used, and what is done on one of them."""
+"""Page statistics: the list of viewed pages, and the statistics of one page."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,7 +38,7 @@ def pages() -> Response:
 
 
 def page() -> Response:
-    """Show what happened on one page."""
+    """Show the views, users and actions of one page."""
     controls = read_controls()
     url = controls.get("id") or ""
     database = current_database()
@@ -59,7 +59,10 @@ def page() -> Response:
 def pages_table(
     controls: Controls, totals: page_statistics.PageTotals, before: Mapping[str, int] | None = None
 ) -> Table:
-    """Return the pages with their views and users, beside their views in the period before."""
+    """Return a table of pages with views and users, and how the views changed if `before` is given.
+
+    `before` has the views in the period before, by URL.
+    """
     columns = [
         Column("page_url", _("Page"), "text", _page_link(controls)),
         Column("total_views", _("Views"), "count"),
@@ -74,12 +77,12 @@ def pages_table(
         if before is not None:
             row.append(Change(each.views, before.get(each.url, 0)))
         rows.append(row)
-    empty = _("No page was viewed: no event of these days has a referer.")
+    empty = _("No page was viewed: no event in this period has a referer.")
     return Table("pages", _("Pages"), columns, rows, empty=empty)
 
 
 def _pages_before(controls: Controls, now: page_statistics.PageTotals) -> dict[str, int] | None:
-    """Return the views of pages in the period before, if that is wanted."""
+    """Return the views of these pages in the period before, by URL; None without a comparison."""
     if controls.before is None:
         return None
     urls = [each.url for each in now.pages]
@@ -110,8 +113,8 @@ def _actions_table(controls: Controls, url: str) -> Table:
         [Column("action", _("Action")), Column("views", _("Times"), "count")],
         actions,
         start=start if start < len(actions) else 0,
-        empty=_("No view of this page had ?action= in its address."),
-        note=_("Those with the most views are listed.") if len(actions) == controls.limit else "",
+        empty=_("No view of this page had ?action= in its URL."),
+        note=_("Only the most frequent ones are listed.") if len(actions) == controls.limit else "",
     )
 
 

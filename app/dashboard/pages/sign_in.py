@@ -1,4 +1,4 @@
-"""Signing in with a key, and signing out."""
+"""Sign in with a key, and sign out."""
 
 import re
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from ..access import by_session, not_shared
 
 @not_shared
 def sign_in() -> AnyResponse:
-    """Ask for a key, unless none is needed."""
+    """Show the form that asks for a key, unless the visitor needs none."""
     if "access" in g or by_session():
         return redirect(_wanted(request.args.get("next")), 303)
     return _form()
@@ -34,16 +34,16 @@ def sign_in() -> AnyResponse:
 
 @not_shared
 def begin() -> AnyResponse:
-    """Sign in with the key that was sent, and go to the page that was wanted."""
+    """Sign in with the key that was sent, and redirect to the page that was requested."""
     database = current_database()
-    # The whole header may be given, as the server shows it with the first key.
+    # People may paste the whole header, as the server shows it with the first key.
     token = (request.form.get("key", "").split() or [""])[-1]
     key = watch(token and f"Bearer {token}", lambda: keys.find_bearer_key(database, token))
     if key is None:
         return _form(
             _(
-                "This key does not let you sign in. It takes a Bearer key, which begins with saa_ "
-                "and has the scope read; a key for signatures does not do."
+                "You cannot sign in with this key. Use a Bearer key, which begins with saa_ and "
+                "has the scope read; a key for signatures does not work."
             ),
             401,
         )
@@ -61,7 +61,7 @@ def begin() -> AnyResponse:
 
 @not_shared
 def sign_out() -> AnyResponse:
-    """End the session, so that what the browser has opens nothing any more."""
+    """End the session, so that its cookie is no longer valid, and delete the cookie."""
     sessions.end_session(current_database(), g.get("session_token", ""))
     response = make_response(redirect(url_for(".sign_in", lang=request.args.get("lang")), 303))
     cookies.delete_cookie(response, cookies.SESSION)
@@ -77,7 +77,7 @@ def _form(error: str | None = None, status: int = 200) -> Response:
 
 
 def _wanted(page: str | None) -> str:
-    """Return the page that somebody came for, if it is one of the dashboard; else the overview."""
+    """Return the requested page if it belongs to the dashboard; otherwise, the overview."""
     home = url_for("dashboard.overview")
     if not page or not re.fullmatch(rf"{re.escape(home)}([/?#][!-\[\]-~]*)?", page):
         return url_for("dashboard.overview", lang=request.args.get("lang"))

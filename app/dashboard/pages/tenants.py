@@ -1,4 +1,4 @@
-"""Tenants: who uses the SaaS, who is fading, and the environments of one tenant."""
+"""Tenants: the list of them, those that are fading, and the page of one tenant."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +24,11 @@ from ..tables import ROWS, Column, Table, card_of, change_of
 from ..time_series import Line, is_by_month, table_over_time, total
 
 INACTIVE_DAYS = 14
-"""After how many days without anything a tenant counts as inactive."""
+"""The number of days without activity after which a tenant counts as inactive."""
 
 
 def tenants() -> BaseResponse:
-    """Show all tenants with how active they are."""
+    """Show the tenants and how active they are."""
     controls = read_controls()
     if controls.bound:
         return redirect(controls.link(".tenant"))
@@ -101,7 +101,7 @@ def _tenants_table(controls: Controls, found: Sequence[Tenant]) -> Table:
     rows = []
     for each in found:
         if each.tenant_id == NO_TENANT and each.last_day is None:
-            continue  # there were creations without a tenant, and nothing else
+            continue  # without a tenant, there were only creations
         row: list[Any] = [
             each.tenant_id,
             each.today,
@@ -113,12 +113,12 @@ def _tenants_table(controls: Controls, found: Sequence[Tenant]) -> Table:
         if compares:
             row.insert(4, change_of(each.active, each.active_before))
         rows.append(row)
-    empty = _("No tenant is known.")
+    empty = _("There are no tenants.")
     return Table("tenants", _("Tenants"), columns, rows, empty=empty)
 
 
 def fading_table(controls: Controls, most: int) -> Table:
-    """Return the tenants whose calls fell most against the period before."""
+    """Return the tenants whose calls fell the most since the period before."""
     columns = [
         Column("tenant_id", _("Tenant"), "tenant", _tenant_link(controls)),
         Column("calls", _("Calls"), "count"),
@@ -151,7 +151,7 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
         limit=None if controls.get("csv") else ROWS,
     )
     found, total = find(start=start)
-    if not found and start:  # as where the URL is of another tenant
+    if not found and start:  # such as when the link was made for another tenant
         start = 0
         found, total = find()
     rows = []
@@ -167,7 +167,7 @@ def _environments_table(controls: Controls, tenant_id: str) -> Table:
         rows,
         start=start,
         total=total,
-        empty=_("None is known."),
+        empty=_("There are no environments."),
     )
 
 

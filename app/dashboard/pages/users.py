@@ -1,4 +1,4 @@
-"""Users: finding one, and what one did."""
+"""Users: the search for users, and the history of one user."""
 
 import re
 from itertools import groupby
@@ -37,7 +37,7 @@ ENTRIES = 200
 
 @not_shared
 def users() -> Response:
-    """Show the users whose id holds what is searched."""
+    """Show the users whose id contains the search text."""
     controls = read_controls()
     text = controls.get("q") or ""
     found = find_users(current_database(), text, MOST_FOUND + 1)
@@ -46,14 +46,14 @@ def users() -> Response:
         Column("last_seen", _("Last seen"), "moment"),
     ]
     rows = [(user_id, _last_seen(user_id)) for user_id in found[:MOST_FOUND]]
-    empty = _("No user has an id like this.")
+    empty = _("No user has an id that contains this.")
     table = Table("users", _("Users"), columns, rows, empty=empty)
     return render("users.html", controls, table, text=text, are_more=len(found) > MOST_FOUND)
 
 
 @not_shared
 def user() -> Response:
-    """Show what a user did, newest first."""
+    """Show the history of a user, newest entries first."""
     controls = read_controls()
     database = current_database()
     user_id = controls.get("id")
@@ -89,7 +89,7 @@ def user() -> Response:
 
 
 def _link_to(controls: Controls, extent: Extent) -> str:
-    """Return the URL of this page with the days of some entries, or of as many as it can have."""
+    """Return the URL of this page for the days of an extent, up to the longest period."""
     day_of = current_database().calendar.day_of
     first, last = day_of(extent.first), day_of(extent.last)
     dates = {"from": format_day(first), "to": format_day(min(last, first + LONGEST - 1))}
@@ -102,10 +102,13 @@ def _last_seen(user_id: str) -> int | None:
 
 
 def _cursor(text: str | None) -> Cursor | None:
-    """Return the place in a history that the link to older entries names."""
+    """Return the cursor that the link to older entries contains.
+
+    Raises InvalidRequest if it is malformed.
+    """
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text)
     if not found:
-        raise InvalidRequest("before: must be what the link to older entries has")
+        raise InvalidRequest("before: must be the value from the link to older entries")
     return Cursor(int(found[1]), int(found[2]))

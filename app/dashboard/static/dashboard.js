@@ -1,4 +1,4 @@
-// Draws a chart above each table that asks for one, and loads the page anew if that is wanted.
+// Draws a chart above each table inside a `figure.chart`, and reloads the page if it is to refresh.
 "use strict";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -8,7 +8,7 @@ const compact = new Intl.NumberFormat(document.documentElement.lang, {
   maximumFractionDigits: 1,
 });
 
-/** Return titles, labels and numbers of a table, one array for each column behind the first. */
+/** Return titles and labels of the rows of a table, and its other columns as arrays of numbers. */
 function read(table) {
   const heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent.trim());
   const rows = [...table.tBodies[0].rows];
@@ -27,8 +27,8 @@ function read(table) {
 }
 
 /**
- * Return the datasets of a chart. The column of the period before is a thin line; days and months
- * that are not over are paler or dotted.
+ * Return the datasets of a chart. The period before is a dashed line; days and months that are not
+ * over yet are paler or dotted.
  */
 function datasets(kind, { columns, isGoingOn }) {
   return columns.map(({ head, values }, index) => {
@@ -142,7 +142,7 @@ function drawAll() {
 drawAll();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 
-// A page that somebody writes in, or does not look at, stays as it is.
+// A page is not reloaded while somebody fills in a form or while the page is hidden.
 const seconds = Number(document.body.dataset.refresh);
 if (seconds) {
   setInterval(() => {

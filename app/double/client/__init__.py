@@ -1,1 +1,1 @@
-"""The double from Python: the object that tests hold, and how it reaches a double."""
+"""The Python client of the double: the object that tests use, and its transports."""

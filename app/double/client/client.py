@@ -1,4 +1,4 @@
-"""The double from Python: `with double() as d:` in this process, or one that runs elsewhere."""
+"""The Python client: `with double() as d:` for a double in this process or in another one."""
 
 import json
 import secrets
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Double:
-    """One namespace of a double, with what a test does to it and asks of it.
+    """One namespace of a double, as tests control and query it.
 
-    What is done here is not in the journal and meets no faults: that is for the code under test.
-    Each method raises DoubleError for what the control API refuses.
+    Calls of these methods are not in the journal, and faults do not apply to them: both are for the
+    code under test. Each method raises DoubleError if the control API refuses a request.
     """
 
     def __init__(self, process: "Process", name: str) -> None:
@@ -39,17 +39,17 @@ class Double:
 
     @property
     def url(self) -> str:
-        """The address of this namespace for clients that are told one; listens from here on."""
+        """The URL of this namespace for clients. A double in this process starts to listen now."""
         return f"{self._process.url}/ns/{self.name}"
 
     @property
     def base_url(self) -> str:
-        """The URL below which the operations are."""
+        """The URL to which the paths of operations are appended."""
         return self.url + BASE_PATH
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The variables that the official clients read, set for this namespace."""
+        """The environment variables of the official clients, with values for this namespace."""
         key = {
             "SAASUS_SAAS_ID": "double",
             "SAASUS_API_KEY": f"ns-{self.name}",
@@ -69,9 +69,9 @@ class Double:
 
     @property
     def wsgi(self) -> WSGIApplication:
-        """The namespace as a WSGI application. Raises DoubleError if it runs elsewhere.
+        """The namespace as a WSGI application. Raises DoubleError for a double in another process.
 
-        A caller that tells no address is taken for one on this machine, and `Host` may be any.
+        A call without REMOTE_ADDR counts as one from this machine, and any `Host` is accepted.
         """
         app = self._process.app
 
@@ -89,7 +89,7 @@ class Double:
         return make_httpx_transport(self.wsgi)
 
     def requests_adapter(self) -> "BaseAdapter":
-        """Return an adapter to mount into a `requests.Session`, without a socket."""
+        """Return an adapter to mount in a `requests.Session`, without a socket."""
         from .transports import make_requests_adapter
 
         return make_requests_adapter(self.wsgi)
@@ -104,36 +104,36 @@ class Double:
     def put_histories(
         self, user_id: str, timestamp: int, histories: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Replace a user's histories of a day, as `PUT /user-behavior-day` does."""
+        """Replace the histories of a user on a day, as `PUT /user-behavior-day` does."""
         record = {"user_id": user_id, "timestamp": timestamp, "histories": list(histories)}
         self.add({"histories": [record]})
 
     def events(self, *events: Mapping[str, Any]) -> None:
-        """Feed events, as `POST /ingest/events` takes them."""
+        """Add events in the format of `POST /ingest/events`."""
         self.add({"events": list(events)})
 
     def add(self, state: Any) -> None:
-        """Add what is in a state, or a list of events, to what is there."""
+        """Add a state or a list of events to the existing data."""
         self.control("POST", "/state", state)
 
     @property
     def state(self) -> dict[str, Any]:
-        """Everything as one document; see `schemas.State`."""
+        """All data as one document; see `schemas.State`."""
         state: dict[str, Any] = self.control("GET", "/state")
         return state
 
     def save_state(self, path: Path) -> None:
-        """Write the state into a file, with a line for each record: good to commit."""
+        """Write the state to a file, with a line for each record, for version control."""
         path.write_bytes(_checked(self._send("GET", "/state")).body)
 
     def set_state(self, state: Any) -> None:
-        """Replace everything by a state, a list of events, or a file (a Path) that holds one."""
+        """Replace all data by a state, a list of events, or the content of a file (a Path)."""
         self.control("PUT", "/state", _document(state))
 
     def seed(self, state: Any, *, frozen_at: int | str | datetime | None = None) -> None:
-        """Make a state, a list of events, or a file of them the seed, and reset to it.
+        """Set the seed to a state, a list of events, or the content of a file; reset to it.
 
-        With a time, the clock of the seed is frozen there, whatever the state says.
+        With `frozen_at`, the clock of the seed is frozen at that time, whatever the state says.
         """
         document = _document(state)
         if frozen_at is not None:
@@ -142,26 +142,27 @@ class Double:
         self.control("PUT", "/seed", document)
 
     def reset(self) -> None:
-        """Go back to the seed, without faults and with an empty journal."""
+        """Restore the seed, remove all faults, and clear the journal."""
         self.control("POST", "/reset")
 
     def snapshot(self, name: str = "snapshot") -> None:
-        """Remember everything as it is now."""
+        """Save all data as a snapshot."""
         self.control("POST", f"/snapshots/{quote(name, safe='')}")
 
     def restore(self, name: str = "snapshot") -> None:
-        """Make everything what it was at a snapshot."""
+        """Restore all data from a snapshot."""
         self.control("POST", f"/snapshots/{quote(name, safe='')}/restore")
 
     def delete_snapshot(self, name: str = "snapshot") -> None:
-        """Forget a snapshot."""
+        """Delete a snapshot."""
         self.control("DELETE", f"/snapshots/{quote(name, safe='')}")
 
     def fail(self, operation: str, *statuses: int, **rule: Any) -> int:
-        """Add a fault to an operation or (from its slash or star) a path, and return its id.
+        """Add a fault for an operation, or for a path if it begins with / or *; return its id.
 
-        One status, for all requests or as many as `times`; several are given one after the other;
-        or none, with `latency_ms` or `connection`. See `schemas.Fault` for all of a rule.
+        A single status applies to all requests, or to as many as `times` says; several statuses
+        apply to one request each, in turn; without a status, give `latency_ms` or `connection`. See
+        `schemas.Fault` for all parameters of a rule.
         """
         place = "path" if operation.startswith(("/", "*")) else "operation"
         if len(statuses) == 1:
@@ -172,12 +173,12 @@ class Double:
         return int(answer["faults"][0]["id"])
 
     def faults(self) -> list[dict[str, Any]]:
-        """Return the faults, with how often each was applied."""
+        """Return the faults, with the number of times each was applied."""
         faults: list[dict[str, Any]] = self.control("GET", "/faults")["faults"]
         return faults
 
     def remove_fault(self, id_: int) -> None:
-        """Remove a fault by the id that `fail` has returned."""
+        """Remove a fault by the id that `fail` returned."""
         self.control("DELETE", f"/faults/{id_}")
 
     def clear_faults(self) -> None:
@@ -185,7 +186,7 @@ class Double:
         self.control("DELETE", "/faults")
 
     def requests(self, **filters: Any) -> list[dict[str, Any]]:
-        """Return the requests that were sent, oldest first.
+        """Return the requests in the journal, oldest first.
 
         Filters: operation, user_id, tenant_id, status, since, after.
         """
@@ -194,18 +195,18 @@ class Double:
         return requests
 
     def count(self, **filters: Any) -> int:
-        """Return how many requests were sent, by the same filters."""
+        """Return the number of requests in the journal; filters are those of `requests`."""
         return int(self.control("GET", f"/requests/count?{urlencode(filters)}")["count"])
 
     def clear_requests(self) -> None:
-        """Forget the requests that were sent."""
+        """Clear the journal."""
         self.control("DELETE", "/requests")
 
     def verify(self, operation: str | None = None, **expected: Any) -> None:
-        """Raise AssertionError, which names the nearest request, unless one was sent as expected.
+        """Raise AssertionError, which names the most similar request, unless one matches.
 
-        Beside the operation: method, path, parameters, body, status, and times (a number, or the
-        least and most as `{"at_least": 1, "at_most": 3}`).
+        Besides the operation, `expected` can have method, path, parameters, body, status, and times
+        (a number, or a range such as `{"at_least": 1, "at_most": 3}`).
         """
         if operation is not None:
             expected["operation"] = operation
@@ -215,7 +216,7 @@ class Double:
         _checked(answer)
 
     def create_key(self, name: str, **options: Any) -> dict[str, str]:
-        """Make a key, for a double that checks keys; options are kind and scopes."""
+        """Create a key, for a double that checks keys; options are kind and scopes."""
         key: dict[str, str] = self.control("POST", "/keys", {"name": name, **options})
         return key
 
@@ -224,11 +225,11 @@ class Double:
         return Double(self._process, name)
 
     def delete(self) -> None:
-        """Delete this namespace; used again, it begins anew from the seed of the process."""
+        """Delete this namespace; if it is used again, it starts from the seed of the process."""
         self._process.send("DELETE", f"{CONTROL}/namespaces/{self.name}")
 
     def control(self, method: str, path: str, document: Any = None) -> Any:
-        """Call the control API for this namespace, and return what it answers."""
+        """Call the control API for this namespace; return the parsed response, or None."""
         body = _checked(self._send(method, path, document)).body
         return json.loads(body) if body else None
 
@@ -248,11 +249,11 @@ class DoubleClock:
         self._put(mode="frozen", at=_instant(at))
 
     def move(self, by: int | timedelta) -> None:
-        """Move the clock by seconds, on or back; a frozen one stays frozen."""
+        """Move the clock forward, or back if negative, by seconds; a frozen one stays frozen."""
         self._put(move=_seconds(by))
 
     def run(self, offset: int | timedelta) -> None:
-        """Let the clock run so far off the real time."""
+        """Let the clock run with an offset, in seconds, from the real time."""
         self._put(mode="offset", offset=_seconds(offset))
 
     def real(self) -> None:
@@ -275,16 +276,18 @@ def double(
     namespace: str = DEFAULT,
     **settings: object,
 ) -> Iterator[Double]:
-    """Give a double: a new one in this process, or a namespace of the one that runs `at` a URL.
+    """Yield a double: a new one in this process, or a namespace of the one at the URL `at`.
 
-    The seed is a state, a list of events, or a Path of a file with one. Settings are those of
-    `config.Settings`, for a new one; the environment is not read. A URL may be that of a namespace.
-    Raises StartError for a seed or setting that cannot be used, and DoubleError for a URL that
-    cannot.
+    The seed is a state, a list of events, or the Path of a file with one of them. Settings are
+    those of `config.Settings`; only a new double takes them, and it does not read the environment.
+    The URL may include a namespace. Raises StartError if the seed or a setting is invalid, and
+    DoubleError if the URL is.
     """
     if at is not None:
         if settings:
-            raise DoubleError(f"{next(iter(settings))}: is for a new double, not for one that runs")
+            raise DoubleError(
+                f"{next(iter(settings))}: can be set for a new double, not for one that is running"
+            )
         remote = Double(Remote(at), namespace_in(at) or namespace)
         if seed is not None:
             remote.seed(seed)
@@ -304,7 +307,7 @@ def _message(answer: Answer) -> str:
     try:
         return str(json.loads(answer.body)["message"])
     except (ValueError, KeyError, TypeError):
-        return f"{answer.status} {answer.reason}, which is no answer of a double"
+        return f"{answer.status} {answer.reason}, which is not a response of a double"
 
 
 def _document(state: Any) -> Any:

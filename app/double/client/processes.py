@@ -1,4 +1,4 @@
-"""Where a double runs: in this process, or elsewhere."""
+"""The process of a double: this one, or another one that a URL names."""
 
 import http.client
 import json
@@ -17,25 +17,25 @@ from ..schemas import NAME
 from .wsgi_call import Answer, WSGIApplication, call
 
 DRAIN_SECONDS = 1
-"""How long a double in this process waits at its end for requests that are under way."""
+"""How long a double in this process waits at its end for requests in progress."""
 
 
 class DoubleError(Exception):
-    """The double refused what it was asked for; the message tells why."""
+    """The double refused a request; the message says why."""
 
 
 class Process(ABC):
-    """Where a double runs."""
+    """The process of a double."""
 
     @property
     @abstractmethod
     def is_strict(self) -> bool:
-        """Whether it checks keys."""
+        """Whether the double checks keys."""
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """The address of the process."""
+        """The base URL of the process."""
 
     @property
     @abstractmethod
@@ -48,7 +48,7 @@ class Process(ABC):
 
 
 class Local(Process):
-    """A double in this process. It listens once somebody asks for its URL."""
+    """A double in this process. It starts to listen when its URL is first read."""
 
     def __init__(self, seed: Any, settings: dict[str, object]) -> None:
         given = {"port": 0, "drain_seconds": DRAIN_SECONDS} | settings
@@ -76,7 +76,7 @@ class Local(Process):
     def url(self) -> str:
         with self._listening:
             if self._is_over:
-                raise DoubleError("this double is over: its `with` block has ended")
+                raise DoubleError("this double is closed: its `with` block has ended")
             if not self._thread:
                 self._server = application.serve(self._app)
                 self._thread = Thread(target=self._server.run, name="double", daemon=True)
@@ -96,7 +96,7 @@ class Local(Process):
 
 
 class Remote(Process):
-    """A double that runs elsewhere."""
+    """A double in another process."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -116,7 +116,7 @@ class Remote(Process):
 
     @property
     def app(self) -> WSGIApplication:
-        raise DoubleError("a double that runs elsewhere is reached by its url alone")
+        raise DoubleError("a double in another process can only be reached by its url")
 
     def send(self, method: str, target: str, body: bytes = b"") -> Answer:
         connection = http.client.HTTPConnection(self._netloc, timeout=60)
@@ -125,7 +125,7 @@ class Remote(Process):
             told = connection.getresponse()
             return Answer(told.status, told.reason, told.getheaders(), told.read())
         except (OSError, http.client.HTTPException) as error:
-            raise DoubleError(f"no double answers at {self._url}: {error}") from None
+            raise DoubleError(f"no double responds at {self._url}: {error}") from None
         finally:
             connection.close()
 
@@ -134,7 +134,7 @@ _HEADERS = (("Content-Type", "application/json"),)
 
 
 def namespace_in(url: str) -> str | None:
-    """Return the namespace that a URL such as http://127.0.0.1:8000/ns/NAME ends in, if it does."""
+    """Return the namespace in a URL such as http://127.0.0.1:8000/ns/NAME, or None."""
     found = re.fullmatch(rf"/ns/({NAME})/?", urlsplit(url).path)
     return found[1] if found else None
 

@@ -1,7 +1,7 @@
-"""HTTP clients that talk to a double without a socket: `httpx` and `requests`.
+"""Transports that connect `httpx` and `requests` to a double without a socket.
 
-Whatever host a URL names, the request goes to the double. This module is loaded only where one of
-the two libraries is there.
+Requests go to the double whatever host their URL names. Each function imports its library only when
+it is called, since neither library is a dependency of this program.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def make_httpx_transport(app: WSGIApplication) -> Any:
 
 
 def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
-    """Return an adapter to mount into a `requests.Session`."""
+    """Return an adapter to mount in a `requests.Session`."""
     import requests
     from requests.adapters import BaseAdapter, HTTPAdapter
     from requests.exceptions import ChunkedEncodingError
@@ -86,7 +86,7 @@ def make_requests_adapter(app: WSGIApplication) -> BaseAdapter:
             return HTTPAdapter().build_response(request, _response(answer))
 
         def close(self) -> None:
-            """Do nothing: there is no connection."""
+            """Do nothing, since there is no connection."""
 
     def _response(answer: Answer) -> HTTPResponse:
         return HTTPResponse(
@@ -105,7 +105,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _whole(body: Any) -> bytes:
-    """Return a body that a client gave as bytes, a file or chunks."""
+    """Return the complete body, which may be given as bytes, as a file, or in chunks."""
     if isinstance(body, bytes):
         return body
     read = getattr(body, "read", None)

@@ -1,4 +1,4 @@
-"""Calling a WSGI application without a socket.
+"""Calls of a WSGI application without a socket.
 
 werkzeug's `EnvironBuilder` is not used for the environment: it takes 20 microseconds more for a
 request, and writes the request target anew, which signatures and the journal need as it was sent.
@@ -21,7 +21,7 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with."""
+    """The response to a request."""
 
     status: int
     reason: str
@@ -37,9 +37,9 @@ def call(
     body: bytes = b"",
     timeout: float | None = None,
 ) -> Answer:
-    """Send a request to an application; `url` may be a path with a query alone.
+    """Send a request to an application; `url` may also be only a path with a query.
 
-    Raises ConnectionError and TimeoutError where the application ends so; see
+    Raises ConnectionError or TimeoutError if a fault ends the request so; see
     `middleware.NamespaceMiddleware`.
     """
     parts = urlsplit(url)
@@ -74,12 +74,12 @@ def call(
 
 
 def _variables(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Return headers as the WSGI environment has them; what came twice is joined."""
+    """Return headers as WSGI variables; values of a repeated header are joined with commas."""
     variables: dict[str, str] = {}
     for name, value in headers:
         variable = name.upper().replace("-", "_")
         if variable in ("CONTENT_LENGTH", "TRANSFER_ENCODING"):
-            continue  # the body is here, whole
+            continue  # the body is passed completely
         if variable != "CONTENT_TYPE":
             variable = f"HTTP_{variable}"
         known = variables.get(variable)
