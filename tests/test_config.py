@@ -176,7 +176,8 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         pass
     first = json.loads(log.read_text().splitlines()[0])
     assert (
-        first["message"] == f"passed over, as made for a service: {', '.join(sorted(KUBERNETES))}"
+        first["message"]
+        == f"ignored, since they describe a service: {', '.join(sorted(KUBERNETES))}"
     )
     done = run("doctor", "--database", tmp_path / "a.db", env=os.environ | KUBERNETES)
     assert "environment: passed over, as made for a service: ANALYSIS_2_EDGE_PORT," in done.stdout
@@ -187,7 +188,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
     [
         ({"databse": "x"}, {}, "databse is not a setting; did you mean database?"),
         ({}, {"ANALYSIS_PROT": "1"}, "ANALYSIS_PROT is not a setting; did you mean ANALYSIS_PORT?"),
-        ({"qqq": 1}, {}, "qqq is not a setting; known are accept_ahead, accept_from, "),
+        ({"qqq": 1}, {}, "qqq is not a setting; settings are accept_ahead, accept_from, "),
         ({}, {"ANALYSIS_PORT": "x"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({}, {"ANALYSIS_PORT": "65536"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({"port": True}, {}, "port: must be a whole number"),
@@ -214,7 +215,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
             (
                 {},
                 {"ANALYSIS_PREFIX": prefix},
-                "ANALYSIS_PREFIX: must not begin as paths of this server",
+                "ANALYSIS_PREFIX: must not begin like a path of this server",
             )
             for prefix in ("/dashboard", "/v1", "/v1/a", "/docs/", "/ns", "/a/dashboard/shared/b")
         ),

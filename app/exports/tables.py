@@ -1,6 +1,6 @@
-"""The tables of an export: what a user understands of the data.
+"""The tables of an export, with names instead of the database's internal integers.
 
-Their rows come in a total order that only the data decide, whatever integers stand for names.
+The order of their rows is total and depends only on the data, not on these integers.
 """
 
 import sqlite3
@@ -16,12 +16,12 @@ from ..validation.schema import Schema
 from . import schemas
 
 VERSION = 1
-"""The version of the form; a change that an older program would misread has another."""
+"""The version of the format, to be increased by changes that older programs would misread."""
 
 HEAD = "export"
 """The kind of the first record of NDJSON."""
 
-# The table is clustered by block, so that only the rows of a block are sorted at once.
+# The table is clustered by block, so SQLite sorts only the rows of one block at a time.
 SELECT_HISTORIES = """
 select behavior.timestamp, user.name, referer.url
 from behavior
@@ -42,7 +42,8 @@ where call_count.day between :first_day and :last_day
 order by type, call_count.day, tenant.name
 """
 
-# They are stored in two tables, and of one in each environment: all are sorted to be added up.
+# The calls are in two tables, one of which has a row for each environment, so they are sorted and
+# summed.
 SELECT_USER_CALLS = """
 select type, date(day * 86400, 'unixepoch'), tenant.name, user.name, sum(calls)
 from (
@@ -95,7 +96,7 @@ order by active_users.monthly, active_users.period, tenant.name, active_users.en
 
 Rows = Iterator[Sequence[object]]
 Read = Callable[[sqlite3.Connection, Mapping[str, Any]], Rows]
-"""Reads a table; parameters are the seconds, days and months of a range of days."""
+"""Reads a table. The parameters are the range of days, as seconds, days and months."""
 
 
 def _selecting(sql: str) -> Read:
@@ -112,7 +113,7 @@ def _read_event_ids(connection: sqlite3.Connection, span: Mapping[str, Any]) -> 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of an export; `kind` is what NDJSON calls a record of it."""
+    """A table of an export; `kind` is the kind of its records in NDJSON."""
 
     kind: str
     schema: type[Schema]
@@ -132,10 +133,10 @@ TABLES = {
     "numbers": Table("number", UpdateActiveUsersParam, _selecting(SELECT_NUMBERS)),
     "event-ids": Table("event-id", schemas.EventId, _read_event_ids),
 }
-"""The tables by name, in the order of an export of all.
+"""The tables by name, in the order of a full export.
 
-Calls are behind the active users with whom an import stores them.
+Users' calls follow the active users, because an import stores them in the rows of active users.
 """
 
 EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, _read_event_ids)
-"""What older versions wrote in the place of `event-ids`; it is only read."""
+"""The table that older versions wrote instead of `event-ids`; it is only read."""

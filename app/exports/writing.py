@@ -11,7 +11,7 @@ from ..web.csv_format import csv_text
 from .tables import HEAD, TABLES, VERSION, Table
 
 PIECE = 10_000
-"""Rows a piece."""
+"""Rows per piece."""
 
 FORMATS = ("ndjson", "csv")
 
@@ -26,10 +26,10 @@ def export(
     first: int | None = None,
     last: int | None = None,
 ) -> Generator[tuple[int, bytes]]:
-    """Yield tables as NDJSON, or one as CSV: the rows that a piece holds, and the piece.
+    """Yield tables as NDJSON, or one table as CSV, in pieces: the number of rows, and the bytes.
 
-    `first` and `last` are days, inclusive. All is of one state of the data, in a private copy: it
-    keeps nobody from anything, however long the pieces take to be written.
+    `first` and `last` are days, inclusive. All pieces are read from one snapshot in a private copy,
+    so a slow export holds no lock and delays no checkpoint.
     """
     span = _span(database.calendar, first, last)
     with database.snapshot() as connection:
@@ -46,9 +46,9 @@ def export(
 
 
 def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
-    """Return what makes NDJSON of some rows of a table.
+    """Return a function that writes rows of a table as NDJSON.
 
-    By columns and one template, which takes half the time of an object for each row.
+    It encodes by column with one template, which takes half the time of encoding an object per row.
     """
     cells = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
     template = f'{{"kind":{_to_json(table.kind)},{cells}}}\n'
@@ -61,14 +61,14 @@ def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
 
 
 def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, object]:
-    """Return the parameters of the queries: the seconds, days and months of a range of days.
+    """Return the parameters of the queries: a range of days, as seconds, days and months.
 
-    A month is in a range that its first day is in, so that ranges that follow each other hold each
-    month once.
+    A month is in the range that contains its first day, so adjacent ranges contain each month once.
     """
     first = FIRST_DAY if first is None else first
     last = LAST_DAY if last is None else last
-    # Histories begin in 1970, in the west on the day before; days long before have no start.
+    # Histories begin at 1970-01-01 in UTC, which is the day before in western time zones. The start
+    # of much earlier days cannot be computed.
     return {
         "types": json.dumps(TYPES),
         "first_day": first,
