@@ -245,8 +245,16 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         ({"failed_keys": 60}, {}, f"failed_keys: {RATE}"),
         ({"max_header": 1023}, {}, "max_header: must be a whole number from 1024 to 1048576"),
         ({"keep_histories": 0}, {}, "keep_histories: must be a whole number from 1 to 36500"),
-        ({}, {"ANALYSIS_KEEP_PAGE_STATISTICS": "3"}, "keep_page_statistics is for the time that"),
-        ({"keep_histories": 9, "keep_page_statistics": 8}, {}, "keep_page_statistics is for the"),
+        (
+            {},
+            {"ANALYSIS_KEEP_PAGE_STATISTICS": "3"},
+            "keep_page_statistics needs keep_histories, and",
+        ),
+        (
+            {"keep_histories": 9, "keep_page_statistics": 8},
+            {},
+            "keep_page_statistics needs keep_histories",
+        ),
         ({"max_records": 0}, {}, "max_records: must be a whole number from 1 to "),
         ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
         ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),
@@ -263,7 +271,11 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
             "saasus_api_key:",
         ),
         ({}, {"SAASUS_SECRET_KEY": ""}, "SAASUS_SECRET_KEY: must be printable text"),
-        ({}, {"SAASUS_API_KEY": "a"}, "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY are"),
+        (
+            {},
+            {"SAASUS_API_KEY": "a"},
+            "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY must be",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(

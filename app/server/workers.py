@@ -179,7 +179,7 @@ class Workers:
         return False
 
     def _watch(self) -> None:
-        """Wait for `PATIENCE_SECONDS`, or while the leader has no requests, until it wakes this one."""
+        """Wait for `PATIENCE_SECONDS`, or until an idle leader wakes this thread for a request."""
         self._has_watcher = self._is_watcher_asleep = True
         is_active = time.monotonic() - self._answered < AWAKE_SECONDS
         if is_active or self._answering_since is not None:

@@ -175,7 +175,7 @@ def test_without_tz_data_days_are_those_of_utc(folder: Path) -> None:
     line = f'PYTHONTZPATH= PYTHONPATH={ROOT} {sys.executable} -c "{program}" keys list'
     assert done(line, folder).returncode == 0
     ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
-    in_a_line(ended, 1, "'Asia/Tokyo' is not an IANA time zone such as Asia/Tokyo that the tz data")
+    in_a_line(ended, 1, "'Asia/Tokyo' is not an IANA time zone such as Asia/Tokyo in the tz data")
 
 
 @pytest.mark.parametrize("line", ["serve --port 0", "demo --port 0 --events 10"])
