@@ -82,7 +82,7 @@ class Calendar:
         return day
 
     def _day_start(self, day: int) -> int:
-        """Return the UNIX second at which a day begins; for later than the last day, its end."""
+        """Return the UNIX second at which a day begins; after the last day, the end of that day."""
         if day > LAST_DAY:
             return MAX_TIMESTAMP + 1
         midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)

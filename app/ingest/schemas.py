@@ -1,4 +1,4 @@
-"""The shapes of the tag `ingest`, and the reader of our own events."""
+"""The shapes of the tag `ingest`."""
 
 from typing import Any
 

@@ -322,7 +322,7 @@ class EventLoop:
                 if self._held <= self._settings.max_buffered:
                     break
                 logger.info(
-                    "%s reads too slowly for an answer this large; closed", connection.addr[0]
+                    "%s reads too slowly for a response this large; closed", connection.addr[0]
                 )
                 self._close(connection)
 
@@ -338,7 +338,7 @@ class EventLoop:
         is_hurried = self._stopped is not None and now - self._stopped > STALLED_SECONDS
         if connection.unsent:
             is_slow = still > (STALLED_SECONDS if is_hurried else self._settings.send_seconds)
-            return "reads nothing of its answer" if is_slow else None
+            return "reads nothing of its response" if is_slow else None
         if connection.is_leaving:
             return "" if taken > LEAVE_SECONDS else None
         if request is None:

@@ -199,7 +199,7 @@ class Workers:
                 self._loop.poll(WRITE_SECONDS if self._writes else POLL_SECONDS)
                 self._on_turn()
             except Exception:
-                logger.exception("the event loop goes on")
+                logger.exception("the event loop continues after an error")
                 time.sleep(PATIENCE_SECONDS)
             self._take_back_writes()
             ready.extendleft(self._checks)
