@@ -148,6 +148,19 @@ def format_month(month: int) -> str:
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
 
 
+def format_period(monthly: bool, period: int) -> str:
+    """Return a month as YYYY-MM, or a day as YYYY-MM-DD."""
+    return format_month(period) if monthly else format_day(period)
+
+
+def describe_period(monthly: bool, period: int) -> str:
+    """Return what `format_period` does, or the number of a day that a damaged database has."""
+    try:
+        return format_period(monthly, period)
+    except (OverflowError, ValueError):
+        return f"day {period}"
+
+
 @lru_cache(maxsize=4096)
 def month_of(day: int) -> int:
     """Return the month that holds a day."""

@@ -24,7 +24,7 @@ from app.errors import StartError
 from app.maintenance import backup
 from app.maintenance.backup import back_up, back_up_dated, restore
 from app.storage.database import Database
-from app.storage.migrations import MIGRATIONS
+from app.storage.migration_steps import MIGRATIONS
 
 from .conftest import NOW, ROOT, RunningServer, SetClock, run, serving
 

@@ -17,7 +17,7 @@ from app.errors import ServiceUnavailable, StartError
 from app.storage.database import Database
 from app.storage.event_ids import digest_of, find_wrong, read_ids
 from app.storage.file_header import APPLICATION_ID
-from app.storage.migrations import MIGRATIONS
+from app.storage.migration_steps import MIGRATIONS
 
 from . import older
 from .conftest import ROOT, SetClock

@@ -29,7 +29,7 @@ from app.errors import ServiceUnavailable
 from app.maintenance import pruning
 from app.storage.database import Database
 from app.storage.event_ids import digest_of, read_ids
-from app.storage.migrations import MIGRATIONS
+from app.storage.migration_steps import MIGRATIONS
 from app.summaries.pages import sealing
 
 from .calls import BASE

@@ -24,7 +24,8 @@ from app.maintenance.doctor import examine
 from app.maintenance.erasure import erase_user
 from app.storage.database import Database
 from app.storage.file_header import APPLICATION_ID
-from app.storage.migrations import MIGRATIONS, NEWEST, copy_before
+from app.storage.migration_steps import MIGRATIONS
+from app.storage.migrations import NEWEST, copy_before
 
 from .calls import BASE
 from .cli.test_ending import ON_A_DATABASE

@@ -1,10 +1,13 @@
 """The rooms of the house: each imports only from rooms below its own."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from app.storage.blocks import BLOCK
 
 from .conftest import ROOT
 
@@ -27,6 +30,13 @@ LAYERS = (
 
 WITHOUT_FLASK = {"analytics", "storage", "summaries", "validation"}
 """Rooms that work without an application: see docs/embedding.md."""
+
+WITH_SQL = {"analytics", "storage", "summaries", "maintenance"}
+"""Rooms that another storage engine would need other statements for."""
+
+STATEMENT = re.compile(
+    r"\s*(select|insert|update|delete|with|create|pragma|alter|drop|savepoint|rollback)\b"
+)
 
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 APP = ROOT / "app"
@@ -87,3 +97,43 @@ def test_facts_and_answers_know_nothing_of_flask() -> None:
             if any(module.startswith("flask") for module in modules):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} imports {modules}")
     assert wrong == []
+
+
+def test_sql_is_run_by_the_rooms_of_the_data_alone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} runs a statement"
+        for path in FILES
+        if room_of(path) not in WITH_SQL
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("execute")
+    ]
+    assert wrong == []
+
+
+def test_the_statements_are_counted_in_the_design_notes() -> None:
+    counted = {
+        str(path.relative_to(APP).with_suffix("")): number
+        for path in FILES
+        if room_of(path) in WITH_SQL and (number := statements_of(path))
+    }
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| .* \| `(\S+)` \| ([0-9]+) \|$", text, re.MULTILINE)
+    assert {module: int(number) for module, number in rows} == counted
+    assert f"{sum(counted.values())} statements" in text
+
+
+def statements_of(path: Path) -> int:
+    """Return how many SQL statements the constants of a module hold."""
+    return sum(
+        isinstance(node, ast.Constant) and bool(STATEMENT.match(str(node.value)))
+        for constant in ast.parse(path.read_text()).body
+        if isinstance(constant, (ast.Assign, ast.AnnAssign))
+        for node in ast.walk(constant)
+    )
+
+
+def test_a_block_is_defined_in_one_place() -> None:
+    told = {path.name for path in FILES if str(BLOCK) in path.read_text()}
+    assert told == {"blocks.py", "migration_steps.py"}
+    schema = (APP / "storage" / "schema.sql").read_text()
+    assert f"as (block * {BLOCK} + second)" in schema

@@ -35,7 +35,6 @@ from app.summaries.periods import reading
 from app.summaries.periods import sealing as period_sealing
 from app.summaries.periods.actions import has_action
 from app.summaries.periods.active_users import USERS, ActiveKind
-from app.summaries.periods.kinds import checksum
 
 from .conftest import NOW, SetClock, run
 from .test_database import locked_by_another_process
@@ -152,7 +151,7 @@ def ask(database: Database) -> list[Any]:
 def sealed(database: Database) -> set[tuple[str, bool, int]]:
     with database.reading() as connection:
         rows = connection.execute(period_sealing.SELECT_ALL).fetchall()
-    return {(data, bool(monthly), period) for data, monthly, period, _ in rows}
+    return {(data, bool(monthly), period) for data, monthly, period in rows}
 
 
 def wrong(database: Database) -> list[tuple[str, str, str]]:
@@ -795,7 +794,7 @@ class TestCommands:
             kind = USERS[False]
             content = kind.make(connection, database.calendar, 0)
             key = {"data": "users", "monthly": False, "period": TODAY - 40, "token": 5}
-            made = {"content": content, "checksum": checksum(kind, TODAY - 40, content)}
+            made = {"content": content, "checksum": kind.checksum(TODAY - 40, content)}
             connection.execute(period_sealing.BEGIN, key)
             connection.execute(period_sealing.END, key | made)
 

@@ -5,9 +5,12 @@ import sqlite3
 from typing import NamedTuple
 
 from ..days import FIRST_DAY, LAST_DAY, Calendar, first_day_of, month_of
-from ..storage.blocks import BLOCK
+from ..storage.blocks import BLOCK, block_range
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
+from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
+from ..summaries.pages.summary import decode_total
+from ..summaries.spans import HOUR, range_of_spans
 from .events import TYPE_NUMBERS
 from .selection import Days
 
@@ -54,8 +57,8 @@ SELECT_LAST_BLOCK = "select max(block) from behavior where block <= :block"
 SELECT_LAST_TIMESTAMP = "select max(timestamp) from behavior where block = :block"
 
 COUNT_OUTSIDE = """
-select (select count(*) from behavior where block <= :start / 14400 and timestamp < :start)
-     + (select count(*) from behavior where block >= :end / 14400 and timestamp > :end),
+select (select count(*) from behavior where block <= :first_block and timestamp < :start)
+     + (select count(*) from behavior where block >= :last_block and timestamp > :end),
        (
          select cast(total(count) as integer)
          from call_count
@@ -135,7 +138,7 @@ def plausible_days(database: Database) -> Days:
 def count_outside(database: Database, days: Days) -> Outside:
     """Return how much is stored of times outside of some days."""
     start, end = days.seconds(database.calendar)
-    parameters = {"start": max(start, 0), "end": end} | days._asdict()
+    parameters = block_range(max(start, 0), end) | days._asdict()
     with database.reading() as connection:
         return Outside(*connection.execute(COUNT_OUTSIDE, parameters).fetchone())
 
@@ -193,11 +196,6 @@ def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
     """
     if not read_cutoffs(connection).histories:
         return None
-    # Bitmaps are loaded when something was pruned.
-    from ..summaries.pages.reading import SELECT_SUMMARIES, pruned_hours
-    from ..summaries.pages.summary import decode_total
-    from ..summaries.spans import HOUR, range_of_spans
-
     hours = range_of_spans(0, start // HOUR, pruned_hours(connection) - 1)
     stored = connection.execute(SELECT_SUMMARIES, hours)
     return next((row[1] * HOUR for row in stored if decode_total(row)), None)

@@ -16,7 +16,7 @@ from typing import Any
 from pyroaring import BitMap, BitMap64
 
 from ..days import month_of
-from ..storage.blocks import BLOCK
+from ..storage.blocks import blocks_between
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import NO_ONE, NO_TENANT, find_tenant
@@ -24,13 +24,12 @@ from ..summaries.pages.reading import SELECT_SUMMARIES, summarize
 from ..summaries.pages.sealing import extent, seal
 from ..summaries.pages.summary import decode_users, users_in
 from ..summaries.periods.reading import active_members, callers_without_environment
-from ..summaries.spans import HOUR, joined, range_of_spans
+from ..summaries.spans import BLOCK_HOURS, joined, range_of_spans
 from .active_users import users_of
 from .page_statistics import Page, PageTotals, most_viewed
 from .selection import Days
 from .views_by_day import count_page_by_day
 
-HOURS = BLOCK // HOUR
 """The hours of a block of histories."""
 
 SELECT_USERS = """
@@ -160,17 +159,17 @@ def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:
     begin, behind = extent(connection)
     if begin is None:
         return {}
-    blocks = range(max(start // BLOCK, begin // HOURS), min(end // BLOCK, behind // HOURS) + 1)
-    hours = range_of_spans(0, blocks.start * HOURS, blocks.stop * HOURS - 1)
+    blocks = blocks_between(start, end, range(begin // BLOCK_HOURS, behind // BLOCK_HOURS + 1))
+    hours = range_of_spans(0, blocks.start * BLOCK_HOURS, blocks.stop * BLOCK_HOURS - 1)
     viewers: defaultdict[int, BitMap] = defaultdict(BitMap)
     summaries: Counter[int] = Counter()
     for row in connection.execute(SELECT_SUMMARIES, hours):
         users = decode_users(row)
         if users is not None:
-            block = row[1] // HOURS
+            block = row[1] // BLOCK_HOURS
             viewers[block] |= users
             summaries[block] += 1
-    missing = [(block, block + 1) for block in blocks if summaries[block] < HOURS]
+    missing = [(block, block + 1) for block in blocks if summaries[block] < BLOCK_HOURS]
     for first, behind in joined(missing):
         rows = connection.execute(SELECT_USERS, {"first": first, "last": behind - 1})
         viewers.update({block: BitMap(json.loads(ids)) for block, ids in rows})

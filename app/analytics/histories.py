@@ -5,11 +5,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain, count, groupby
+from operator import itemgetter
 from typing import Any
 
 from ..days import Calendar
 from ..errors import InvalidRequest
-from ..storage.blocks import BLOCK
+from ..storage.blocks import BLOCK, blocks_between
 from ..storage.cutoffs import before_cutoff, read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
@@ -29,14 +30,14 @@ returning timestamp
 
 INSERT_BEHAVIOR = """
 insert into behavior (block, user_id, second, seq, referer_id)
-values (?1 / 14400, ?2, ?1 % 14400, ?3, ?4)
+values (?, ?, ?, ?, ?)
 """
 
 APPEND_BEHAVIOR = """
 insert into behavior (block, user_id, second, seq, referer_id)
-select ?1 / 14400, ?2, ?1 % 14400, coalesce(max(seq) + 1, 0), ?3
+select ?1, ?2, ?3, coalesce(max(seq) + 1, 0), ?4
 from behavior
-where block = ?1 / 14400 and user_id = ?2 and second = ?1 % 14400
+where block = ?1 and user_id = ?2 and second = ?3
 """
 
 # A seek for each block: the table is clustered by block and user.
@@ -86,7 +87,7 @@ def update_user_behavior_histories_by_day(
         connection.executemany(
             INSERT_BEHAVIOR,
             [
-                (at, user, next(seqs[at]), referers[url])
+                (at // BLOCK, user, at % BLOCK, next(seqs[at]), referers[url])
                 for at, url in zip(timestamps, urls, strict=True)
             ],
         )
@@ -101,8 +102,9 @@ def append_behaviors(
     Entries of one user and second keep their order.
     """
     # In the order of the table, which spares SQLite from going to and fro in it.
-    behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1], entry[0]))
-    connection.executemany(APPEND_BEHAVIOR, behaviors)
+    rows = [(at // BLOCK, user, at % BLOCK, referer) for at, user, referer in behaviors]
+    rows.sort(key=itemgetter(0, 1, 2))
+    connection.executemany(APPEND_BEHAVIOR, rows)
     invalidate(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
 
 
@@ -130,5 +132,5 @@ def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, A
 
 def _range(start: int, end: int) -> dict[str, Any]:
     """Return the parameters of a query for a user's entries from one second to another."""
-    blocks = json.dumps(list(range(start // BLOCK, end // BLOCK + 1)))
+    blocks = json.dumps(list(blocks_between(start, end)))
     return {"start": start, "end": end, "blocks": blocks}

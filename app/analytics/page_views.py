@@ -7,8 +7,17 @@ from urllib.parse import parse_qsl
 
 from ..storage.database import Database
 from ..storage.dictionary import NO_ONE, find_page
+from ..summaries.pages.reading import summarize
+from ..summaries.pages.sealing import seal
+from ..summaries.periods.reading import action_views
+from .exclusive_users import (
+    page_by_day_of_exclusive_users,
+    page_users_of_exclusive_users,
+    totals_of_exclusive_users,
+)
 from .page_statistics import Page, PageTotals, get_page_statistics
 from .selection import Days
+from .views_by_day import count_by_day, count_page_by_day
 
 SELECT_REFERERS = """
 select referer.id, referer.url
@@ -28,10 +37,6 @@ class Action(NamedTuple):
 
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
     """Return how many views there were on each day; a day without any has no number."""
-    # Bitmaps are loaded when the first question needs them.
-    from ..summaries.pages.sealing import seal
-    from .views_by_day import count_by_day
-
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
         return count_by_day(connection, database.calendar, days)
@@ -42,11 +47,9 @@ def page_totals(
 ) -> PageTotals:
     """Return what was viewed; of a tenant, by those of its users who were in no other.
 
-    `shown` are the limit and the filters of `metrics.queries.most_viewed`: which pages are listed.
+    `shown` are the limit and the filters of `page_statistics.most_viewed`: which pages are listed.
     """
     if tenant_id is not None:
-        from .exclusive_users import totals_of_exclusive_users
-
         return totals_of_exclusive_users(database, tenant_id, days, **shown)
     start, end = days.seconds(database.calendar)
     told = get_page_statistics(database, start_timestamp=start, end_timestamp=end, **shown)
@@ -61,10 +64,6 @@ def page_by_day(
 
     Of a tenant, they are those of users who were in no other.
     """
-    from ..summaries.pages.sealing import seal
-    from .exclusive_users import page_by_day_of_exclusive_users
-    from .views_by_day import count_page_by_day
-
     page = _find_page(database, url)
     if tenant_id is not None:
         return page_by_day_of_exclusive_users(database, tenant_id, page, days)
@@ -75,10 +74,6 @@ def page_by_day(
 
 def page_users(database: Database, url: str, days: Days, tenant_id: str | None = None) -> int:
     """Return how many users viewed a page in all of the days together; see `page_by_day`."""
-    from ..summaries.pages.reading import summarize
-    from ..summaries.pages.sealing import seal
-    from .exclusive_users import page_users_of_exclusive_users
-
     page = _find_page(database, url)
     if tenant_id is not None:
         return page_users_of_exclusive_users(database, tenant_id, page, days)
@@ -105,8 +100,6 @@ def page_actions(
     database: Database, url: str, days: Days, limit: int | None = None
 ) -> list[Action]:
     """Return the actions on a page, most views first; so many at most."""
-    from ..summaries.periods.reading import action_views
-
     by_referer = action_views(database, *days)
     views: Counter[str] = Counter()
     with database.reading() as connection:

@@ -11,6 +11,7 @@ from ..days import month_of
 from ..storage.database import Database
 from ..storage.dictionary import NO_ONE, find_tenant
 from .active_users import active_in
+from .active_users_by_tenant import count_in_days, count_in_period
 from .calls import count_calls_by_tenant
 from .selection import Days, Scope
 
@@ -207,9 +208,6 @@ def tenants(
 
     With a limit, they are those with the most users in the month of the last day.
     """
-    # Bitmaps are loaded when the first question needs them.
-    from .active_users_by_tenant import count_in_days, count_in_period
-
     today = database.calendar.day_of(database.clock.now())
     parameters = {
         "month": month_of(days.last),

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 from ..days import MAX_TIMESTAMP
-from ..storage.blocks import BLOCK
+from ..storage.blocks import blocks_between, stored_blocks
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import find_user
@@ -66,20 +66,11 @@ order by behavior.timestamp desc, behavior.seq desc
 limit :limit
 """
 
-# A seek for each block that there is; of the user's, only the first and the last are read.
+# A seek for each block; of the user's, only the first and the last are read.
 SELECT_EXTENT = """
-with recursive stored (number) as (
-  select min(block)
-  from behavior
-  where block >= :since / 14400
-  union all
-  select (select min(block) from behavior where block > number)
-  from stored
-  where number < :until / 14400
-)
 select min(behavior.timestamp), max(behavior.timestamp), count(behavior.timestamp)
-from stored
-cross join behavior on behavior.block = stored.number and behavior.user_id = :user
+from json_each(:blocks) as wanted
+cross join behavior on behavior.block = wanted.value and behavior.user_id = :user
 where behavior.timestamp between :since and :until
 """
 
@@ -167,7 +158,7 @@ def user_entries(
             "seq": before.seq,
             "contains": contains,
         }
-        blocks = range(max(start // BLOCK, first), min(before.timestamp // BLOCK, last) + 1)
+        blocks = blocks_between(start, before.timestamp, range(first, last + 1))
         found: list[tuple[int, int, str, str]] = []
         piece = PIECE
         while blocks and len(found) <= limit:
@@ -198,6 +189,11 @@ def _end_of_tomorrow(database: Database) -> int:
 def _extent(database: Database, user_id: str, since: int, until: int) -> Extent | None:
     with database.reading() as connection:
         since = max(since, read_cutoffs(connection).histories)
-        parameters = {"user": find_user(connection, user_id), "since": since, "until": until}
+        parameters = {
+            "user": find_user(connection, user_id),
+            "blocks": json.dumps(stored_blocks(connection, since, until)),
+            "since": since,
+            "until": until,
+        }
         found = Extent(*connection.execute(SELECT_EXTENT, parameters).fetchone())
     return found if found.entries else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pyroaring import BitMap, BitMap64
 
 from ..days import Calendar
-from ..storage.blocks import BLOCK
+from ..storage.blocks import block_range, blocks_between
 from ..summaries.pages.reading import count_views, cover
 from ..summaries.pages.sealing import extent
 from ..summaries.pages.summary import Row, Summary, decode, users_in
@@ -21,7 +21,7 @@ SELECT_PAIRS = """
 select json_group_array(referer.page_id << 32 | behavior.user_id)
 from behavior
 cross join referer on referer.id = behavior.referer_id
-where behavior.block between :start / 14400 and :end / 14400
+where behavior.block between :first_block and :last_block
   and behavior.timestamp between :start and :end
   and referer.page_id = :page
 """
@@ -79,7 +79,7 @@ def count_page_by_day(
                 views += _count_views(connection, page, span, found, all_pairs)
                 visitors |= found
         for start, end in rest:
-            parameters = {"page": page, "start": start, "end": end}
+            parameters = {"page": page} | block_range(start, end)
             (viewed,) = connection.execute(SELECT_PAIRS, parameters).fetchone()
             counted = [pair for pair in json.loads(viewed) if pair in pairs]
             views += len(counted)
@@ -124,7 +124,7 @@ def _count_rows(connection: sqlite3.Connection, page: int, span: Span, pairs: Bi
     if not pairs:
         return 0
     parameters = {
-        "blocks": json.dumps(list(range(span.start // BLOCK, span.end // BLOCK + 1))),
+        "blocks": json.dumps(list(blocks_between(span.start, span.end))),
         "users": json.dumps(list(users_in(pairs))),
         "start": span.start,
         "end": span.end,

@@ -29,7 +29,7 @@ def read_expiry(text: str, now: int) -> int:
     except ValueError:
         at = 0
     if at <= now:
-        raise ValueError("must be a future date as YYYY-MM-DD, or a number of days")
+        raise ValueError("must be a date in the future, as YYYY-MM-DD, or a number of days")
     return at
 
 

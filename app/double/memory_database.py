@@ -10,18 +10,12 @@ from pathlib import Path
 from threading import Lock, RLock
 
 from ..days import Calendar
+from ..storage import fed_events
+from ..storage.connections import open_in_memory
 from ..storage.database import Database
 from ..storage.migrations import prepare
 from ..storage.transactions import transaction, transient_errors
 from .clock import ClockSetting, SettableClock
-
-# What was fed, as a state shows it: counts do not tell the events that they were made of.
-CREATE_EVENTS = """
-create table fed_event (
-  seq    integer primary key,
-  record text not null                 -- JSON, in the shape of a state's events
-) strict
-"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class MemoryDatabase(Database):
         self.accept_ahead, self.accept_from = accept_ahead, accept_from
         self.sealing = Lock()
         self.turn = RLock()
-        self._connection = _connect()
+        self._connection = open_in_memory()
         self.restore(image)
 
     def capture(self) -> Snapshot:
@@ -86,16 +80,10 @@ class MemoryDatabase(Database):
 def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Snapshot:
     """Return a database without data that was made with these settings."""
     fixed = {"time_zone": time_zone, "keep_query": keep_query, "collapse_ids": collapse_ids}
-    connection = _connect()
+    connection = open_in_memory()
     try:
         prepare(connection, Path(":memory:"), fixed)
-        connection.execute(CREATE_EVENTS)
+        fed_events.create(connection)
         return Snapshot(connection.serialize(), Calendar(time_zone))
     finally:
         connection.close()
-
-
-def _connect() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    connection.execute("pragma foreign_keys = on")
-    return connection

@@ -16,12 +16,14 @@ from marshmallow import ValidationError
 from ..analytics import active_user_counts, histories
 from ..analytics.event_reader import event_reader
 from ..analytics.events import Event, Place, Report, events_stored
+from ..analytics.export_rows import days_to_read, read_histories, read_put_numbers
 from ..analytics.recording import record_events
 from ..days import Calendar
 from ..errors import InvalidRequest
+from ..storage import fed_events
 from ..storage.dictionary import NO_TENANT
 from ..storage.migrations import FIXED
-from ..storage.page_rule import SELECT_SETTINGS
+from ..storage.page_rule import read_settings
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
 from ..validation.messages import describe
 from ..validation.records import TOLD, record_loader
@@ -32,30 +34,6 @@ from .memory_database import MemoryDatabase, Snapshot, blank
 from .schemas import load
 
 VERSION = 1
-
-INSERT_EVENT = "insert into fed_event (record) values (?)"
-
-SELECT_EVENTS = "select record from fed_event order by seq"
-
-SELECT_BEHAVIORS = """
-select user.name, behavior.timestamp, referer.url
-from behavior
-join user on user.id = behavior.user_id
-join referer on referer.id = behavior.referer_id
-order by user.name, behavior.timestamp, behavior.seq
-"""
-
-SELECT_PUT = """
-select case
-         when monthly then printf('%04d-%02d', period / 12, period % 12 + 1)
-         else date(period * 86400, 'unixepoch')
-       end,
-       monthly, tenant.name, env_id, put
-from active_users
-join tenant on tenant.id = active_users.tenant_id
-where put is not null
-order by monthly, period, tenant.name, env_id
-"""
 
 NEEDS = {
     "userinfo": ("user_id",),
@@ -72,10 +50,12 @@ Days = dict[tuple[str, int], list[dict[str, Any]]]
 def read_state(database: MemoryDatabase) -> dict[str, Any]:
     """Return the state of a namespace. Shape: `State`."""
     with database.reading() as connection:
-        fed = [json.loads(record) for (record,) in connection.execute(SELECT_EVENTS)]
-        actual = _days(database.calendar, connection.execute(SELECT_BEHAVIORS))
-        numbers = connection.execute(SELECT_PUT).fetchall()
-        settings = dict(connection.execute(SELECT_SETTINGS))
+        fed = [json.loads(record) for record in fed_events.read(connection)]
+        days = days_to_read(database.calendar)
+        stored = read_histories(connection, days)
+        actual = _days(database.calendar, ((user, at, referer) for at, user, referer in stored))
+        numbers = list(read_put_numbers(connection, days))
+        settings = read_settings(connection)
     expected = _days(database.calendar, _views(fed))
     return {
         "version": VERSION,
@@ -93,13 +73,13 @@ def read_state(database: MemoryDatabase) -> dict[str, Any]:
         ],
         "active_users": [
             {
-                "type": "monthly" if monthly else "daily",
+                "type": type_,
                 "date": date,
                 "tenant_id": tenant_id,
                 "env_id": env_id,
                 "active_users": put,
             }
-            for date, monthly, tenant_id, env_id, put in numbers
+            for type_, date, tenant_id, env_id, put in numbers
         ],
     }
 
@@ -172,8 +152,8 @@ def keep_events(
 ) -> None:
     """Keep the events that a double has stored, in the same transaction."""
     if isinstance(database, MemoryDatabase):
-        records = [(json.dumps(_record(event), ensure_ascii=False),) for event in events]
-        connection.executemany(INSERT_EVENT, records)
+        records = (json.dumps(_record(event), ensure_ascii=False) for event in events)
+        fed_events.keep(connection, records)
 
 
 def _views(records: list[dict[str, Any]]) -> list[tuple[str, int, str]]:

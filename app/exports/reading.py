@@ -15,6 +15,7 @@ from marshmallow import ValidationError
 
 from ..analytics.accepted_times import accepted_times
 from ..analytics.events import Report
+from ..analytics.merging import Loaded, store
 from ..ingest.files import BATCH, UnreadableFile, lines_of, metered
 from ..ingest.intake import parse_line
 from ..storage.database import Database
@@ -22,7 +23,6 @@ from ..storage.event_ids import digest_of
 from ..validation.fields import Integer, period_number
 from ..validation.records import record_loader
 from .schemas import Head
-from .storing import Loaded, store
 from .tables import EVENT_IDS_IN_CLEAR, HEAD, TABLES, VERSION, Table
 
 NO_EXPORT = (

@@ -4,8 +4,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import islice
 
-from ..analytics.events import TYPES
-from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, month_of
+from ..analytics.export_rows import days_to_read
 from ..storage.database import Database
 from ..web.csv_format import csv_text
 from .tables import HEAD, TABLES, VERSION, Table
@@ -31,7 +30,7 @@ def export(
     `first` and `last` are days, inclusive. All pieces are read from one snapshot in a private copy,
     so a slow export holds no lock and delays no checkpoint.
     """
-    span = _span(database.calendar, first, last)
+    days = days_to_read(database.calendar, first, last)
     with database.snapshot() as connection:
         if format_ == "ndjson":
             head = {"kind": HEAD, "version": VERSION, "time_zone": database.calendar.zone}
@@ -40,7 +39,7 @@ def export(
             if format_ == "csv":
                 yield 0, csv_text([table.columns]).encode()
             write = csv_text if format_ == "csv" else _ndjson(table)
-            read = table.read(connection, span)
+            read = table.read(connection, days)
             while rows := list(islice(read, PIECE)):
                 yield len(rows), write(rows).encode()
 
@@ -58,23 +57,3 @@ def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
         return "".join(map(template.__mod__, zip(*columns, strict=True)))
 
     return write
-
-
-def _span(calendar: Calendar, first: int | None, last: int | None) -> dict[str, object]:
-    """Return the parameters of the queries: a range of days, as seconds, days and months.
-
-    A month is in the range that contains its first day, so adjacent ranges contain each month once.
-    """
-    first = FIRST_DAY if first is None else first
-    last = LAST_DAY if last is None else last
-    # Histories begin at 1970-01-01 in UTC, which is the day before in western time zones. The start
-    # of much earlier days cannot be computed.
-    return {
-        "types": json.dumps(TYPES),
-        "first_day": first,
-        "last_day": last,
-        "first_month": month_of(first - 1) + 1 if first > FIRST_DAY else month_of(first),
-        "last_month": month_of(last),
-        "start": max(calendar.day_start(max(first, -1)), 0),
-        "end": min(calendar.day_start(max(last, -2) + 1) - 1, MAX_TIMESTAMP),
-    }

@@ -11,7 +11,8 @@ from ..auth import keys
 from ..config import Settings, service_variables
 from ..days import Clock, format_day
 from ..errors import StartError
-from ..storage.database import WAL_LIMIT, Database, rights_of_others
+from ..storage.database import WAL_LIMIT, Database
+from ..storage.files import rights_of_others
 from ..storage.migrations import NEWEST
 from ..storage.open_servers import count_servers
 from .backup import existing

@@ -4,6 +4,7 @@ import sqlite3
 
 from ..days import Calendar
 from ..storage import audit_log
+from ..storage.blocks import BLOCK
 from ..storage.cutoffs import Cutoffs, cutoffs_of, read_cutoffs
 from ..storage.database import Database
 from ..summaries.invalidation import invalidate_all
@@ -21,7 +22,7 @@ from (
 )
 """
 
-SELECT_NEWEST_ENTRY = "select max(timestamp) from behavior where block <= :now / 14400"
+SELECT_NEWEST_ENTRY = "select max(timestamp) from behavior where block <= :block"
 
 SELECT_NEWEST_HOUR = "select max(span) from page_summary where level = 0 and span <= :now / 3600"
 
@@ -64,7 +65,7 @@ def _end_of_data(connection: sqlite3.Connection, calendar: Calendar, now: int) -
     """Return the timestamp by which all that is stored had happened; 0 if there is nothing."""
     today = calendar.day_of(now)
     (day,) = connection.execute(SELECT_NEWEST, {"today": today}).fetchone()
-    (entry,) = connection.execute(SELECT_NEWEST_ENTRY, {"now": now}).fetchone()
+    (entry,) = connection.execute(SELECT_NEWEST_ENTRY, {"block": now // BLOCK}).fetchone()
     (hour,) = connection.execute(SELECT_NEWEST_HOUR, {"now": now}).fetchone()
     ends = [0]
     if day is not None:

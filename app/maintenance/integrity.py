@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
 
 from ..analytics.events import TYPES
-from ..days import Calendar
+from ..days import Calendar, describe_period
 from ..storage import event_ids
 from ..storage.migrations import FIXED
-from ..storage.page_rule import SELECT_SETTINGS, read_page_rule
+from ..storage.page_rule import read_page_rule, read_settings
 from ..summaries.pages import sealing as page_sealing
 from ..summaries.periods import sealing as period_sealing
 from ..summaries.spans import LENGTHS
@@ -33,10 +32,7 @@ order by referer.id
 """
 
 WRONG_COUNTS = """
-select case
-         when monthly then printf('%04d-%02d', period / 12, period % 12 + 1)
-         else date(period * 86400, 'unixepoch')
-       end,
+select monthly, period,
        coalesce(tenant.name, tenant_id),
        env_id,
        sum(computed) as stored,
@@ -56,7 +52,7 @@ order by monthly, period, tenant_id, env_id
 """
 
 WRONG_USER_CALLS = """
-select type, date(day * 86400, 'unixepoch'), coalesce(tenant.name, tenant_id), told, counted
+select type, day, coalesce(tenant.name, tenant_id), told, counted
 from (
   select type, day, tenant_id, sum(calls) as told, coalesce(call_count.count, 0) as counted
   from (
@@ -140,7 +136,7 @@ def _file(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _settings(connection: sqlite3.Connection) -> Iterator[str]:
-    stored: dict[str, Any] = dict(connection.execute(SELECT_SETTINGS))
+    stored = read_settings(connection)
     for name in FIXED:
         if name not in stored:
             yield f"{name} is not stored"
@@ -148,7 +144,7 @@ def _settings(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _time_zone(connection: sqlite3.Connection) -> Iterator[str]:
     try:
-        Calendar(dict(connection.execute(SELECT_SETTINGS))["time_zone"])
+        Calendar(read_settings(connection)["time_zone"])
     except ValueError as error:
         yield str(error)
 
@@ -167,12 +163,14 @@ def _pages(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _counts(connection: sqlite3.Connection) -> Iterator[str]:
-    for date, tenant, env_id, stored, rows in connection.execute(WRONG_COUNTS):
+    for monthly, period, tenant, env_id, stored, rows in connection.execute(WRONG_COUNTS):
+        date = describe_period(monthly, period)
         yield f"{date}, tenant {tenant!r}, environment {env_id}: {stored} stored, {rows} rows"
 
 
 def _user_calls(connection: sqlite3.Connection) -> Iterator[str]:
-    for type_, date, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
+    for type_, day, tenant, told, counted in connection.execute(WRONG_USER_CALLS):
+        date = describe_period(False, day)
         yield f"{TYPES[type_]} on {date}, tenant {tenant!r}: {told} by users, {counted} in all"
 
 
@@ -184,7 +182,7 @@ def _page_summaries(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _period_summaries(connection: sqlite3.Connection) -> Iterator[str]:
-    calendar = Calendar(dict(connection.execute(SELECT_SETTINGS))["time_zone"])
+    calendar = Calendar(read_settings(connection)["time_zone"])
     for data, date, reason in period_sealing.check(connection, calendar, iter):
         yield f"{date}, {data}: {reason}"
 

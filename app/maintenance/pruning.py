@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 
 from ..days import FIRST_DAY, Calendar, month_of
 from ..storage import audit_log
+from ..storage.blocks import BLOCK
 from ..storage.cutoffs import cutoffs_of, read_cutoffs
 from ..storage.database import Database
 from ..storage.event_ids import BEFORE_ALL, delete_some
@@ -32,7 +33,7 @@ where block = (select min(block) from behavior) and timestamp < :hour * 3600
 
 DELETE_ENTRIES = """
 delete from behavior
-where block <= :hour / 4 and timestamp < :hour * 3600
+where block <= :block and timestamp < :hour * 3600
 """
 
 # How many were active stays when it is forgotten who, like a number that was put.
@@ -60,7 +61,7 @@ COUNT = {
     "histories": """
     select count(*)
     from behavior
-    where block <= :hour / 4 and timestamp < :hour * 3600
+    where block <= :block and timestamp < :hour * 3600
     """,
     "page_statistics": """
     select count(*)
@@ -188,7 +189,7 @@ PRUNE: Mapping[str, Callable[[Database, int], Iterator[int]]] = {
 def _before(calendar: Calendar, since: int) -> dict[str, int]:
     """Return the parameters of a statement about what is older than a timestamp."""
     day = calendar.day_of(since)
-    return {"hour": since // HOUR, "day": day, "month": month_of(day)}
+    return {"block": since // BLOCK, "hour": since // HOUR, "day": day, "month": month_of(day)}
 
 
 def _keep_since(connection: sqlite3.Connection, data: str, since: int) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..analytics.data_range import active_periods, call_days
 from ..config import Settings
 from ..days import Calendar, last_day_of
+from ..storage.blocks import BLOCK
 from ..storage.cutoffs import limits, read_cutoffs
 from ..storage.database import Database
 from ..summaries.spans import HOUR
@@ -25,7 +26,7 @@ select min(max(at), :now)
 from (
   select max(timestamp) as at
   from behavior
-  where block = (select max(block) from behavior where block <= :now / 14400)
+  where block = (select max(block) from behavior where block <= :block)
   union all
   select max(at) from audit where at <= :now
 )
@@ -68,7 +69,7 @@ def newest_day(database: Database) -> int | None:
     """Return the last day, today at most, that anything is stored of or was done on."""
     now, day_of = database.clock.now(), database.calendar.day_of
     with database.reading() as connection:
-        (at,) = connection.execute(SELECT_NEWEST, {"now": now}).fetchone()
+        (at,) = connection.execute(SELECT_NEWEST, {"now": now, "block": now // BLOCK}).fetchone()
         _, day = call_days(connection, last=day_of(now))
     days = [day, None if at is None else day_of(at)]
     return max((day for day in days if day is not None), default=None)

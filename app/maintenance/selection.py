@@ -9,11 +9,13 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from pyroaring import BitMap
 
 from ..analytics.events import USERINFO
 from ..days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, Calendar, first_day_of, last_day_of, month_of
+from ..storage.blocks import block_range, stored_blocks
 from ..storage.cutoffs import read_cutoffs
 from ..storage.event_ids import delete_days
 from ..summaries.invalidation import (
@@ -30,15 +32,8 @@ from .orphans import Names, select_ids
 
 # A seek for each block and user: histories have no index by user.
 DELETE_ENTRIES_OF_USERS = """
-with recursive stored (number) as (
-  select min(block) from behavior where block >= :start / 14400
-  union all
-  select (select min(block) from behavior where block > number)
-  from stored
-  where number < :end / 14400
-)
 delete from behavior
-where block in (select number from stored where number <= :end / 14400)
+where block in (select value from json_each(:blocks))
   and user_id in (select value from json_each(:users))
   and timestamp between :start and :end
   and (:page is null or referer_id in (select id from referer where page_id = :page))
@@ -47,7 +42,7 @@ returning timestamp, user_id, referer_id
 
 DELETE_ENTRIES = """
 delete from behavior
-where block between :start / 14400 and :end / 14400
+where block between :first_block and :last_block
   and timestamp between :start and :end
   and (:page is null or referer_id in (select id from referer where page_id = :page))
 returning timestamp, user_id, referer_id
@@ -168,16 +163,13 @@ class Selection:
         first = 0 if self.first == FIRST_DAY else max(calendar.day_start(self.first), 0)
         return first, min(calendar.day_start(self.last + 1) - 1, MAX_TIMESTAMP)
 
-    def parameters(self, calendar: Calendar) -> dict[str, object]:
-        start, end = self.seconds(calendar)
-        return {
+    def parameters(self, calendar: Calendar) -> dict[str, Any]:
+        return block_range(*self.seconds(calendar)) | {
             "users": None if self.users is None else json.dumps(list(self.users)),
             "tenant": self.tenant,
             "page": self.page,
             "first_day": self.first,
             "last_day": self.last,
-            "start": start,
-            "end": end,
         }
 
 
@@ -242,11 +234,15 @@ def delete_selection(
 def _delete_entries(
     connection: sqlite3.Connection,
     calendar: Calendar,
-    parameters: dict[str, object],
+    parameters: dict[str, Any],
     done: Selected,
     names: Touched,
 ) -> None:
-    sql = DELETE_ENTRIES if parameters["users"] is None else DELETE_ENTRIES_OF_USERS
+    sql = DELETE_ENTRIES
+    if parameters["users"] is not None:
+        sql = DELETE_ENTRIES_OF_USERS
+        blocks = stored_blocks(connection, parameters["start"], parameters["end"])
+        parameters = parameters | {"blocks": json.dumps(blocks)}
     hours = set()
     for timestamp, user, referer in connection.execute(sql, parameters):
         done.histories += 1
@@ -259,7 +255,7 @@ def _delete_entries(
 def _delete_calls(
     connection: sqlite3.Connection,
     selection: Selection,
-    parameters: dict[str, object],
+    parameters: dict[str, Any],
     done: Selected,
     names: Touched,
     calls: Calls,
@@ -289,7 +285,7 @@ def _delete_active(
     connection: sqlite3.Connection,
     calendar: Calendar,
     selection: Selection,
-    parameters: dict[str, object],
+    parameters: dict[str, Any],
     done: Selected,
     names: Touched,
     calls: Calls,
@@ -335,7 +331,7 @@ def _delete_active(
 def _delete_numbers(
     connection: sqlite3.Connection,
     selection: Selection,
-    parameters: dict[str, object],
+    parameters: dict[str, Any],
     done: Selected,
     names: Touched,
 ) -> None:

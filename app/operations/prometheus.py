@@ -12,15 +12,14 @@ from flask import Flask, Response, current_app, g, request
 
 from ..auth import public
 from ..config import Settings
-from ..storage.audit_log import SELECT_LATEST
+from ..storage.audit_log import latest_actions
+from ..summaries.spans import count_by_level
 from ..web.browser_security import require_loopback
 from ..web.context import DATABASE
 from .histogram import BUCKETS, Histogram
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
-
-SELECT_SUMMARIES = "select level, count(*) from page_summary group by level order by level"
 
 
 class Monitor:
@@ -91,9 +90,9 @@ class Monitor:
             labels=["action"],
         )
         with database.reading() as connection:
-            for level, count in connection.execute(SELECT_SUMMARIES):
+            for level, count in count_by_level(connection):
                 spans.add_metric([str(level)], count)
-            for action, at in connection.execute(SELECT_LATEST):
+            for action, at in latest_actions(connection).items():
                 latest.add_metric([action], at)
         yield spans
         yield latest

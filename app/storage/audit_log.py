@@ -43,6 +43,11 @@ def note(
     connection.execute(INSERT_AUDIT, (at, action, json.dumps(details)))
 
 
+def latest_actions(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return when each action was done last, in UNIX seconds."""
+    return dict(connection.execute(SELECT_LATEST))
+
+
 def list_actions(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
     """Return what was done, oldest first; `at` is in UNIX seconds. With a limit, the latest."""
     parameters = {"limit": -1 if limit is None else limit}

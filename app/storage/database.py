@@ -14,14 +14,15 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from tempfile import gettempdir
 from threading import Lock, local
 from typing import Self
 
 from ..config import Settings
 from ..days import Calendar, Clock
 from ..errors import ServiceUnavailable, StartError
+from .connections import connect, make_room_to_sort, set_busy_timeout
 from .file_header import holds_database
+from .files import FILES, identity_of, make_file, make_private, size_of
 from .migrations import newest_version, prepare, read_version
 from .open_servers import count_others, enter
 from .transactions import transaction, transient_errors
@@ -30,18 +31,7 @@ logger = logging.getLogger("saasus_analysis.database")
 
 SWITCHED = {None: None, True: "on", False: "off"}
 
-# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours, or
-# the quoted name of a folder.
-SET_SYNCHRONOUS = {
-    "full": "pragma synchronous = full",
-    "normal": "pragma synchronous = normal",
-    "off": "pragma synchronous = off",
-}
-
 MINIMUM_SQLITE = (3, 37)
-
-FILES = ("", "-wal", "-shm")
-"""What is behind the names of the files that SQLite holds open."""
 
 EMPTY_WAL = "pragma wal_checkpoint(truncate)"
 
@@ -61,9 +51,6 @@ COPIED_AT_ONCE = 1024
 """Pages of a copy between two looks at signals."""
 
 TAKE_SNAPSHOT = "select count(*) from sqlite_schema"
-
-# SQLite overwrites what it deletes only where it was built so, or is told to.
-OVERWRITE = "pragma secure_delete = on"
 
 # Change nothing. The first write, of an ordinary size, needs pages and is undone; the second goes
 # to the disk like any other.
@@ -162,7 +149,7 @@ class Database:
 
     def _open(self) -> None:
         try:
-            self.is_new = self._create and _make_file(self.path)
+            self.is_new = self._create and make_file(self.path)
             """Whether the file was made now, and with it what is fixed in it."""
             if not self.path.exists():
                 raise StartError(
@@ -175,11 +162,11 @@ class Database:
                 raise StartError(
                     f"the database {self.path} cannot be used: no right to write to it"
                 )
-            _make_private(self.path)
+            make_private(self.path)
             self._writer = self._connect()
             with ExitStack() as on_failure:
                 on_failure.enter_context(closing(self._writer))
-                _make_room_to_sort(self._writer, self.path.absolute().parent)
+                make_room_to_sort(self._writer, self.path.absolute().parent)
                 fixed = prepare(
                     self._writer,
                     self.path,
@@ -406,7 +393,7 @@ class Database:
 
     def wal_bytes(self) -> int:
         """Return the size of the -wal."""
-        return _size(f"{self.path}-wal")
+        return size_of(f"{self.path}-wal")
 
     def wal_held(self) -> float:
         """Return for how many seconds nothing could be taken from the -wal into the file.
@@ -463,7 +450,7 @@ class Database:
             self._write_lock.release()
 
     def _find_files(self) -> list[tuple[int, int] | None]:
-        return [_identity(f"{self.path}{suffix}") for suffix in FILES]
+        return [identity_of(f"{self.path}{suffix}") for suffix in FILES]
 
     def _open_again(self) -> None:
         """Where other files than those that are open are at the path, open those.
@@ -532,11 +519,11 @@ class Database:
         if seconds is None:
             yield
             return
-        _set_busy_timeout(self._writer, seconds)
+        set_busy_timeout(self._writer, seconds)
         try:
             yield
         finally:
-            _set_busy_timeout(self._writer, self._busy_seconds)
+            set_busy_timeout(self._writer, self._busy_seconds)
 
     def _close_all(self) -> None:
         while self._idle:
@@ -547,78 +534,4 @@ class Database:
             self._server_lock = None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path,
-            timeout=self._busy_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.execute("pragma foreign_keys = on")
-            connection.execute(OVERWRITE)
-            connection.execute(SET_SYNCHRONOUS[self._synchronous])
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-
-def _make_room_to_sort(connection: sqlite3.Connection, folder: Path) -> None:
-    """Let SQLite sort in a folder what does not fit into memory, if there is no /tmp or the like.
-
-    This holds for all connections of the process.
-    """
-    try:
-        gettempdir()
-    except OSError:
-        quoted = str(folder).replace("'", "''")
-        connection.execute(f"pragma temp_store_directory = '{quoted}'")
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Return what tells a file from any other, whatever its name; None if there is none."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 (a third of the time of Path.stat)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (as above)
-    except OSError:
-        return 0
-
-
-def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
-    connection.execute(f"pragma busy_timeout = {round(seconds * 1000):d}")
-
-
-def _make_file(path: Path) -> bool:
-    """Make an empty file for its owner alone; return False if there is something already."""
-    if path.exists():
-        return False
-    # Not exclusively: of a link that leads nowhere, what it names is made.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return True
-
-
-def _make_private(path: Path) -> None:
-    """Take from a file the rights that others have: it holds signing secrets and what people did.
-
-    The file of another owner keeps its group, by whose rights it may be ours to use.
-    """
-    mode = path.stat().st_mode & 0o777
-    too_much = mode & rights_of_others(path)
-    if not too_much:
-        return
-    try:
-        path.chmod(mode & ~too_much)
-    except PermissionError:
-        logger.warning("everybody may use %s (mode %o), which belongs to another user", path, mode)
-
-
-def rights_of_others(path: Path) -> int:
-    """Return the bits of a file's mode that let others in."""
-    return 0o077 if path.stat().st_uid == os.geteuid() else 0o007
+        return connect(self.path, self._busy_seconds, self._synchronous)

@@ -51,9 +51,14 @@ class PageRule:
         return page + referer[len(path) :] if self.keep_query else page
 
 
+def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the settings that a database was made with, by name."""
+    return dict(connection.execute(SELECT_SETTINGS))
+
+
 def read_page_rule(connection: sqlite3.Connection) -> PageRule:
     """Return the rule that the pages of a database are made by."""
-    fixed = dict(connection.execute(SELECT_SETTINGS))
+    fixed = read_settings(connection)
     return PageRule(fixed["keep_query"] == "on", fixed["collapse_ids"] == "on")
 
 

@@ -1,14 +1,18 @@
-"""Who seals: one thread of a process at a time."""
+"""How summaries are sealed: by one thread of a process at a time, beside those who write."""
 
 import logging
+import secrets
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ServiceUnavailable
 from ..storage.database import Database
 
 logger = logging.getLogger("saasus_analysis.summaries")
+
+Made = TypeVar("Made")
 
 PATIENCE = 1
 """How many seconds a question waits for others who write before it does without sealing."""
@@ -35,6 +39,27 @@ def seal_lock(database: Database, patience: int | None) -> Iterator[bool]:
         logger.info("summaries are not stored: %s", error.description)
     finally:
         database.sealing.release()
+
+
+def seal_one(
+    database: Database,
+    patience: int | None,
+    begin: Callable[[sqlite3.Connection, int], None],
+    make: Callable[[sqlite3.Connection], Made],
+    end: Callable[[sqlite3.Connection, int, Made], None],
+) -> None:
+    """Make a summary beside those who write, and store it unless its rows changed meanwhile.
+
+    `begin` stores a token for the summary. A write of its rows deletes the token in the same
+    transaction. `end` stores what was made if the token is still there.
+    """
+    token = secrets.randbits(63)
+    with database.writing(patience) as connection:
+        begin(connection, token)
+    with database.reading() as connection:
+        made = make(connection)
+    with database.writing(patience) as connection:
+        end(connection, token, made)
 
 
 @contextmanager

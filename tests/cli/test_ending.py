@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from app.cli import main
 from app.ingest.files import BATCH
-from app.storage.migrations import MIGRATIONS
+from app.storage.migration_steps import MIGRATIONS
 
 from ..conftest import ROOT, serving
 from ..test_database import locked_by_another_process
@@ -283,10 +283,14 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("keys create ''", 2, "'NAME': must be 1 to 64 printable characters"),
         ("keys revoke $'\\xff'", 2, "'NAME': must be printable"),
         ("keys rotate $'\\xff'", 2, "'NAME': must be printable"),
-        ("keys create x --expires 0 --database new.db", 2, "'--expires': must be a future date"),
+        (
+            "keys create x --expires 0 --database new.db",
+            2,
+            "'--expires': must be a date in the future",
+        ),
         ("keys create x --scope all", 2, "'--scope': 'all' is not one of 'read'"),
         ("links create 'a b'", 2, "'NAME': must be 1 to 64 printable characters"),
-        ("links create x --expires 2020-01-01", 2, "'--expires': must be a future date"),
+        ("links create x --expires 2020-01-01", 2, "'--expires': must be a date in the future"),
         ("links revoke $'\\xff'", 2, "'NAME': must be printable"),
         ("summaries rebuild --keep-query maybe", 2, "'--keep-query': 'maybe' is not one of"),
         ("check --frobnicate", 2, "No such option"),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from ...storage.blocks import block_range
 from ...storage.cutoffs import read_cutoffs
 from ..spans import HOUR, LENGTHS, joined, range_of_spans
 from .summary import Row, Summary, decode, decode_total
@@ -18,7 +19,7 @@ SELECT_VIEWS = """
 select behavior.timestamp / 3600, referer.page_id << 32 | behavior.user_id
 from behavior
 cross join referer on referer.id = behavior.referer_id
-where behavior.block between :start / 14400 and :end / 14400
+where behavior.block between :first_block and :last_block
   and behavior.timestamp between :start and :end
 """
 
@@ -27,7 +28,7 @@ SELECT_VIEWED = """
 select json_group_array(referer.page_id << 32 | behavior.user_id)
 from behavior
 cross join referer on referer.id = behavior.referer_id
-where behavior.block between :start / 14400 and :end / 14400
+where behavior.block between :first_block and :last_block
   and behavior.timestamp between :start and :end
 group by behavior.block
 """
@@ -35,7 +36,7 @@ group by behavior.block
 COUNT_VIEWS = """
 select count(*)
 from behavior
-where block between :start / 14400 and :end / 14400
+where block between :first_block and :last_block
   and timestamp between :start and :end
 """
 
@@ -67,7 +68,7 @@ def count_views(connection: sqlite3.Connection, start: int, end: int) -> int:
     """Return how many views there were in a range of seconds, as `summarize` tells them."""
     parts, rest = cover(connection, start, end, decode_total)
     for a, b in rest:
-        (rows,) = connection.execute(COUNT_VIEWS, {"start": a, "end": b}).fetchone()
+        (rows,) = connection.execute(COUNT_VIEWS, block_range(a, b)).fetchone()
         parts.append(rows)
     return sum(parts)
 
@@ -104,7 +105,7 @@ def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[in
     An hour without rows has none.
     """
     views: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
-    parameters = {"start": first * HOUR, "end": last * HOUR - 1}
+    parameters = block_range(first * HOUR, last * HOUR - 1)
     for hour, viewed in connection.execute(SELECT_VIEWS, parameters):
         views[hour].append(viewed)
     hours = {hour: Summary.of(viewed) for hour, viewed in views.items()}
@@ -127,7 +128,7 @@ def pruned_summaries(
 def read_rows(connection: sqlite3.Connection, start: int, end: int) -> Summary:
     """Return the summary of a range of seconds from the rows."""
     viewed = array("Q")
-    for (block,) in connection.execute(SELECT_VIEWED, {"start": start, "end": end}):
+    for (block,) in connection.execute(SELECT_VIEWED, block_range(start, end)):
         viewed.extend(json.loads(block))
     return Summary.of(viewed)
 

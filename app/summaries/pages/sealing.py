@@ -1,17 +1,17 @@
 """Sealing closed spans of time, and checking what was sealed."""
 
-import secrets
 import sqlite3
 import sys
 from collections.abc import Generator, Iterator
 
+from ...storage.blocks import block_range
 from ...storage.database import Database
 from ...storage.page_rule import PageRule, change_page_rule, read_page_rule
 from ..invalidation import invalidate_all
-from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
-from ..spans import HOUR, LENGTHS, joined, range_of_spans
+from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock, seal_one
+from ..spans import BLOCK_HOURS, HOUR, LENGTHS, joined, range_of_spans
 from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hours, summarize
-from .summary import Summary, decode, encode
+from .summary import Row, Summary, decode, encode
 
 PIECE, TOP = 2, 3
 """The level that is sealed at once, with those below it, and the level of the longest spans."""
@@ -25,19 +25,19 @@ select count(*)
 from (
   select 1
   from behavior
-  where block between :start / 14400 and :end / 14400
+  where block between :first_block and :last_block
     and timestamp between :start and :end
   limit :most
 )
 """
 
-# In hours; a block is four. Where rows were pruned, there are summaries of hours.
+# In hours. Where rows were pruned, there are summaries of hours.
 SELECT_EXTENT = """
 select min(hour), max(hour) + 1
 from (
-  select min(block) * 4 as hour from behavior
+  select min(block) * :block_hours as hour from behavior
   union all
-  select max(block) * 4 + 3 from behavior
+  select (max(block) + 1) * :block_hours - 1 from behavior
   union all
   select min(span) from page_summary where level = 0 and span < :pruned
   union all
@@ -48,7 +48,9 @@ from (
 SELECT_NEXT = """
 select min(hour)
 from (
-  select min(block) * 4 as hour from behavior where block >= :hour / 4
+  select min(block) * :block_hours as hour
+  from behavior
+  where block >= :hour / :block_hours
   union all
   select min(span) from page_summary where level = 0 and span >= :hour and span < :pruned
 )
@@ -194,7 +196,7 @@ def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> s
 
 def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
     """Return how many rows a range of hours has, up to PAYS."""
-    parameters = {"start": first * HOUR, "end": last * HOUR - 1, "most": PAYS}
+    parameters = {**block_range(first * HOUR, last * HOUR - 1), "most": PAYS}
     (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
     return int(count)
 
@@ -202,41 +204,38 @@ def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
 def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
     """Return the hour that begins what can be summarized, and the one behind it; None for none."""
     hours: tuple[int | None, int] = connection.execute(
-        SELECT_EXTENT, {"pruned": pruned_hours(connection)}
+        SELECT_EXTENT, {"pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     ).fetchone()
     return hours
 
 
 def _next(connection: sqlite3.Connection, hour: int) -> int:
     """Return an hour before which nothing can be summarized from an hour on."""
-    parameters = {"hour": hour, "pruned": pruned_hours(connection)}
+    parameters = {"hour": hour, "pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     (found,) = connection.execute(SELECT_NEXT, parameters).fetchone()
     return hour if found is None else int(found)
 
 
 def _seal(database: Database, level: int, span: int, closed: int, patience: int | None) -> None:
-    """Seal a span; leave it if its time is written to in the meantime.
-
-    Such a write takes the token away, in the transaction that changes the rows.
-    """
-    token = secrets.randbits(63)
-    with database.writing(patience) as connection:
+    def begin(connection: sqlite3.Connection, token: int) -> None:
         connection.execute(BEGIN_SEALING, (level, span, token))
-    with database.reading() as connection:
-        if level == PIECE:
-            made = _make(connection, level, span, closed)
-            pruned = pruned_hours(connection)
-            rows = [
-                encode(level, span, summary)
-                for level, span, summary in made
-                # Nothing is known of a pruned hour without views: its summary may be damaged.
-                if summary.views or (span + 1) * LENGTHS[level] > pruned
-            ]
-        else:
-            rows = [encode(level, span, _parent(connection, level, span))]
-    with database.writing(patience) as connection:
+
+    def make(connection: sqlite3.Connection) -> list[Row]:
+        if level > PIECE:
+            return [encode(level, span, _parent(connection, level, span))]
+        pruned = pruned_hours(connection)
+        return [
+            encode(level, span, summary)
+            for level, span, summary in _make(connection, level, span, closed)
+            # Nothing is known of a pruned hour without views: its summary may be damaged.
+            if summary.views or (span + 1) * LENGTHS[level] > pruned
+        ]
+
+    def end(connection: sqlite3.Connection, token: int, made: list[Row]) -> None:
         if connection.execute(END_SEALING, (level, span, token)).rowcount:
-            connection.executemany(INSERT_SUMMARY, rows)
+            connection.executemany(INSERT_SUMMARY, made)
+
+    seal_one(database, patience, begin, make, end)
 
 
 def _make(

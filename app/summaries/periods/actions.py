@@ -7,32 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ...days import LAST_DAY, Calendar
-from ...storage.blocks import BLOCK
+from ...storage.blocks import BLOCK, block_range, stored_blocks
 from ...storage.cutoffs import read_cutoffs
 from ..pages.sealing import COUNT_VIEWS
 from ..pages.summary import pack_views, unpack_views
-
-# A seek for each block: its rows are not read.
-SELECT_BLOCKS = """
-with recursive found (block) as (
-  select min(block)
-  from behavior
-  where block >= :start / 14400
-  union all
-  select (select min(block) from behavior where behavior.block > found.block)
-  from found
-  where found.block < :end / 14400
-)
-select block
-from found
-where block <= :end / 14400
-order by block
-"""
+from .kinds import Kind
 
 SELECT_REFERERS = """
 select json_group_array(referer_id)
 from behavior
-where block between :start / 14400 and :end / 14400
+where block between :first_block and :last_block
   and timestamp between :start and :end
 group by block
 order by block
@@ -50,29 +34,20 @@ _with_action = re.compile(r"[^?#]*\?(?:[^#]*&)?action=")
 
 
 @dataclass(frozen=True)
-class ActionKind:
+class ActionKind(Kind[Counter[int]]):
     """A summary of a day's views, by referer, of referers whose query has `action=`."""
-
-    data: str = "actions"
-    monthly: bool = False
 
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> list[int]:
-        """Return the days of a range, both ends inclusive, that may have rows.
-
-        Of a pruned day, rows of the hour in which it ended may be there still: they do not count.
-        """
+        # Rows of the hour in which a pruned day ended may be there still: they do not count.
         kept = read_cutoffs(connection).first_period("histories", calendar, monthly=False)
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
         if first > last:
             return []
-        parameters = {
-            "start": calendar.day_start(first),
-            "end": calendar.day_start(last + 1) - 1,
-        }
+        start, end = calendar.day_start(first), calendar.day_start(last + 1) - 1
         days: set[int] = set()
-        for (block,) in connection.execute(SELECT_BLOCKS, parameters):
+        for block in stored_blocks(connection, start, end):
             begin, end = block * BLOCK, (block + 1) * BLOCK - 1
             days.update(range(calendar.day_of(begin), calendar.day_of(end) + 1))
         return sorted(day for day in days if first <= day <= last)
@@ -80,13 +55,11 @@ class ActionKind:
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Return whether a day has so many rows."""
         parameters = _seconds(calendar, period) | {"most": least}
         (rows,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
         return bool(rows >= least)
 
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
-        """Return the content of the summary of a day, from its rows."""
         views: Counter[int] = Counter()
         for (referers,) in connection.execute(SELECT_REFERERS, _seconds(calendar, period)):
             views.update(json.loads(referers))
@@ -94,11 +67,10 @@ class ActionKind:
         return pack_views({referer: views[referer] for referer, url in urls if has_action(url)})
 
     def decode(self, content: bytes) -> Counter[int]:
-        """Return what a content tells: views by referer."""
         return unpack_views(content)
 
 
-ACTIONS = ActionKind()
+ACTIONS = ActionKind("actions", monthly=False)
 
 
 def has_action(referer: str) -> bool:
@@ -108,4 +80,4 @@ def has_action(referer: str) -> bool:
 
 def _seconds(calendar: Calendar, day: int) -> dict[str, int]:
     """Return the parameters of a query for the rows of a day."""
-    return {"start": calendar.day_start(day), "end": calendar.day_start(day + 1) - 1}
+    return block_range(calendar.day_start(day), calendar.day_start(day + 1) - 1)

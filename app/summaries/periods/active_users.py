@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from pyroaring import BitMap, BitMap64
 
 from ...days import Calendar
+from .kinds import Kind
 
 Bitmap = TypeVar("Bitmap", BitMap, BitMap64)
 
@@ -80,11 +81,9 @@ ALL = 2**64 - 1
 
 
 @dataclass(frozen=True)
-class ActiveKind(Generic[Bitmap]):
+class ActiveKind(Kind[dict[int, Bitmap]], Generic[Bitmap]):
     """A summary of who was active, as bitmaps by environment."""
 
-    data: str
-    monthly: bool
     select: str
     select_by_environment: str
     bitmap: type[Bitmap]
@@ -92,20 +91,17 @@ class ActiveKind(Generic[Bitmap]):
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> list[int]:
-        """Return the periods of a range, both ends inclusive, that have rows."""
         parameters = {"monthly": self.monthly, "first": first, "last": last}
         return [period for (period,) in connection.execute(SELECT_PERIODS, parameters)]
 
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Return whether a period has so many rows."""
         parameters = {"monthly": self.monthly, "period": period}
         (rows,) = connection.execute(COUNT_ROWS, parameters).fetchone()
         return bool(rows >= least)
 
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
-        """Return the content of the summary of a period, from its rows."""
         parameters = {"monthly": self.monthly, "period": period}
         rows = connection.execute(self.select_by_environment, parameters)
         bitmaps = {env_id: self.bitmap(json.loads(active)) for env_id, active in rows}
@@ -114,7 +110,6 @@ class ActiveKind(Generic[Bitmap]):
         return _pack({env_id: bitmap.serialize() for env_id, bitmap in bitmaps.items()})
 
     def decode(self, content: bytes) -> dict[int, Bitmap]:
-        """Return what a content tells, by environment."""
         return {env_id: self.bitmap.deserialize(part) for env_id, part in _unpack(content)}
 
     def of(self, content: bytes, env_id: int | None) -> Bitmap:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyroaring import BitMap64
 
 from ...days import Calendar
+from .kinds import Kind
 
 # A seek for each day: its rows are not read. Type 0, below, is userinfo.
 SELECT_DAYS = """
@@ -45,29 +46,23 @@ where monthly = 0 and period = :day
 
 
 @dataclass(frozen=True)
-class CallerKind:
+class CallerKind(Kind[BitMap64]):
     """A summary of those who called on a day without an environment: tenant * 2^32 + user."""
-
-    data: str = "callers"
-    monthly: bool = False
 
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> list[int]:
-        """Return the days of a range, both ends inclusive, that have rows."""
         rows = connection.execute(SELECT_DAYS, {"first": first, "last": last})
         return [day for (day,) in rows]
 
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Return whether a day has so many rows."""
         parameters = {"day": period, "least": least}
         (rows,) = connection.execute(COUNT_ROWS, parameters).fetchone()
         return bool(rows >= least)
 
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
-        """Return the content of the summary of a day, from its rows."""
         callers, active = (
             BitMap64(array("Q", json.loads(pairs)))
             for select in (SELECT_CALLERS, SELECT_ACTIVE)
@@ -77,8 +72,7 @@ class CallerKind:
         return content
 
     def decode(self, content: bytes) -> BitMap64:
-        """Return what a content tells."""
         return BitMap64.deserialize(content)
 
 
-CALLERS = CallerKind()
+CALLERS = CallerKind("callers", monthly=False)

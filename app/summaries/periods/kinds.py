@@ -1,20 +1,16 @@
-"""The kinds of period summaries, and what is stored of them."""
+"""What a kind of period summaries is: how its contents are made, stored and read."""
 
 import sqlite3
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 from zlib import crc32
 
-from pyroaring import BitMap, BitMap64
-
 from ...days import Calendar
-from .actions import ACTIONS, ActionKind
-from .active_users import MEMBERS, USERS, ActiveKind
-from .callers import CALLERS, CallerKind
 
-Kind = ActiveKind[BitMap] | ActiveKind[BitMap64] | ActionKind | CallerKind
-
-KINDS: list[Kind] = [*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS]
+Content = TypeVar("Content")
 
 SELECT_SUMMARIES = """
 select period, content, checksum
@@ -25,35 +21,60 @@ order by period
 """
 
 
-def read(
-    connection: sqlite3.Connection, calendar: Calendar, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range with their contents, as stored or else made from the rows."""
-    stored = set()
-    for period, content in read_stored(connection, kind, first, last):
-        stored.add(period)
-        yield period, content
-    for period in kind.periods(connection, calendar, first, last):
-        if period not in stored:
-            yield period, kind.make(connection, calendar, period)
+@dataclass(frozen=True)
+class Kind(ABC, Generic[Content]):
+    """A kind of summaries of days, or of months; ranges of periods include both ends."""
 
+    data: str
+    """What `period_summary` calls it."""
+    monthly: bool
 
-def read_stored(
-    connection: sqlite3.Connection, kind: Kind, first: int, last: int
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the periods of a range that have summaries, with their contents; not damaged ones."""
-    parameters = range_of(kind, first, last)
-    for period, content, stored in connection.execute(SELECT_SUMMARIES, parameters):
-        if stored == checksum(kind, period, content):
+    @abstractmethod
+    def periods(
+        self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
+    ) -> list[int]:
+        """Return the periods of a range that may have rows."""
+
+    @abstractmethod
+    def has_rows(
+        self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
+    ) -> bool:
+        """Return whether a period has at least so many rows."""
+
+    @abstractmethod
+    def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
+        """Return the content of the summary of a period, from its rows."""
+
+    @abstractmethod
+    def decode(self, content: bytes) -> Content:
+        """Return what a content says."""
+
+    def contents(
+        self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield the periods of a range with their contents, as stored or else made from rows."""
+        stored = set()
+        for period, content in self.stored_contents(connection, first, last):
+            stored.add(period)
             yield period, content
+        for period in self.periods(connection, calendar, first, last):
+            if period not in stored:
+                yield period, self.make(connection, calendar, period)
 
+    def stored_contents(
+        self, connection: sqlite3.Connection, first: int, last: int
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield the periods of a range that have summaries, with the contents; no damaged ones."""
+        found = connection.execute(SELECT_SUMMARIES, self.range(first, last))
+        for period, content, stored in found:
+            if stored == self.checksum(period, content):
+                yield period, content
 
-def range_of(kind: Kind, first: int, last: int) -> dict[str, object]:
-    """Return the parameters of a query for summaries."""
-    return {"data": kind.data, "monthly": kind.monthly, "first": first, "last": last}
+    def range(self, first: int, last: int) -> dict[str, object]:
+        """Return the parameters of a query for summaries."""
+        return {"data": self.data, "monthly": self.monthly, "first": first, "last": last}
 
-
-def checksum(kind: Kind, period: int, content: bytes) -> int:
-    """Return the checksum that a summary is stored with."""
-    key = struct.pack("<?qq", kind.monthly, period, len(content))
-    return crc32(content, crc32(key, crc32(kind.data.encode())))
+    def checksum(self, period: int, content: bytes) -> int:
+        """Return the checksum that a summary is stored with."""
+        key = struct.pack("<?qq", self.monthly, period, len(content))
+        return crc32(content, crc32(key, crc32(self.data.encode())))

@@ -8,7 +8,6 @@ from ...storage.database import Database
 from .actions import ACTIONS
 from .active_users import MEMBERS, USERS, ActiveKind, Bitmap
 from .callers import CALLERS
-from .kinds import read, read_stored
 from .sealing import seal
 
 
@@ -34,7 +33,7 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
     seal(database, [ACTIONS], first, last)
     views: Counter[int] = Counter()
     with database.reading() as connection:
-        for _, content in read(connection, database.calendar, ACTIONS, first, last):
+        for _, content in ACTIONS.contents(connection, database.calendar, first, last):
             views.update(ACTIONS.decode(content))
     return views
 
@@ -43,7 +42,7 @@ def callers_without_environment(database: Database, first: int, last: int) -> Bi
     """Return who called without an environment in a range of days: tenant * 2^32 + user."""
     seal(database, [CALLERS], first, last)
     with database.reading() as connection:
-        contents = read(connection, database.calendar, CALLERS, first, last)
+        contents = CALLERS.contents(connection, database.calendar, first, last)
         return BitMap64.union(BitMap64(), *(CALLERS.decode(content) for _, content in contents))
 
 
@@ -52,7 +51,7 @@ def _read_active(
 ) -> dict[int, Bitmap]:
     seal(database, [kind], first, last)
     with database.reading() as connection:
-        stored = read_stored(connection, kind, first, last)
+        stored = kind.stored_contents(connection, first, last)
         active = {period: kind.of(content, env_id) for period, content in stored}
         for period in kind.periods(connection, database.calendar, first, last):
             if period not in active:

@@ -4,14 +4,19 @@ A day or month that is over is sealed when a question first asks for it; where i
 where another thread seals, or where the database cannot be written to, it is read from the rows.
 """
 
-import secrets
 import sqlite3
 from collections.abc import Collection, Iterator
+from typing import Any
 
-from ...days import FIRST_DAY, LAST_DAY, Calendar, month_of
+from ...days import FIRST_DAY, LAST_DAY, Calendar, describe_period, month_of
 from ...storage.database import Database
-from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock
-from .kinds import KINDS, Kind, checksum, range_of, read_stored
+from ..seal_lock import PATIENCE, Progress, left_to_questions, seal_lock, seal_one
+from .actions import ACTIONS
+from .active_users import MEMBERS, USERS
+from .callers import CALLERS
+from .kinds import Kind
+
+KINDS: Collection[Kind[Any]] = (*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS)
 
 PAYS = 1000
 """A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
@@ -24,12 +29,7 @@ where data = :data and monthly = :monthly and period between :first and :last
 """
 
 SELECT_ALL = """
-select data, monthly, period,
-       iif(
-         monthly,
-         printf('%04d-%02d', period / 12, period % 12 + 1),
-         coalesce(date(period * 86400, 'unixepoch'), printf('day %d', period))
-       )
+select data, monthly, period
 from period_summary
 where content is not null
 order by data, monthly, period
@@ -49,7 +49,7 @@ where data = :data and monthly = :monthly and period = :period and token = :toke
 
 def seal(
     database: Database,
-    kinds: Collection[Kind],
+    kinds: Collection[Kind[Any]],
     first: int,
     last: int,
     progress: Progress = lambda periods: periods,
@@ -77,9 +77,10 @@ def check(
     One is `damaged` (not what was stored once) or `differs`.
     """
     kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
-    for data, monthly, period, date in progress(connection.execute(SELECT_ALL).fetchall()):
+    for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
         kind = kinds[data, bool(monthly)]
-        stored = dict(read_stored(connection, kind, period, period))
+        date = describe_period(monthly, period)
+        stored = dict(kind.stored_contents(connection, period, period))
         if not stored:
             yield data, date, "damaged"
         elif kind.decode(stored[period]) != kind.decode(kind.make(connection, calendar, period)):
@@ -87,16 +88,16 @@ def check(
 
 
 def _unsealed(
-    database: Database, kinds: Collection[Kind], first: int, last: int
-) -> list[tuple[Kind, int]]:
+    database: Database, kinds: Collection[Kind[Any]], first: int, last: int
+) -> list[tuple[Kind[Any], int]]:
     """Return the kinds and periods to seal for a question about a range."""
     calendar = database.calendar
     today = calendar.day_of(database.clock.now())
-    found: list[tuple[Kind, int]] = []
+    found: list[tuple[Kind[Any], int]] = []
     with database.reading() as connection:
         for kind in kinds:
             over = min(last, (month_of(today) if kind.monthly else today) - 1)
-            rows = connection.execute(SELECT_SEALED, range_of(kind, first, over))
+            rows = connection.execute(SELECT_SEALED, kind.range(first, over))
             sealed = {period for (period,) in rows}
             for period in kind.periods(connection, calendar, first, over):
                 if period not in sealed and kind.has_rows(connection, calendar, period, PAYS):
@@ -104,17 +105,17 @@ def _unsealed(
     return found
 
 
-def _seal(database: Database, kind: Kind, period: int, patience: int | None) -> None:
-    """Seal a period; leave it if it is written to in the meantime.
-
-    Such a write takes away what was begun, in the transaction that changes the rows.
-    """
+def _seal(database: Database, kind: Kind[Any], period: int, patience: int | None) -> None:
     key = {"data": kind.data, "monthly": kind.monthly, "period": period}
-    token = {"token": secrets.randbits(63)}
-    with database.writing(patience) as connection:
-        connection.execute(BEGIN, key | token)
-    with database.reading() as connection:
+
+    def begin(connection: sqlite3.Connection, token: int) -> None:
+        connection.execute(BEGIN, key | {"token": token})
+
+    def make(connection: sqlite3.Connection) -> dict[str, object]:
         content = kind.make(connection, database.calendar, period)
-    made = {"content": content, "checksum": checksum(kind, period, content)}
-    with database.writing(patience) as connection:
-        connection.execute(END, key | token | made)
+        return {"content": content, "checksum": kind.checksum(period, content)}
+
+    def end(connection: sqlite3.Connection, token: int, made: dict[str, object]) -> None:
+        connection.execute(END, key | {"token": token} | made)
+
+    seal_one(database, patience, begin, make, end)

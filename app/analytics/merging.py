@@ -1,24 +1,24 @@
 """Storing the records of an export once, without ever overwriting stored data."""
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from ..analytics.accepted_times import Times, period_refusal
-from ..analytics.active_user_counts import PUT_ACTIVE_USERS
-from ..analytics.events import TYPE_NUMBERS, Report
-from ..analytics.histories import append_behaviors
-from ..analytics.recording import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 from ..days import MAX_TIMESTAMP, PERIODS, Calendar
 from ..storage.blocks import BLOCK
 from ..storage.cutoffs import before_cutoff, read_cutoffs
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds
 from ..summaries.invalidation import invalidate_callers
+from .accepted_times import Times, period_refusal
+from .active_user_counts import PUT_ACTIVE_USERS
+from .events import TYPE_NUMBERS, Report
+from .histories import append_behaviors
+from .recording import ADD_CALLS, ADD_USER_CALLS, ActiveUsers, mark_active
 
 FIND_BEHAVIORS = """
 select timestamp, referer_id
@@ -129,9 +129,9 @@ def store(
         for line, each in loaded["history"]
     ]
     _store_histories(connection, calendar, entries, report)
-    active: ActiveUsers = defaultdict(Counter)
+    active: ActiveUsers = defaultdict(dict)
     for _, each in loaded["active-user"]:
-        active[_place(each, tenants)][users[each["user_id"]]] += 0
+        active[_place(each, tenants)][users[each["user_id"]]] = 0
     new = mark_active(connection, active)
     report.accepted += new
     report.duplicates += len(loaded["active-user"]) - new
