@@ -154,7 +154,7 @@ def format_period(monthly: bool, period: int) -> str:
 
 
 def describe_period(monthly: bool, period: int) -> str:
-    """Return what `format_period` does, or the number of a day that a damaged database has."""
+    """Return a period as text; as a bare number if it is no date, as in a damaged database."""
     try:
         return format_period(monthly, period)
     except (OverflowError, ValueError):
