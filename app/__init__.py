@@ -1,6 +1,6 @@
 """saasus-analysis: a self-hosted server for the SaaSus Analysis API.
 
-Importing the package loads nothing else: pytest does so for its plugin, whether or not it is used.
+Importing the package loads nothing else, because pytest imports it for the plugin in every run.
 """
 
 import os
@@ -20,9 +20,9 @@ def create_app(
 ) -> "Flask":
     """Return the WSGI application.
 
-    Settings (see `config.Settings`) come from `config`, from keywords, and for those not given
-    there from the environment. Names of Flask's own configuration, such as TESTING, are taken in
-    `config` too. Raises StartError if a setting or the database cannot be used.
+    Settings (see `config.Settings`) come from `config` and keywords, or else from the environment.
+    `config` may also hold Flask's own configuration, such as TESTING. Raises StartError if a
+    setting or the database cannot be used.
     """
     from flask import Flask
 

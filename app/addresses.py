@@ -1,4 +1,4 @@
-"""IP addresses, however proxies and the `Host` header write them."""
+"""IP addresses, in the notations that proxies and the `Host` header use."""
 
 import ipaddress
 import re
@@ -11,10 +11,10 @@ _with_port = re.compile(
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the IP address that a text holds, or None.
+    """Return the IP address in a text, or None if there is none.
 
-    The text may have quotes, brackets, a port or a zone around the address. An IPv6 address that
-    stands for an IPv4 one (`::ffff:192.0.2.1`) is returned as that one.
+    The text may have quotes, brackets, a port or a zone around the address. An IPv4-mapped IPv6
+    address (`::ffff:192.0.2.1`) is returned as IPv4.
     """
     text = text.strip().strip('"')
     found = _with_port.fullmatch(text)

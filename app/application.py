@@ -1,4 +1,4 @@
-"""The application, put together."""
+"""Assembling the Flask application from its features."""
 
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -20,18 +20,18 @@ from .web.request_target import redacted_target, use_authority
 
 
 class Application(Flask):
-    """A Flask application: sees through proxies, asks for bodies when needed, logs no tokens."""
+    """A Flask application that sees through proxies, can refuse early, and logs no tokens."""
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer a request as its client sent it; see `Flask.__call__`."""
+        """Answer a request after undoing what proxies changed; see `Flask.__call__`."""
         use_authority(environ)
         restore_request(environ, SETTINGS.of(self))
         return super().__call__(environ, start_response)
 
     def dispatch_request(self) -> ResponseReturnValue:
-        """Answer a request that all before its view have let through."""
+        """Answer a request that every function before its view let through."""
         if is_pending() and request.routing_exception is None:
             answer = early_refusal.answer()
             if answer is not None:
@@ -39,7 +39,7 @@ class Application(Flask):
         return super().dispatch_request()
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log an exception with the target as the access log has it."""
+        """Log an exception with the request target redacted, as in the access log."""
         self.logger.error(
             "Exception on %s %s", request.method, redacted_target(), exc_info=exc_info
         )
@@ -48,9 +48,9 @@ class Application(Flask):
 def make_app(
     settings: Settings, database: Database, guard: Guard, more: Iterable[ModuleType] = ()
 ) -> Flask:
-    """Return the WSGI application that answers from a database whatever a guard lets through.
+    """Return the WSGI application that serves a database behind a guard.
 
-    `more` are features beside those that every application has.
+    `more` are features in addition to those that every application has.
     """
     app = Application(__package__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body, LIMIT_BY_VIEW=True)

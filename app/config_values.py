@@ -1,4 +1,4 @@
-"""How the values of settings are read: each function returns the value, or raises ValueError."""
+"""Parsing the values of settings: each function returns the value, or raises ValueError."""
 
 import ipaddress
 import re
@@ -18,7 +18,7 @@ OUR_PATHS = (
     *("__double", "dashboard", "docs", "healthz", "ingest", "metrics", "ns", "openapi.json"),
     *("readyz", "robots.txt", "v1"),
 )
-"""What the paths of this server begin with: such a prefix could not be told from them."""
+"""First segments of this server's own paths; a prefix that began with one would be ambiguous."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -53,7 +53,7 @@ def optional_switch(value: object) -> bool | None:
 
 
 def number(least: int, most: int) -> Callable[[object], int]:
-    """Return a reader of whole numbers in a range."""
+    """Return a parser of whole numbers in a range."""
 
     def parse(value: object) -> int:
         try:
@@ -68,17 +68,17 @@ def number(least: int, most: int) -> Callable[[object], int]:
 
 
 def days(value: object) -> int | None:
-    """Return a number of days that is a hundred years at most."""
+    """Return a number of days, at most a hundred years, or None if it was not given."""
     return None if value is None else number(1, 36_500)(value)
 
 
 def optional_date(value: object) -> date | None:
-    """Return a date that is written as YYYY-MM-DD."""
+    """Return a date written as YYYY-MM-DD, or None if it was not given."""
     return None if value is None else date_of(parse_day(str(value)))
 
 
 def one_of(*choices: str) -> Callable[[object], str]:
-    """Return a reader of one of some words."""
+    """Return a parser that accepts only the given words."""
 
     def parse(value: object) -> str:
         if value not in choices:
@@ -89,7 +89,7 @@ def one_of(*choices: str) -> Callable[[object], str]:
 
 
 def optional_text(value: object) -> str | None:
-    """Return printable text that fits into a header."""
+    """Return printable text that fits into a header, or None if it was not given."""
     if value is None:
         return None
     text = str(value)
@@ -99,23 +99,23 @@ def optional_text(value: object) -> str | None:
 
 
 def _parts(value: object) -> tuple[str, ...]:
-    """Return what stands between commas, or in a list or tuple."""
+    """Return the parts of a text separated by commas, or of a list or tuple."""
     parts = value if isinstance(value, list | tuple) else str(value).split(",")
     return tuple(str(part).strip() for part in parts)
 
 
 def networks(value: object) -> tuple[Network, ...] | None:
-    """Return networks that are given with commas between them, or as a list."""
+    """Return networks, given as text separated by commas or as a list."""
     if value is None:
         return None
     try:
         return tuple(_network(part) for part in _parts(value))
     except ValueError:
-        raise ValueError("must be networks such as 10.0.0.0/8, with commas between them") from None
+        raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from None
 
 
 def _network(text: str) -> Network:
-    """Return a network; one of IPv6 that stands for one of IPv4 as that, as addresses are."""
+    """Return a network; an IPv4-mapped IPv6 network becomes IPv4, as in `parse_address`."""
     network = ipaddress.ip_network(text)
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped
@@ -125,9 +125,9 @@ def _network(text: str) -> Network:
 
 
 def hosts(value: object) -> tuple[str, ...] | None:
-    """Return names and addresses of a server, given with commas between them or as a list.
+    """Return names and addresses of a server, given as text separated by commas or as a list.
 
-    They are returned as they are compared: in small letters, without brackets and last dot.
+    They are normalized for comparison: lower case, without brackets and trailing dot.
     """
     if value is None:
         return None
@@ -137,25 +137,25 @@ def hosts(value: object) -> tuple[str, ...] | None:
         address = parse_address(name)
         if address is None and not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
             raise ValueError(
-                "must be names or addresses such as demo.test, without a scheme or port, with "
-                "commas between them"
+                "must be names or addresses such as demo.test, without a scheme or port, separated "
+                "by commas"
             )
         found.append(str(address or name))
     return tuple(found)
 
 
 def origins(value: object) -> tuple[str, ...] | None:
-    """Return origins of web pages that are given with commas between them, or as a list."""
+    """Return origins of web pages, given as text separated by commas or as a list."""
     if value is None:
         return None
     parts = tuple(part.lower() for part in _parts(value))
     if not all(re.fullmatch(r"https?://[^/?#,;\s]+", part) for part in parts):
-        raise ValueError("must be origins such as https://example.com, with commas between them")
+        raise ValueError("must be origins such as https://example.com, separated by commas")
     return parts
 
 
 def prefix(value: object) -> str | None:
-    """Return the path that all paths of this server begin with, without a slash at its end."""
+    """Return the path that precedes all paths of this server, without a trailing slash."""
     if value is None:
         return None
     text = str(value).removesuffix("/")
@@ -166,14 +166,14 @@ def prefix(value: object) -> str | None:
         raise ValueError(
             "must be a path such as /analytics, of letters, digits and . _ ~ - between slashes"
         )
-    # Behind `dashboard/shared`, what stands in a path is left out of the log.
+    # The log redacts the segment after `dashboard/shared`, as if it were the token of a link.
     if first in OUR_PATHS or "/dashboard/shared" in text:
-        raise ValueError(f"must not begin as paths of this server do: {', '.join(OUR_PATHS)}")
+        raise ValueError(f"must not begin like a path of this server: {', '.join(OUR_PATHS)}")
     return text
 
 
 def rate(value: object) -> str | None:
-    """Return a rate in the notation of `rates`, or None for none."""
+    """Return a rate in the notation of `parse_rate`, or None if there is no limit."""
     if value is None or value == "off":
         return None
     parse_rate(str(value))
@@ -181,24 +181,24 @@ def rate(value: object) -> str | None:
 
 
 def seed(value: object) -> str | None:
-    """Return a JSON document, or the path of a file with one."""
+    """Return a JSON document, or the path of a file that holds one."""
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be JSON, or the path of a file with it")
+        raise ValueError("must be JSON, or the path of a JSON file")
     return value
 
 
 YEAR = 366 * 86400
-"""The longest window, in seconds."""
+"""The longest window of a rate, in seconds."""
 
 
 def parse_rate(notation: str) -> "set[RateLimitItem]":
     """Return the limits that a notation such as `10/second;5000/hour` names.
 
-    Raises ValueError.
+    Raises ValueError if it names none, or one that cannot be used.
     """
-    # Takes 20 ms, which a plain start does without.
+    # This import takes 20 ms, which a start without rates saves.
     from limits import parse_many
 
     try:

@@ -17,9 +17,10 @@ MAX_TIMESTAMP = 253402300799
 
 MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
 
-# Of the files of tz data, `localtime` and `posixrules` are what a machine is set to, `Factory` is
-# that nothing was set, and those under `posix/` and `right/` are copies, the second with leap
-# seconds. Where file names are found in any case, a name must still be that of every machine.
+# Some files of tz data must not be used as names: `localtime` and `posixrules` depend on how the
+# machine is configured, `Factory` means that nothing was configured, and `posix/` and `right/` hold
+# copies, the latter with leap seconds. The case matters even where file names ignore case, so that
+# a name works on every machine.
 ZONE_NAME = r"(?!Factory$)[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)*"
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -28,7 +29,7 @@ _DAY_SECONDS = 86400
 
 
 class Clock:
-    """The time of an application: the system's."""
+    """The clock of an application: the system time."""
 
     def now(self) -> int:
         """Return the current time in UNIX seconds."""
@@ -38,7 +39,7 @@ class Clock:
 def find_zone(name: str) -> tzinfo:
     """Return the time zone of an IANA name.
 
-    Raises ValueError if the name is not one, or the tz data of this machine do not know it.
+    Raises ValueError if it is no such name, or the tz data of this machine do not have it.
     """
     if name == "UTC":
         return UTC  # needs no tz data
@@ -48,8 +49,8 @@ def find_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except Exception as error:  # a missing, unreadable or damaged file raises almost anything
         raise ValueError(
-            f"{name!r:.100} is not an IANA time zone such as Asia/Tokyo that the tz data of this "
-            "machine know; newer data come with the system's tzdata or `pip install -U tzdata`"
+            f"{name!r:.100} is not an IANA time zone such as Asia/Tokyo in the tz data of this "
+            "machine; for newer data, update the system's tzdata or run `pip install -U tzdata`"
         ) from error
 
 
@@ -57,18 +58,18 @@ class Calendar:
     """The days of one time zone.
 
     A day begins at the first second whose local date is that day or a later one, and ends where
-    the next begins, so that days follow each other without gap or overlap whatever the zone's
-    clocks do at midnight. Raises ValueError like `find_zone`.
+    the next day begins. So days have no gaps or overlaps, even where the zone's clocks change at
+    midnight. Raises ValueError like `find_zone`.
     """
 
     def __init__(self, zone: str) -> None:
         self._zone = find_zone(zone)
         self.zone = zone
         self.day_start = lru_cache(maxsize=4096)(self._day_start)
-        self._latest = (0, 0, 0)  # a day that was asked for, its start and end
+        self._latest = (0, 0, 0)  # a cache of the last result: the day, its start and its end
 
     def day_of(self, timestamp: int) -> int:
-        """Return the day that holds a timestamp; 9999-12-31 holds all after it."""
+        """Return the day that holds a timestamp; 9999-12-31 also holds all later ones."""
         latest, start, end = self._latest
         if start <= timestamp < end:
             return latest
@@ -81,14 +82,14 @@ class Calendar:
         return day
 
     def _day_start(self, day: int) -> int:
-        """Return the UNIX second at which a day begins; after the last day, time ends."""
+        """Return the UNIX second at which a day begins; after the last day, the end of that day."""
         if day > LAST_DAY:
             return MAX_TIMESTAMP + 1
         midnight = datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
         start = int(midnight.timestamp())
         if self._local_day(start - 1) < day:
             return start
-        # The clocks skipped this midnight from some time before it: the day began at the skip.
+        # The clocks were set forward over midnight: the day began at that moment.
         before = start - _DAY_SECONDS
         while start - before > 1:
             middle = (before + start) // 2
@@ -99,7 +100,7 @@ class Calendar:
         return start
 
     def local_time(self, timestamp: int) -> datetime:
-        """Return what clocks of the time zone show at a timestamp; at most the end of 9999."""
+        """Return the local time at a timestamp, at most the end of the year 9999."""
         try:
             return datetime.fromtimestamp(timestamp, self._zone)
         except (OverflowError, ValueError):
@@ -108,7 +109,7 @@ class Calendar:
     def _local_day(self, timestamp: int) -> int:
         try:
             return datetime.fromtimestamp(timestamp, self._zone).toordinal() - _EPOCH
-        except (OverflowError, ValueError):  # in the year 0 or 10000 there
+        except (OverflowError, ValueError):  # the local year is 0 or 10000
             return FIRST_DAY - 1 if timestamp < 0 else LAST_DAY + 1
 
 
@@ -153,7 +154,7 @@ def format_period(monthly: bool, period: int) -> str:
 
 
 def describe_period(monthly: bool, period: int) -> str:
-    """Return what `format_period` does, or the number of a day that a damaged database has."""
+    """Return a period as text; as a bare number if it is no date, as in a damaged database."""
     try:
         return format_period(monthly, period)
     except (OverflowError, ValueError):
@@ -180,7 +181,7 @@ def last_day_of(month: int) -> int:
 
 @dataclass(frozen=True)
 class Period:
-    """A kind of period that users are active in, with how its dates are read."""
+    """A kind of period for counting active users, and the parser of its dates."""
 
     monthly: bool
     parse: Callable[[str], int]
@@ -190,4 +191,4 @@ PERIODS = {
     "daily": Period(monthly=False, parse=parse_day),
     "monthly": Period(monthly=True, parse=parse_month),
 }
-"""The periods by the `type` of active users."""
+"""The kinds of period by the `type` of active users."""

@@ -1,7 +1,7 @@
-"""A SaaS that looks alive: its tenants, its users and what they did, all made from a seed.
+"""Demo data of a lifelike SaaS: its tenants, its users and what they did, generated from a seed.
 
-Tenants of very different sizes join over time and grow; users stay, fade, or come back after weeks;
-they work in office hours and rarely on weekends, and use few pages a lot and many pages rarely.
+Tenants of very different sizes join over time and grow. Users stay, leave, or come back after
+weeks. They work in office hours and rarely on weekends, and use a few pages often and many rarely.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ from .days import Calendar
 EVENTS_PER_USER = 100
 USERS_PER_TENANT = 30
 OLD_TENANTS = 0.4
-"""The share of tenants that were there before the first day."""
+"""The share of tenants that joined before the first day."""
 
 HOUR = 3600
-# How busy the hours of a day are, and the days of a week from Monday on.
+# How busy the hours of a day are, and the days of a week, starting on Monday.
 HOURS = (1, 1, 1, 1, 1, 2, 5, 15, 40, 75, 90, 85, 55, 70, 85, 80, 70, 50, 28, 16, 10, 7, 4, 2)
 WEEKDAYS = (0.95, 1.0, 1.0, 0.98, 0.85, 0.2, 0.15)
 ENVS = (3, 2, 1)
 ENV_WEIGHTS = (92, 6, 2)
 
-# What is behind a page is an action on it; `{}` becomes a number, small ones most often.
+# `{}` becomes a number, most often a small one. Some pages come with an `action` in the query.
 PAGES = (
     "/dashboard",
     "/projects",
@@ -70,7 +70,7 @@ class _User:
     weight: float
     """How active the user is, compared with others."""
     stays: tuple[range, ...]
-    """The days of activity, counted from the first day of all."""
+    """The days on which the user is active, as offsets from the first day of the demo data."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class _Hour:
 def make_events(
     calendar: Calendar, now: int, *, events: int = 200_000, days: int = 90, seed: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """Yield exactly so many events of the days until now, in the order of time.
+    """Yield exactly `events` events of the last `days` days until now, in the order of time.
 
     They have the shape of `POST /ingest/events`. The same arguments give the same events. Memory
-    grows with the users and with the events of one hour, not with all events.
+    grows with the number of users and of events in one hour, not with the number of all events.
     """
     random = Random(seed)  # noqa: S311 (a rhythm, not a secret)
     today = calendar.day_of(now)
@@ -102,7 +102,7 @@ def make_events(
 def _populate(
     random: Random, events: int, starts: list[int], now: int
 ) -> tuple[list[_User], list[dict[str, Any]]]:
-    """Return the users, and the events of those users and tenants that join after the first day."""
+    """Return the users, and the creation events of users and tenants that join after day 0."""
     days = len(starts) - 1
     users: list[_User] = []
     creations: list[dict[str, Any]] = []
@@ -124,7 +124,7 @@ def _populate(
     for number, (tenant_id, since) in enumerate(
         random.choices(tenants, cum_weights=sizes, k=user_count)
     ):
-        # Half of a tenant's users are there from its start, the others come more and more rarely.
+        # About half of a tenant's users join with it; the others join later, at a falling rate.
         joins = since + int(max(0.0, random.betavariate(1, 1.5) * 2 - 1) * (days - since))
         joins = joins if number else 0
         user_id = _uuid(random)
@@ -132,7 +132,7 @@ def _populate(
             create(joins, type="create_saas_user", user_id=user_id)
             create(joins, type="create_tenant_user", user_id=user_id, tenant_id=tenant_id)
         weight = random.lognormvariate(0, 1)
-        # The first user is always there, so that no day is without one.
+        # The first user is active on every day, so that no day is without a user.
         first = min(joins + 1, days) if joins else 0
         stays = _stays(random, first, days) if number else (range(days),)
         users.append(_User(user_id, tenant_id, weight, stays))
@@ -141,7 +141,7 @@ def _populate(
 
 
 def _stays(random: Random, first: int, days: int) -> tuple[range, ...]:
-    """Return the days of a user who stays, fades, or comes back after some weeks."""
+    """Return the days of a user who stays, leaves, or comes back after some weeks."""
     kind = random.random()
     if kind < 0.6:
         return (range(first, days),)
@@ -153,7 +153,7 @@ def _stays(random: Random, first: int, days: int) -> tuple[range, ...]:
 
 
 def _hours(users: list[_User], starts: list[int], today: int, now: int) -> list[_Hour]:
-    """Return the hours until now with the weight of each: who is there, weekday, time of day."""
+    """Return the hours until now, weighted by active users, weekday and time of day."""
     days = len(starts) - 1
     activity = [0.0] * days
     for user in users:
@@ -162,7 +162,7 @@ def _hours(users: list[_User], starts: list[int], today: int, now: int) -> list[
                 activity[day] += user.weight
     hours = []
     for day in range(days):
-        # Day 0 of the calendar was a Thursday.
+        # Day 0 of the calendar, 1970-01-01, was a Thursday.
         of_day = activity[day] * WEEKDAYS[(today - days + 1 + day + 3) % 7]
         for begin in range(starts[day], min(starts[day + 1], now + 1), HOUR):
             end = min(begin + HOUR, starts[day + 1], now + 1)
@@ -174,7 +174,7 @@ def _hours(users: list[_User], starts: list[int], today: int, now: int) -> list[
 def _visits(
     random: Random, users: list[_User], hours: list[_Hour], count: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield so many calls of GetUserInfo, spread over hours by their weights."""
+    """Yield `count` calls of GetUserInfo, distributed over the hours by their weights."""
     shares = list(accumulate(hour.weight for hour in hours))
     day = -1
     made = 0

@@ -1,4 +1,4 @@
-"""The errors that a client can be answered with, each with its status and `type`."""
+"""The errors that a client can receive, each with its status and `type`."""
 
 from http import HTTPStatus
 
@@ -17,25 +17,25 @@ TYPES = {
     500: "internal_server_error",
     503: "service_unavailable",
 }
-"""The `type` of an `Error` by HTTP status (contract B.8; 409 is the test double's own)."""
+"""The `type` of an `Error` by HTTP status (contract B.8; only the test double answers with 409)."""
 
 CHALLENGE = 'Bearer realm="saasus-analysis", SAASUSSIGV1'
-"""The `WWW-Authenticate` of a 401."""
+"""The `WWW-Authenticate` header of a 401."""
 
 MESSAGES = 10
-"""How many violations the message of an error names."""
+"""How many violations an error message lists."""
 
 
 class StartError(Exception):
-    """The application cannot start as it is set up; the message tells the operator why."""
+    """The application cannot start with this configuration; the message tells the operator why."""
 
 
 class ApiError(HTTPException):
-    """Base of what the API refuses; answered as `Error` with `TYPES[code]`."""
+    """Base of the errors of the API; answered as `Error` with `TYPES[code]`."""
 
     code: int
     type: str | None = None
-    """The `type` if it is not the usual one of the status."""
+    """The `type`, if it differs from the usual one of the status."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -45,8 +45,8 @@ class ApiError(HTTPException):
 class InvalidRequest(ApiError):
     """400: each violation names the field and what was expected.
 
-    The message holds the first few, behind an introduction; `more` is how many there are beside
-    the violations that are given.
+    The message is an introduction followed by the first `MESSAGES` violations. `more` is the number
+    of further violations that are not passed in.
     """
 
     code = 400
@@ -60,7 +60,7 @@ class InvalidRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """401: no key that is valid now came with the request."""
+    """401: the request has no key that is valid now."""
 
     code = 401
 
@@ -70,7 +70,7 @@ class Unauthorized(ApiError):
 
 
 class PermissionDenied(ApiError):
-    """403: the key lacks the scope; or without keys, another machine or site asks."""
+    """403: the key lacks the scope; or, without keys, another machine or site sent the request."""
 
     code = 403
 
@@ -82,37 +82,37 @@ class IpRestricted(PermissionDenied):
 
 
 class NotFound(ApiError):
-    """404: there is nothing of the name that the path has."""
+    """404: nothing has the name that is in the path."""
 
     code = 404
 
 
 class VerificationFailed(ApiError):
-    """409: a double was not sent what was expected."""
+    """409: a double did not receive the requests that were expected."""
 
     code = 409
 
 
 class PayloadTooLarge(ApiError):
-    """413: the body, or what it unpacks to, is over the limit."""
+    """413: the body is over the limit, as sent or unpacked."""
 
     code = 413
 
 
 class UnsupportedMediaType(ApiError):
-    """415: the body's type or encoding is not one that this operation reads."""
+    """415: this operation does not read the body's type or encoding."""
 
     code = 415
 
 
 class AlwaysFails(ApiError):
-    """500: asked for, so that a client can be tested against it."""
+    """500: requested by a client, to test how it handles this error."""
 
     code = 500
 
 
 class AskAgain(ApiError):
-    """Base of what can be answered later: after so many seconds."""
+    """Base of errors after which a client should retry, after `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
@@ -120,26 +120,26 @@ class AskAgain(ApiError):
 
 
 class TooManyRequests(AskAgain):
-    """429: a key or an address has asked too often."""
+    """429: too many requests came with a key or from an address."""
 
     code = 429
 
 
 class ServiceUnavailable(AskAgain):
-    """503: the database cannot take this now; asking again later can help."""
+    """503: the server cannot do this now, but a retry may succeed."""
 
     code = 503
 
 
 def error_body(status: int, message: str, type_: str | None = None) -> dict[str, str]:
-    """Return the `Error` object for an HTTP status, of its usual type unless one is given."""
+    """Return the `Error` object for an HTTP status; without `type_`, it has the usual type."""
     return {"type": type_ or TYPES[status], "message": message}
 
 
 def known_status(status: int) -> int:
-    """Return the status among `TYPES` that stands for any HTTP status of 400 and above."""
+    """Return an HTTP status if it is in `TYPES`, else the general one of its class: 400 or 500."""
     if status in TYPES:
         return status
-    # 501 is what waitress says to a transfer coding that it does not know.
+    # waitress answers with 501 to an unknown transfer coding, which is the client's error.
     asked_wrong = status < 500 or status == HTTPStatus.NOT_IMPLEMENTED
     return HTTPStatus.BAD_REQUEST if asked_wrong else HTTPStatus.INTERNAL_SERVER_ERROR

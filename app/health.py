@@ -1,6 +1,7 @@
-"""Ask the server of this environment whether it is up: `python -m saasus_analysis.health`.
+"""Check whether the server is up: `python -m saasus_analysis.health`.
 
-What the health check of the image runs. Exits with 1, and a line, if no server answers.
+The image's health check runs this, with the same environment as the server. If no server answers,
+it exits with 1 and a line that says why.
 """
 
 import http.client
@@ -14,11 +15,11 @@ from .errors import StartError
 SECONDS = 2
 
 ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (none of them is listened on)
-"""Where a server is asked that listens on all addresses."""
+"""The address to connect to when the server listens on all addresses."""
 
 
 def run() -> None:
-    """Exit with 0 if the server that listens as this environment says is up."""
+    """Exit with 0 if the server is up at the host and port of this environment, else with 1."""
     try:
         settings = load_settings({}, os.environ)
         address = ANY.get(settings.host, settings.host)

@@ -376,6 +376,6 @@ def test_a_listener_outlives_an_accept_that_fails(
         service.is_answering()
     finally:
         service.stop()
-    assert caplog.text.count("can be taken up now") == (
+    assert caplog.text.count("can be accepted now") == (
         not isinstance(error, ConnectionAbortedError)
     )

@@ -554,7 +554,7 @@ def test_a_beginning_after_the_end_is_named(
 def test_an_environment_needs_a_tenant(guarded: FlaskClient) -> None:
     query = {"type": "daily", "date_from": "2026-05-19", "env_id": "3"}
     answer = guarded.get(f"{BASE}/active-users", query_string=query)
-    assert refused(answer) == "env_id: needs tenant_id beside it"
+    assert refused(answer) == "env_id: needs tenant_id as well"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,8 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         pass
     first = json.loads(log.read_text().splitlines()[0])
     assert (
-        first["message"] == f"passed over, as made for a service: {', '.join(sorted(KUBERNETES))}"
+        first["message"]
+        == f"ignored, since they describe a service: {', '.join(sorted(KUBERNETES))}"
     )
     done = run("doctor", "--database", tmp_path / "a.db", env=os.environ | KUBERNETES)
     assert (
@@ -190,7 +191,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
     [
         ({"databse": "x"}, {}, "databse is not a setting; did you mean database?"),
         ({}, {"ANALYSIS_PROT": "1"}, "ANALYSIS_PROT is not a setting; did you mean ANALYSIS_PORT?"),
-        ({"qqq": 1}, {}, "qqq is not a setting; known are accept_ahead, accept_from, "),
+        ({"qqq": 1}, {}, "qqq is not a setting; settings are accept_ahead, accept_from, "),
         ({}, {"ANALYSIS_PORT": "x"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({}, {"ANALYSIS_PORT": "65536"}, "ANALYSIS_PORT: must be a whole number from 0 to 65535"),
         ({"port": True}, {}, "port: must be a whole number"),
@@ -217,7 +218,7 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
             (
                 {},
                 {"ANALYSIS_PREFIX": prefix},
-                "ANALYSIS_PREFIX: must not begin as paths of this server",
+                "ANALYSIS_PREFIX: must not begin like a path of this server",
             )
             for prefix in ("/dashboard", "/v1", "/v1/a", "/docs/", "/ns", "/a/dashboard/shared/b")
         ),
@@ -247,8 +248,16 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
         ({"failed_keys": 60}, {}, f"failed_keys: {RATE}"),
         ({"max_header": 1023}, {}, "max_header: must be a whole number from 1024 to 1048576"),
         ({"keep_histories": 0}, {}, "keep_histories: must be a whole number from 1 to 36500"),
-        ({}, {"ANALYSIS_KEEP_PAGE_STATISTICS": "3"}, "keep_page_statistics is for the time that"),
-        ({"keep_histories": 9, "keep_page_statistics": 8}, {}, "keep_page_statistics is for the"),
+        (
+            {},
+            {"ANALYSIS_KEEP_PAGE_STATISTICS": "3"},
+            "keep_page_statistics needs keep_histories, and",
+        ),
+        (
+            {"keep_histories": 9, "keep_page_statistics": 8},
+            {},
+            "keep_page_statistics needs keep_histories",
+        ),
         ({"max_records": 0}, {}, "max_records: must be a whole number from 1 to "),
         ({"threads": 0}, {}, "threads: must be a whole number from 1 to 512"),
         ({}, {"ANALYSIS_AUTH": ""}, "ANALYSIS_AUTH: must be on or off"),
@@ -265,7 +274,11 @@ def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path:
             "saasus_api_key:",
         ),
         ({}, {"SAASUS_SECRET_KEY": ""}, "SAASUS_SECRET_KEY: must be printable text"),
-        ({}, {"SAASUS_API_KEY": "a"}, "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY are"),
+        (
+            {},
+            {"SAASUS_API_KEY": "a"},
+            "SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY must be",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(

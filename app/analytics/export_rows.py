@@ -1,6 +1,7 @@
-"""All that is stored, in rows: what an export consists of.
+"""Reading all stored data as the rows of an export.
 
-They come in a total order that only the data decide, whatever integers stand for names.
+The order of the rows is total and depends only on the data, not on the integers that the database
+stores for names.
 """
 
 import json
@@ -23,7 +24,7 @@ from ..storage.blocks import block_range
 from ..storage.event_ids import read_ids
 from .events import TYPES
 
-# The table is clustered by block, so that only the rows of a block are sorted at once.
+# The table is clustered by block, so SQLite sorts only the rows of one block at a time.
 SELECT_HISTORIES = """
 select behavior.timestamp, user.name, referer.url
 from behavior
@@ -44,7 +45,8 @@ where call_count.day between :first_day and :last_day
 order by type, call_count.day, tenant.name
 """
 
-# They are stored in two tables, and of one in each environment: all are sorted to be added up.
+# The calls are in two tables, one of which has a row for each environment, so they are sorted and
+# summed.
 SELECT_USER_CALLS = """
 select type, day, tenant.name, user.name, sum(calls)
 from (
@@ -91,14 +93,14 @@ Read = Callable[[sqlite3.Connection, Mapping[str, Any]], Rows]
 def days_to_read(
     calendar: Calendar, first: int | None = None, last: int | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of the queries for a range of days, inclusive; None is without end.
+    """Return the parameters of the queries for a range of days, inclusive; None: no limit.
 
-    A month is in a range that its first day is in, so that ranges that follow each other hold each
-    month once.
+    A month is in the range that contains its first day, so adjacent ranges contain each month once.
     """
     first = FIRST_DAY if first is None else first
     last = LAST_DAY if last is None else last
-    # Histories begin in 1970, in the west on the day before; days long before have no start.
+    # Histories begin at 1970-01-01 in UTC, which is the day before in western time zones. The start
+    # of much earlier days cannot be computed.
     start = max(calendar.day_start(max(first, -1)), 0)
     end = min(calendar.day_start(max(last, -2) + 1) - 1, MAX_TIMESTAMP)
     return block_range(start, end) | {

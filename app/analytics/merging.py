@@ -1,4 +1,4 @@
-"""Storing the records of an export: each once, and never over what is there already."""
+"""Storing the records of an export once, without ever overwriting stored data."""
 
 import sqlite3
 from collections import defaultdict
@@ -33,7 +33,7 @@ from call_count
 where type = ? and day = ? and tenant_id = ?
 """
 
-# A seek for each environment that anybody was active in.
+# One index lookup for each environment that had active users.
 FIND_USER_CALLS = """
 select nullif(sum(calls), 0)
 from (
@@ -52,7 +52,7 @@ from (
 )
 """
 
-# In the lowest environment that the user was active in, if there is any.
+# Adds to the lowest environment that the user was active in, if there is one.
 ADD_ACTIVE_CALLS = """
 update active_user
 set calls = calls + ?5
@@ -84,25 +84,25 @@ SINCE = {
     "number": ("date", ["counts"]),
     "event-id": ("date", ["event_ids"]),
 }
-"""Which field of a record must not be before what is kept of which data."""
+"""By kind of record: its time field, and the data whose retention cutoffs it must not precede."""
 
 
 class Loaded(NamedTuple):
-    """A record that was found good, with the line that it stands on."""
+    """A valid record and its line number."""
 
     line: int
     content: dict[str, Any]
 
 
 class _Fact(NamedTuple):
-    """What can be known once: how it is found, and how it is added."""
+    """A value that is stored at most once: how it is looked up, and how it is added."""
 
     line: int
     find: str
     key: Any
     value: int
     add: tuple[str, ...]
-    """Statements, of which the first that changes a row adds it."""
+    """Statements to try in order, until one of them changes a row."""
     row: Any
 
 
@@ -113,9 +113,9 @@ def store(
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> None:
-    """Store records by kind; the report says which were known, or contradict what is known.
+    """Store records by kind; the report counts duplicates, and lists contradictions as refused.
 
-    Those of times that are not taken in, or older than what is kept, are refused.
+    Records are also refused if their times are not accepted, or precede a retention cutoff.
     """
     loaded = _acceptable(connection, calendar, times, records, report)
     names = Dictionary(connection)
@@ -159,7 +159,7 @@ def _acceptable(
                 is_old = value < since
             else:
                 monthly = record.content.get("type") == "monthly"
-                # As with PUT, a number may be of a time to come.
+                # As with PUT, a number of active users may be for a future date.
                 of_kind = times._replace(last=MAX_TIMESTAMP) if kind == "number" else times
                 refusal = period_refusal(of_kind, calendar, value, monthly)
                 is_old = any(value < kept.first_period(data, calendar, monthly) for data in names)
@@ -172,7 +172,7 @@ def _acceptable(
 
 
 def _place(record: dict[str, Any], tenants: dict[str, int]) -> tuple[bool, int, int, int]:
-    """Return the key of a record of active users."""
+    """Return the key of a record of active users: monthly, period, tenant, environment."""
     monthly = PERIODS[record["type"]].monthly
     return monthly, record["date"], tenants[record["tenant_id"]], record["env_id"]
 
@@ -183,9 +183,10 @@ def _store_histories(
     entries: list[tuple[int, tuple[int, int], int]],
     report: Report,
 ) -> None:
-    """Store entries: line, timestamp and user, referer.
+    """Store entries of line, (timestamp, user), and referer.
 
-    Those of a user and second on lines behind each other are one: known as a whole, or not at all.
+    Entries of the same user and second on adjacent lines form one group, which is stored, a
+    duplicate, or refused as a whole.
     """
     known = _known_histories(connection, [moment for _, moment, _ in entries])
     behaviors = []
@@ -209,7 +210,7 @@ def _store_histories(
 def _known_histories(
     connection: sqlite3.Connection, moments: list[tuple[int, int]]
 ) -> dict[tuple[int, int], list[int]]:
-    """Return the referers of what is stored about the users of these moments, around them."""
+    """Return the referers of stored histories by timestamp and user, for at least the moments."""
     asked: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for timestamp, user in moments:
         asked[timestamp // BLOCK, user].append(timestamp)
@@ -261,7 +262,7 @@ def _store_ids(connection: sqlite3.Connection, records: Sequence[Loaded], report
 
 
 def _count(line: int, known: int | None, value: int, report: Report) -> None:
-    """Count in the report a value that was added unless one was known."""
+    """Count a value in the report: accepted if none was known, else a duplicate or refused."""
     if known is None:
         report.accepted += 1
     elif known == value:

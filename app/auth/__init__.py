@@ -1,4 +1,4 @@
-"""Who may do what: keys with scopes, Bearer tokens and `SAASUSSIGV1` signatures."""
+"""Authentication and authorization: keys with scopes, Bearer tokens, `SAASUSSIGV1` signatures."""
 
 from .guard import Guard, init_app, is_well_formed, page, public, require_key, require_loopback
 

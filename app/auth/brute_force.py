@@ -1,4 +1,4 @@
-"""Slowing those who try keys: an address that has sent many wrong ones has to wait."""
+"""Slowing down brute force: an address that has sent many wrong keys has to wait."""
 
 import hashlib
 import re
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 REMEMBERED = 10_000
-"""How many right keys are remembered, by address; the one that was used longest ago goes first."""
+"""How many right keys are remembered, with their addresses; the least recently used goes first."""
 
 
 class BruteForceGuard:
-    """Counts the wrong keys of each address, and refuses more than a rate without a look at them.
+    """Counts the wrong keys of each address, and refuses those over a rate without checking them.
 
-    A key that was right from an address goes on there, neither refused nor counted: who tries keys
-    from the address of others, as behind a proxy, cannot keep out those that work. Where the
+    A key that was right from an address still works there, and is neither refused nor counted. So
+    an attacker who shares an address with others, as behind a proxy, cannot lock them out. If the
     address is not known, nothing is counted or refused.
     """
 
@@ -38,7 +38,7 @@ class BruteForceGuard:
         self._lock = Lock()
 
     def watch(self, credential: str, find: Callable[[], Found | None]) -> Found | None:
-        """Return what `find` makes of a credential. Raises TooManyRequests in its place."""
+        """Return the result of `find` for a credential, or raise TooManyRequests without it."""
         network = client_network()
         if network is None:
             return find()
@@ -51,7 +51,7 @@ class BruteForceGuard:
             if "is_unverified" not in g:
                 self._remember(mark)
         elif was_right:
-            self._check(network)  # so that it is refused like a key that was never right
+            self._check(network)  # a key that is no longer right gets no special treatment
         else:
             self._count(network)
         return found
@@ -64,7 +64,7 @@ class BruteForceGuard:
             )
 
     def _count(self, network: str) -> None:
-        # Loaded with the first wrong key: a start does not wait for it.
+        # Imported at the first wrong key, so that it does not slow the start.
         from .rate_limit import Rate
 
         with self._lock:
@@ -80,16 +80,16 @@ class BruteForceGuard:
 
 
 def watch(credential: str | None, find: Callable[[], Found | None]) -> Found | None:
-    """Return what `find` makes of a credential: what an Authorization header has, or the like.
+    """Return the result of `find` for a credential, such as the value of an Authorization header.
 
-    Raises TooManyRequests if the address of the request has sent too many wrong ones. Where none
-    was sent, nothing is counted.
+    Raises TooManyRequests if the address of the request has sent too many wrong credentials.
+    Without a credential, nothing is counted.
     """
     guesses = BRUTE_FORCE_GUARD.current()
     return guesses.watch(credential, find) if guesses and credential else find()
 
 
 def _mark(network: str, credential: str) -> bytes:
-    """Return a hash that an address and a key have in all their requests, signed ones too."""
+    """Return a hash of an address and a key, which is the same for all signatures with the key."""
     key = re.sub("Sig=[^,]*", "", credential)
     return hashlib.sha256(f"{network} {key}".encode("utf-8", "replace")).digest()

@@ -1,22 +1,26 @@
-"""What keys and links may be called, and how long they hold."""
+"""The names that keys and links may have, and how long they are valid."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 MOST_DAYS = 36_500
-"""A hundred years: what is much later, some time zones have no date for."""
+"""A hundred years. Much later times have no date in some time zones."""
 
 
 def check_name(name: str) -> str:
-    """Return a name that a new key or link may have. Raises ValueError."""
+    """Return the name if a new key or link may have it. Raises ValueError otherwise."""
     if not name.isprintable() or not 1 <= len(name) <= 64 or " " in name:
         raise ValueError("must be 1 to 64 printable characters, no spaces")
     return name
 
 
 def read_expiry(text: str, now: int) -> int:
-    """Return when something ends: as a date begins in UTC, or after days. Raises ValueError."""
+    """Return the UNIX second at which something expires, from a date or a number of days.
+
+    A date means its first second in UTC. Raises ValueError if the text is neither, or the time is
+    not in the future.
+    """
     try:
         if text.isdecimal() and 0 < int(text) <= MOST_DAYS:
             at = int((datetime.fromtimestamp(now, UTC) + timedelta(days=int(text))).timestamp())
@@ -25,14 +29,14 @@ def read_expiry(text: str, now: int) -> int:
     except ValueError:
         at = 0
     if at <= now:
-        raise ValueError("must be a date to come, as YYYY-MM-DD, or a number of days")
+        raise ValueError("must be a date in the future, as YYYY-MM-DD, or a number of days")
     return at
 
 
 def state_of(row: Mapping[str, Any], now: int) -> tuple[str, int | None]:
-    """Return how a key or link stands, in a word or two, and since or until when.
+    """Return the state of a key or link, and the UNIX second since or until which it has it.
 
-    The words are `valid`, `valid until`, `expired` and `revoked`.
+    The state is `valid` (without a time), `valid until`, `expired` or `revoked`.
     """
     if row["revoked_at"] is not None:
         return "revoked", row["revoked_at"]

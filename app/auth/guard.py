@@ -1,6 +1,6 @@
-"""The guard in front of every view: finds the key of a request and compares scopes.
+"""The guard in front of every view: it finds the key of a request and checks its scope.
 
-A view that names no scope and is not marked public is refused to every key.
+No key can reach a view that neither names a scope nor is marked public.
 """
 
 import hmac
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 View = TypeVar("View", bound=Callable[..., object])
 
 Guard = Callable[[], Response | None]
-"""Called before each view. Lets the request through, answers it, or raises ApiError."""
+"""Called before each view. Returns None to let the request through, or a response, or raises
+ApiError."""
 
 ENVIRONMENT_KEY = Key("environment", frozenset(keys.SCOPES) - {"admin"})
-"""What the key that SAASUS_SAAS_ID and its siblings give may do."""
+"""The key that SAASUS_SAAS_ID, SAASUS_API_KEY and SAASUS_SECRET_KEY define."""
 
 UNNAMED = "unnamed"
-"""The scope of a view that names none; no key has it."""
+"""The scope of a view that names no scope; no key has it."""
 
 REFUSED = "a valid key is needed: Authorization: Bearer TOKEN, or a SAASUSSIGV1 signature"
 
@@ -48,7 +49,7 @@ def public(view: View) -> View:
 
 
 def page(view: View) -> View:
-    """Mark a view as a page for people, to which links of other sites may lead."""
+    """Mark a view as a page for people, which other sites may link to."""
     view.is_page = True  # type: ignore[attr-defined]
     return view
 
@@ -64,13 +65,14 @@ def init_app(app: Flask, settings: Settings, guard: Guard) -> None:
 
 
 def require_key() -> None:
-    """Let a request through whose key has the scope of the operation, or that needs none.
+    """Let a request through if its key has the scope of the operation, or it needs no key.
 
-    Both the wrong keys of an address and the requests of a key are within their rates.
+    Raises Unauthorized, PermissionDenied, or TooManyRequests if the address has sent too many wrong
+    keys, or the key too many requests.
     """
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
-        return  # no such path or method: Flask tells so next
+        return  # no such path or method: Flask answers with 404 or 405 next
     scope = getattr(view, "scope", UNNAMED)
     if scope is None:
         return
@@ -86,7 +88,7 @@ def require_key() -> None:
 
 
 def is_well_formed(authorization: str) -> bool:
-    """Return whether an Authorization header has one of the two forms, whatever key it names."""
+    """Return whether an Authorization header has one of the two forms; its key is not checked."""
     scheme, _, rest = authorization.strip().partition(" ")
     if scheme.upper() == signature.SCHEME:
         given = signature.Credentials.parse(rest)
@@ -95,9 +97,10 @@ def is_well_formed(authorization: str) -> bool:
 
 
 def require_loopback() -> None:
-    """Let a request through that comes from this machine, within the rate of its address.
+    """Let a request through if it comes from this machine, within the rate of its address.
 
-    One that a page of another site had a browser send does not count as coming from here.
+    A request that a page of another site made a browser send does not count as coming from here.
+    Raises PermissionDenied or TooManyRequests.
     """
     browser_security.require_loopback(
         "without keys, this server answers clients on its own machine only"
@@ -112,7 +115,10 @@ def _make_rate(notation: str) -> "Rate":
 
 
 def _count(name: str | None) -> None:
-    """Count a request to an operation, by key or address if known. Raises TooManyRequests."""
+    """Count a request to an operation by its key or address, unless that is None.
+
+    Raises TooManyRequests if the request is over the rate.
+    """
     rate = RATE.current()
     view = current_app.view_functions.get(request.endpoint or "")
     if rate and name and hasattr(view, "operation_id"):
@@ -123,7 +129,7 @@ def _count(name: str | None) -> None:
 
 
 def _count_early(response: Response) -> Response:
-    """Count a request that is answered before its body came: it does not come again."""
+    """Count a request that is answered before its body came, since there is no second call."""
     if is_pending() and "counted_as" in g and response.status_code != HTTPStatus.CONTINUE:
         rate = RATE.current()
         if rate:
@@ -152,7 +158,7 @@ def _find_signer(database: Database, parameters: str) -> Key | None:
     ):
         key, secret = ENVIRONMENT_KEY, settings.saasus_secret_key
     if is_pending():
-        # That the signature holds is seen when the body is there.
+        # The signature covers the body, so it is verified once the body has arrived.
         g.is_unverified = True
         return key if is_well_formed(request.headers["Authorization"]) else None
     body, now = request.get_data(cache=True), database.clock.now()

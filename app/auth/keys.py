@@ -1,7 +1,7 @@
-"""The keys: made, listed, revoked and found.
+"""Creating, listing, revoking and finding keys.
 
-A Bearer token is stored as its SHA-256 hash. A signature's secret key is stored as it is: to check
-an HMAC, one must have the secret that it was made with.
+A Bearer token is stored as its SHA-256 hash. A signature's secret key is stored in clear, because
+verifying an HMAC needs the secret that it was made with.
 """
 
 import hmac
@@ -20,17 +20,17 @@ TOKEN_PREFIX = "saa_"
 PREFIX_LENGTH = len(TOKEN_PREFIX) + 8
 
 NO_HASH, NO_SECRET = bytes(32), secrets.token_urlsafe(32)
-"""What a token and a signature are compared with where there is no key."""
+"""What a token and a signature are compared with if there is no such key."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that came with a request and holds now."""
+    """A key that came with a request and is valid now."""
 
     name: str
     scopes: frozenset[str]
     prefix: str | None = None
-    """None: it is not stored."""
+    """None if the key is not stored."""
     last_used_at: int | None = None
 
 
@@ -38,13 +38,13 @@ Shown = TypeVar("Shown")
 
 
 class NameTaken(Exception):
-    """A key of this name is there and not revoked."""
+    """There is a key of this name that is not revoked."""
 
 
 def create_bearer_key(
     database: Database, *, name: str, scopes: tuple[str, ...], expires_at: int | None = None
 ) -> str:
-    """Make a key and return its token, which is not stored and cannot be shown again.
+    """Create a key and return its token, which is not stored and cannot be shown again.
 
     Raises NameTaken.
     """
@@ -58,7 +58,7 @@ def create_bearer_key(
 def create_signature_key(
     database: Database, *, name: str, scopes: tuple[str, ...], expires_at: int | None = None
 ) -> dict[str, str]:
-    """Make a key for clients that sign, and return the three values that they are set up with.
+    """Create a key for clients that sign, and return the three variables that configure them.
 
     Raises NameTaken.
     """
@@ -70,11 +70,10 @@ def create_signature_key(
 
 
 def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | str | None:
-    """Make a key in the place of another, which goes on for so many seconds as `NAME.old`.
+    """Replace a key by a new one; the old key stays valid for `overlap` seconds as `NAME.old`.
 
-    Returns what `create_bearer_key` or `create_signature_key` does, or None if there is none of
-    this name.
-    Raises NameTaken, with nothing changed, if there is a `NAME.old` already.
+    Returns what `create_bearer_key` or `create_signature_key` returns, or None if there is no key
+    of this name. Raises NameTaken, with nothing changed, if there is a `NAME.old` already.
     """
     with database.writing() as connection:
         now = database.clock.now()
@@ -91,46 +90,46 @@ def rotate_key(database: Database, name: str, overlap: int) -> dict[str, str] | 
 
 
 def note_use(database: Database, key: Key) -> None:
-    """Note that a key was used, if it is stored."""
+    """Store that a key was used now, unless the key is not stored itself."""
     if key.prefix is not None:
         last_used.note_use(database, rows.note_key_use, key.prefix, key.last_used_at)
 
 
 def list_keys(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return all keys, the revoked ones too, oldest first, without anything secret.
+    """Return all keys, including revoked ones, oldest first, without their secrets.
 
-    With a limit, there are so many at most: those that hold are preferred, then the newest.
+    With a limit, returns at most that many: valid keys are preferred, then the newest.
     """
     with database.reading() as connection:
         return rows.list_keys(connection, database.clock.now(), limit)
 
 
 def revoke_key(database: Database, name: str) -> bool:
-    """Revoke the key of this name from now on and forget its secret; tell whether it was there."""
+    """Revoke the key of this name and delete its secret; return whether there was such a key."""
     with database.writing() as connection:
         return rows.revoke_key(connection, name, database.clock.now())
 
 
 def has_keys(database: Database) -> bool:
-    """Return whether a key was ever made."""
+    """Return whether a key was ever created."""
     with database.reading() as connection:
         return rows.has_keys(connection)
 
 
 def find_bearer_key(database: Database, token: str) -> Key | None:
-    """Return the key of a token, or None if it is not known, revoked or expired."""
+    """Return the key of a token, or None if it is unknown, revoked or expired."""
     row = _find(database, token[:PREFIX_LENGTH])
     stored = row[2] if row else None
-    # A hash is compared whether or not there is a key, so that time tells nothing.
+    # Compare a hash even if there is no such key, so that the time does not reveal that.
     same = hmac.compare_digest(hash_token(token), stored or NO_HASH)
     return _key(row) if row and stored and same else None
 
 
 def find_signature_key(database: Database, saas_id: str, api_key: str) -> tuple[Key | None, str]:
-    """Return the key of a client that signs and its secret; None and a wrong secret if none."""
+    """Return a signature key and its secret; if there is no such key, None and a wrong secret."""
     row = _find(database, api_key)
     stored = (row[3] if row else None) or ""
-    # Compared also where there is no such key, so that the time does not tell of it.
+    # Compare even if there is no such key, so that the time does not reveal that.
     is_same = hmac.compare_digest(stored.encode(), saas_id.encode("utf-8", "replace"))
     if row and row[4] and is_same:
         return _key(row), row[4]

@@ -1,4 +1,4 @@
-"""Noting when something was used last."""
+"""Storing when a key or link was last used."""
 
 import sqlite3
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from ..storage.database import Database
 Used = TypeVar("Used")
 
 NOTED_SECONDS = 3600
-"""How old the noted time of a last use may be: a write for each request would be too many."""
+"""How old the stored time of the last use may be; a write for each request would cost too much."""
 
 
 def note_use(
@@ -19,7 +19,10 @@ def note_use(
     used: Used,
     last_used_at: int | None,
 ) -> None:
-    """Note that something is used now, once an hour, and not where that would have to wait."""
+    """Store that something is used now, at most once an hour; skip it if the database is locked.
+
+    `note` writes the time (UNIX seconds) for what `used` identifies.
+    """
     now = database.clock.now()
     if abs(now - (last_used_at or 0)) < NOTED_SECONDS:
         return

@@ -1,6 +1,6 @@
-"""Links: URLs that let whoever has them look at the dashboard.
+"""Links: URLs that show the dashboard to whoever has them.
 
-The token is a part of the path, and stored as its hash. Every link expires.
+The path contains a token, which is stored as its hash. Every link expires.
 """
 
 import sqlite3
@@ -15,30 +15,30 @@ from .keys import NameTaken
 from .tokens import hash_token, make_token
 
 DEFAULT_DAYS = 30
-"""How long a link holds unless said."""
+"""How long a link is valid by default."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link that holds now."""
+    """A link that is valid now."""
 
     id: int
     name: str
     tenant_id: str | None
-    """Whose data alone it shows; None: those of all."""
+    """The only tenant whose data it shows; None: it shows the data of all tenants."""
     last_used_at: int | None
 
 
 class UnknownTenant(Exception):
-    """Nothing is stored of a tenant of this id."""
+    """Nothing is stored about a tenant of this id."""
 
 
 def create_link(
     database: Database, *, name: str, expires_at: int, tenant_id: str | None = None
 ) -> str:
-    """Make a link and return its token, which is not stored and cannot be shown again.
+    """Create a link and return its token, which is not stored and cannot be shown again.
 
-    Raises NameTaken, or UnknownTenant.
+    Raises NameTaken or UnknownTenant.
     """
     token = make_token()
     with database.writing() as connection:
@@ -55,27 +55,27 @@ def create_link(
 
 
 def list_links(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return all links, the revoked ones too, oldest first, without their tokens.
+    """Return all links, including revoked ones, oldest first, without their tokens.
 
-    With a limit, there are so many at most: those that hold are preferred, then the newest.
+    With a limit, returns at most that many: valid links are preferred, then the newest.
     """
     with database.reading() as connection:
         return rows.list_links(connection, database.clock.now(), limit)
 
 
 def revoke_link(database: Database, name: str) -> bool:
-    """Revoke the link of this name from now on; tell whether it was there."""
+    """Revoke the link of this name; return whether there was such a link."""
     with database.writing() as connection:
         return rows.revoke_link(connection, name, database.clock.now())
 
 
 def find_link(database: Database, token: str) -> Link | None:
-    """Return the link of a token, or None if it is not known, revoked or expired."""
+    """Return the link of a token, or None if it is unknown, revoked or expired."""
     with database.reading() as connection:
         row = rows.find_link(connection, hash_token(token), database.clock.now())
     return Link(*row) if row else None
 
 
 def note_use(database: Database, link: Link) -> None:
-    """Note that a link was used."""
+    """Store that a link was used now."""
     last_used.note_use(database, rows.note_link_use, link.id, link.last_used_at)

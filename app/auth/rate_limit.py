@@ -1,6 +1,6 @@
-"""How often something may be done: rates in the notation of flask-limiter, counted in memory.
+"""Rate limits in the notation of flask-limiter, counted in memory.
 
-This module loads `limits`, which a plain start does without: load it where a rate is used.
+This module imports `limits`, which slows the start: import it only where a rate is used.
 """
 
 import math
@@ -13,31 +13,34 @@ from ..config_values import parse_rate
 from ..days import Clock
 
 REMEMBERED = 10_000
-"""How many counts are kept at once; where there would be more, counting begins anew."""
+"""How many counts are kept at once; when there would be more, all counts are reset."""
 
 
 class Rate:
-    """Counts what each of many does, in windows that begin with the first count.
+    """Counts requests by name (a key or an address), in windows that begin with the first request.
 
-    Time is that of the system, as `limits` has it.
+    It uses the system time, because `limits` does.
     """
 
     def __init__(self, notation: str) -> None:
         self._limits = parse_rate(notation)
-        # The storage is not safe to be used by threads at once: it can start a timer twice.
+        # The storage is not thread-safe: it can start a timer twice.
         self._lock = Lock()
         self._begin()
 
     def wait(self, name: str) -> int:
-        """Return after how many seconds one more of a name is within the rate; 0: now.
+        """Return how many seconds until another request of a name is within the rate; 0: now.
 
-        They are whole, and up to one more than it takes.
+        They are rounded up, to at most one second too many.
         """
         with self._lock:
             return self._wait(name)
 
     def take(self, name: str) -> int:
-        """Count one more of a name if that is within the rate; return what `wait` does before."""
+        """Count a request of a name if it is within the rate; return the seconds to wait if not.
+
+        The seconds are those of `wait`; 0 if the request was counted.
+        """
         with self._lock:
             seconds = self._wait(name)
             if not seconds:

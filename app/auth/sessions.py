@@ -1,7 +1,7 @@
 """Sessions: which browser is signed in with which key.
 
-The browser has the token, the server its hash. A session lasts as long as is set, and no longer
-than its key holds and may read.
+The browser has the token, the server its hash. A session lasts as long as it was given, but ends
+early when its key is no longer valid or no longer has the scope read.
 """
 
 from ..storage.database import Database
@@ -10,13 +10,13 @@ from .keys import Key
 from .tokens import hash_token, make_token
 
 SCOPE = "read"
-"""What a key must allow, so that one can sign in with it."""
+"""The scope that a key needs for signing in."""
 
 
 def begin_session(database: Database, key: Key, seconds: int, *, before: str = "") -> str:
-    """Sign a browser in with a key that is stored, and return the token of the session.
+    """Sign a browser in with a stored key for `seconds`, and return the token of the session.
 
-    The session that the browser had before ends, as if it had been signed out.
+    The browser's previous session, whose token is `before`, ends as if it had signed out.
     """
     token = make_token()
     with database.writing() as connection:
@@ -29,7 +29,7 @@ def begin_session(database: Database, key: Key, seconds: int, *, before: str = "
 
 
 def find_key(database: Database, token: str) -> Key | None:
-    """Return the key of a session, or None if there is none now."""
+    """Return the key of a session, or None if there is no valid session of this token."""
     with database.reading() as connection:
         row = find_session_key(connection, hash_token(token), database.clock.now())
     if row is None:
@@ -40,6 +40,6 @@ def find_key(database: Database, token: str) -> Key | None:
 
 
 def end_session(database: Database, token: str) -> None:
-    """Sign out the browser that has a token."""
+    """Sign out the browser that has the token."""
     with database.writing() as connection:
         delete_session(connection, hash_token(token), database.clock.now())

@@ -15,7 +15,7 @@ MINUTE = 60
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the header of a signed request names."""
+    """The parameters in the Authorization header of a signed request."""
 
     signature: str
     saas_id: str
@@ -23,7 +23,7 @@ class Credentials:
 
     @classmethod
     def parse(cls, parameters: str) -> Self | None:
-        """Return what stands behind the scheme's name, or None if it is not as it should be."""
+        """Return the credentials in the text after the scheme name, or None if it is malformed."""
         parts = [part.strip().partition("=") for part in parameters.split(",")]
         values = {name: value for name, _, value in parts}
         if len(parts) != 3 or values.keys() != {"Sig", "SaaSID", "APIKey"}:
@@ -52,9 +52,9 @@ def sign(request: SignedRequest, api_key: str, secret: str, timestamp: int) -> s
 
 
 def verify(request: SignedRequest, given: Credentials, secret: str, now: int) -> bool:
-    """Return whether a signature holds: made for this minute, the one before or the one after.
+    """Return whether a signature is right for this minute, the one before or the one after.
 
-    Takes the same time whichever of them fits, and if none does.
+    Takes the same time whichever minute matches, or if none does.
     """
     signature = given.signature.encode("utf-8", "replace")
     matches = [

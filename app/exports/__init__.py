@@ -1,1 +1,1 @@
-"""Exports: everything in a database but the keys, written out and read back."""
+"""Exports: writing everything in a database except its keys, and importing it again."""

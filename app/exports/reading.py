@@ -1,7 +1,7 @@
-"""Reading an export back: NDJSON or CSV of any length, in transactions of bounded size.
+"""Importing an export: NDJSON or CSV of any length, in transactions of bounded size.
 
-What is stored already changes nothing, and what contradicts it is refused: an export can be read
-again after it was interrupted, and into a database that holds other data.
+Records that are already stored change nothing, and records that contradict stored data are refused.
+So an interrupted import can be repeated, and an export imported into a database with other data.
 """
 
 import csv
@@ -26,14 +26,14 @@ from .schemas import Head
 from .tables import EVENT_IDS_IN_CLEAR, HEAD, TABLES, VERSION, Table
 
 NO_EXPORT = (
-    'is no export: its first line must be {"kind":"export",…}, or as CSV the header of a table'
+    'is not an export: its first line must be {"kind":"export",…}, or in CSV the header of a table'
 )
 
 Line = tuple[int, bytes | ValidationError]
 
 
 class Record(NamedTuple):
-    """A record with the line that it stands on; the ValidationError for what is none."""
+    """A record and its line number; the content of an unreadable line is a ValidationError."""
 
     line: int
     kind: object
@@ -45,8 +45,8 @@ def import_export(
 ) -> Iterator[Report]:
     """Store the records of an export; yield a report for each transaction.
 
-    `progress` is told how many bytes were read. The index of a refused record is its line, from 1.
-    Raises UnreadableFile.
+    `progress` is called with the number of bytes of each read. The index of a refused record is its
+    line number, from 1. Raises UnreadableFile.
     """
     lines = enumerate(lines_of(metered(stream, progress)), 1)
     for batch in _batches(_records(lines, database.calendar.zone)):
@@ -59,7 +59,10 @@ def import_export(
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Yield records for one transaction each; those of a user and second stay together."""
+    """Yield batches of records, one for each transaction.
+
+    Adjacent histories of the same user and second stay in one batch.
+    """
     batch: list[Record] = []
     for record in records:
         if len(batch) >= BATCH and _moment(record) != _moment(batch[-1]):
@@ -108,18 +111,18 @@ def _from_ndjson(lines: Iterable[Line], zone: str) -> Iterator[Record]:
 
 
 def _check_head(line: int, content: object, zone: str) -> None:
-    """Raise UnreadableFile if the dates of an export mean other days than here."""
+    """Raise UnreadableFile if the export's version or time zone differs from the database's."""
     try:
         head = record_loader(Head)(content)
     except ValidationError:
         raise UnreadableFile(NO_EXPORT) from None
     if head["version"] != VERSION:
         raise UnreadableFile(
-            f"is of version {head['version']} (line {line}), and this program reads {VERSION}"
+            f"has version {head['version']} (line {line}), but this program reads version {VERSION}"
         )
     if head["time_zone"] != zone:
         raise UnreadableFile(
-            f"has days of {head['time_zone']} (line {line}), and this database of {zone}; "
+            f"has days in {head['time_zone']} (line {line}), but this database has days in {zone}; "
             f"make a new one with ANALYSIS_TIME_ZONE={head['time_zone']}"
         )
 
@@ -138,7 +141,10 @@ def _from_csv(lines: Iterable[Line], table: Table) -> Iterator[Record]:
 
 
 def _cells(line: bytes) -> list[str] | ValidationError:
-    """Return the cells of a line of CSV: no value holds a line break, so a line is a record."""
+    """Return the cells of a line of CSV. No value contains a line break, so each line is a record.
+
+    Returns a ValidationError if the line is not CSV.
+    """
     try:
         (cells,) = csv.reader([line.decode("utf-8-sig").rstrip("\r\n")], strict=True)
     except UnicodeDecodeError as error:
@@ -153,7 +159,7 @@ def _value(cell: str, number: bool) -> str | int:
 
 
 def _load(batch: list[Record], report: Report) -> dict[str, list[Loaded]]:
-    """Return the good records by kind; the report says which were refused."""
+    """Return the valid records by kind, and add the refused ones to the report."""
     load = {table.kind: record_loader(table.schema) for table in TABLES.values()}
     load_in_clear = record_loader(EVENT_IDS_IN_CLEAR.schema)
     loaded: dict[str, list[Loaded]] = {kind: [] for kind in load}

@@ -1,4 +1,4 @@
-"""The shapes of the records of an export. Dates load as the fields of the API load them."""
+"""The shapes of the records in an export. Dates load as in the API."""
 
 from ..analytics.events import SOURCES, TYPES, USER_TYPES
 from ..days import PERIODS
@@ -18,11 +18,11 @@ from ..validation.fields import (
 from ..validation.schema import Schema
 
 MAX_CALLS = 10**12
-"""Calls of a day and tenant: so few that what is added to them, and their sum, fits 63 bits."""
+"""The most calls of a day and tenant; sums and later additions still fit 63 bits."""
 
 
 class Head(Schema):
-    """The first line of NDJSON: what the dates behind it mean."""
+    """The first line of NDJSON: the version of the format, and the time zone of its dates."""
 
     version = Integer(required=True)
     time_zone = Text(required=True)
@@ -42,7 +42,7 @@ class Call(Schema):
 
 
 class UserCall(Schema):
-    """How many of the calls of a day and tenant were one user's."""
+    """The calls of one user in a day and tenant."""
 
     type = Choice(USER_TYPES, required=True)
     date = Day(required=True)
@@ -67,7 +67,7 @@ class EventId(Schema):
 
 
 class EventIdInClear(Schema):
-    """An id of an event as older versions wrote it."""
+    """An event id in the format of older versions, which exported it without hashing."""
 
     source = Choice(SOURCES, required=True)
     id = Text(required=True)

@@ -1,4 +1,4 @@
-"""The tables of an export: what a user understands of the data."""
+"""The tables of an export, with names instead of the database's internal integers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ..validation.schema import Schema
 from . import schemas
 
 VERSION = 1
-"""The version of the form; a change that an older program would misread has another."""
+"""The version of the format, to be increased by changes that older programs would misread."""
 
 HEAD = "export"
 """The kind of the first record of NDJSON."""
@@ -18,7 +18,7 @@ HEAD = "export"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of an export; `kind` is what NDJSON calls a record of it."""
+    """A table of an export; `kind` is the kind of its records in NDJSON."""
 
     kind: str
     schema: type[Schema]
@@ -38,10 +38,10 @@ TABLES = {
     "numbers": Table("number", UpdateActiveUsersParam, export_rows.read_put_numbers),
     "event-ids": Table("event-id", schemas.EventId, export_rows.read_event_ids),
 }
-"""The tables by name, in the order of an export of all.
+"""The tables by name, in the order of a full export.
 
-Calls are behind the active users with whom an import stores them.
+Users' calls follow the active users, because an import stores them in the rows of active users.
 """
 
 EVENT_IDS_IN_CLEAR = Table("event-id", schemas.EventIdInClear, export_rows.read_event_ids)
-"""What older versions wrote in the place of `event-ids`; it is only read."""
+"""The table that older versions wrote instead of `event-ids`; it is only read."""

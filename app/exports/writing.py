@@ -10,7 +10,7 @@ from ..web.csv_format import csv_text
 from .tables import HEAD, TABLES, VERSION, Table
 
 PIECE = 10_000
-"""Rows a piece."""
+"""Rows per piece."""
 
 FORMATS = ("ndjson", "csv")
 
@@ -25,10 +25,10 @@ def export(
     first: int | None = None,
     last: int | None = None,
 ) -> Generator[tuple[int, bytes]]:
-    """Yield tables as NDJSON, or one as CSV: the rows that a piece holds, and the piece.
+    """Yield tables as NDJSON, or one table as CSV, in pieces: the number of rows, and the bytes.
 
-    `first` and `last` are days, inclusive. All is of one state of the data, in a private copy: it
-    keeps nobody from anything, however long the pieces take to be written.
+    `first` and `last` are days, inclusive. All pieces are read from one snapshot in a private copy,
+    so a slow export holds no lock and delays no checkpoint.
     """
     days = days_to_read(database.calendar, first, last)
     with database.snapshot() as connection:
@@ -45,9 +45,9 @@ def export(
 
 
 def _ndjson(table: Table) -> Callable[[Sequence[Sequence[object]]], str]:
-    """Return what makes NDJSON of some rows of a table.
+    """Return a function that writes rows of a table as NDJSON.
 
-    By columns and one template, which takes half the time of an object for each row.
+    It encodes by column with one template, which takes half the time of encoding an object per row.
     """
     cells = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
     template = f'{{"kind":{_to_json(table.kind)},{cells}}}\n'

@@ -1,4 +1,4 @@
-"""Feeding the server: our own events, EventBridge events and pages of the Apilog API."""
+"""Ingestion: our own events, EventBridge events and pages of the Apilog API."""
 
 from flask import Flask
 

@@ -19,14 +19,14 @@ TIME_FIELD = "created_at"
 
 
 def logs_of(page: object) -> list[Any]:
-    """Return the logs of a page. Raises ValidationError if it is none."""
+    """Return the logs of a page. Raises ValidationError if the value is not a page."""
     return as_list(as_object(page, "_schema").get("api_logs"), "api_logs")
 
 
 def read_apilog(record: Any) -> Event | None:
-    """Return the event of one log, or None if it is not counted, as most calls are not.
+    """Return the event of one log, or None if the call is not counted, as most are not.
 
-    Raises ValidationError.
+    Raises ValidationError if the record is malformed.
     """
     record = as_object(record, "_schema")
     uri = as_text(record.get("request_uri"))

@@ -16,7 +16,7 @@ def read_eventbridge(record: Any) -> Event | None:
     """Return the event of a record, or None if it is not counted.
 
     `detail.event` is the log of the call as JSON text. Calls that failed are not counted. Raises
-    ValidationError.
+    ValidationError if the record is malformed.
     """
     record = as_object(record, "_schema")
     detail = as_object(record.get("detail"), "detail")

@@ -18,29 +18,29 @@ from ..validation.strict_json import parse_json
 from .intake import parse_line
 
 BATCH = 10_000
-"""Records a transaction: few enough for memory and for others who write, enough for speed."""
+"""Records per transaction: few enough to bound memory and lock time, enough to be fast."""
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes of a line, and of a record of JSON that is not on a line of its own."""
+"""The most bytes of a line, and of a record of JSON that is not on a line of its own."""
 
 DEEPEST = 1000
-"""Levels that JSON may be nested; the time that ijson takes grows with their square."""
+"""How many levels deep JSON may be nested; the time of ijson grows with the square of the depth."""
 
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - _STEPS.keys())
 
 
 class UnreadableFile(Exception):
-    """The rest of a file cannot be read; the message continues a sentence that begins with it."""
+    """The rest of a file cannot be read; the message is a predicate, to follow the file's name."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a feed's records stand in a file.
+    """How the records of a source are arranged in a file.
 
-    Outer objects stand in a JSON list, one a line or one behind the other; `inside` returns the
-    records of one, and `path` is where they stand in it, as ijson writes it. `time_field` is where
-    a record has its time.
+    The file holds outer objects: in a JSON list, one on each line, or one after the other. `inside`
+    returns the records in an outer object, and `path` is where they are in it, as an ijson prefix.
+    `time_field` is the field of a record that holds its time.
     """
 
     read: Reader
@@ -54,8 +54,8 @@ def import_stream(
 ) -> Iterator[Report]:
     """Store the records of a stream; yield a report for each transaction.
 
-    `progress` is told how many bytes were read. The indexes of refused records count through the
-    stream. Raises UnreadableFile.
+    `progress` is called with the number of bytes of each read. The index of a refused record is its
+    position in the whole stream. Raises UnreadableFile.
     """
     records = _records(metered(stream, progress), format_)
     return import_records(database, records, format_.read, format_.time_field)
@@ -64,7 +64,10 @@ def import_stream(
 def import_records(
     database: Database, records: Iterator[Any], read: Reader, time_field: str = "timestamp"
 ) -> Iterator[Report]:
-    """Store records; yield a report for each transaction. Refused indexes count through all."""
+    """Store records; yield a report for each transaction.
+
+    The index of a refused record is its position among all records.
+    """
     first = 0
     while batch := list(islice(records, BATCH)):
         report = Report()
@@ -86,7 +89,7 @@ def _records(stream: BinaryIO, format_: Format) -> Iterator[Any]:
 
 
 def lines_of(stream: BinaryIO) -> Iterator[bytes | ValidationError]:
-    """Yield the lines of a stream; the ValidationError for one that is too long."""
+    """Yield the lines of a stream; for a line that is too long, yield a ValidationError."""
     while line := stream.readline(MAX_LINE):
         if len(line) == MAX_LINE:
             while line and not line.endswith(b"\n"):
@@ -129,18 +132,18 @@ def _from_json(stream: "_Rejoined", is_list: bool, format_: Format) -> Iterator[
         told = error.args[0]
         text = told.decode(errors="replace") if isinstance(told, bytes) else str(told)
         place = text.splitlines()[0]
-        raise UnreadableFile(f"is not JSON from some place on: {place}") from None
+        raise UnreadableFile(f"is not valid JSON throughout: {place}") from None
     except UnicodeDecodeError:
-        raise UnreadableFile("is not UTF-8 from some place on") from None
+        raise UnreadableFile("is not valid UTF-8 throughout") from None
 
 
 def metered(stream: BinaryIO, progress: Callable[[int], object]) -> BinaryIO:
-    """Return a stream that tells how many bytes were read from it."""
+    """Return a stream that calls `progress` with the number of bytes of each read."""
     return io.BufferedReader(_Metered(stream, progress))
 
 
 class _Metered(io.RawIOBase):
-    """A stream that tells how many bytes were read from it."""
+    """A stream that reports the number of bytes of each read."""
 
     def __init__(self, stream: BinaryIO, progress: Callable[[int], object]) -> None:
         self._stream, self._progress = stream, progress
@@ -156,18 +159,18 @@ class _Metered(io.RawIOBase):
 
 
 class _Shallow:
-    """A stream of JSON whose `read` raises UnreadableFile where it is nested too deeply.
+    """A stream of JSON whose `read` raises UnreadableFile if the JSON is nested too deeply.
 
-    It does so where a record is too long, too: one that is parsed is in memory as a whole.
+    It also raises if a record is too long, because a whole record is in memory when it is parsed.
     """
 
     def __init__(self, stream: "_Rejoined") -> None:
         self._stream = stream
         self._depth = 0
         self.since_record = 0
-        """How many bytes were read since the last record was whole."""
+        """How many bytes were read since the end of the last record."""
         self._in_text = False
-        self._escape = b""  # a backslash, if what was read ends between it and what it escapes
+        self._escape = b""  # a backslash, if the last read ended just before what it escapes
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
@@ -182,12 +185,12 @@ class _Shallow:
         for step in map(_STEPS.__getitem__, brackets):
             self._depth += step
             if self._depth > DEEPEST:
-                raise UnreadableFile(f"is nested more than {DEEPEST} levels deep at some place")
+                raise UnreadableFile(f"is nested more than {DEEPEST} levels deep")
         return data
 
 
 class _Rejoined:
-    """A stream from whose start a line was taken, put together again for ijson."""
+    """A stream that begins with a part that was already read from it."""
 
     def __init__(self, start: bytes, stream: BinaryIO) -> None:
         self._start, self._stream = start, stream

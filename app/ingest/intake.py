@@ -1,4 +1,4 @@
-"""Taking in the records of a request: its body, and the answer to it."""
+"""Ingesting the records of a request: reading its body, and reporting the outcome."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,11 +26,11 @@ def take_in(
     time_field: str = "timestamp",
     all_or_nothing: bool,
 ) -> dict[str, Any]:
-    """Store the records that are good, in one transaction, and report on all of them.
+    """Store the valid records in one transaction, and report on all records.
 
-    Shape: `IngestReport`. `time_field` is where records have their time. Raises InvalidRequest,
-    with nothing stored, if records were refused and either none was good or it is
-    `all_or_nothing`; PayloadTooLarge if there are too many.
+    Shape: `IngestReport`. `time_field` is the field of a record that holds its time. Raises
+    InvalidRequest, with nothing stored, if all records are refused, or if any is refused and
+    `all_or_nothing` is set; PayloadTooLarge if there are too many records.
     """
     check_count(records)
     report = Report()
@@ -44,7 +44,7 @@ def take_in(
 
 
 def one_or_list() -> Records:
-    """Return the records of a JSON body: a list, or one alone."""
+    """Return the records of a JSON body, which is a list or a single record."""
     body = read_json()
     return body if isinstance(body, list) else [body]
 
@@ -55,12 +55,12 @@ def one_or_list_or_lines() -> Records:
     if request.mimetype != NDJSON:
         return one_or_list()
     lines = [line for line in _lines(read_body()) if line.strip()]
-    check_count(lines)  # before it takes long to read them
+    check_count(lines)  # before parsing them, which may take long
     return [parse_line(line) for line in lines]
 
 
 def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
-    """Return the records that stand inside of others, such as pages."""
+    """Return the records inside outer objects such as pages, in one list."""
     try:
         return [record for outer in records for record in inside(outer)]
     except ValidationError as error:
@@ -68,7 +68,7 @@ def flat(records: Records, inside: Callable[[Any], list[Any]]) -> Records:
 
 
 def _lines(body: bytes) -> Sequence[bytes | str]:
-    """Return the lines of a body; as bytes if some line is no UTF-8, which parsing it will tell."""
+    """Return the lines of a body; as bytes if it is not UTF-8, so that parsing refuses the line."""
     body_memory.hold(body_memory.parsed_size(body) + body.count(b"\n") * body_memory.MARK)
     try:
         return decode(body).split("\n")
@@ -77,7 +77,7 @@ def _lines(body: bytes) -> Sequence[bytes | str]:
 
 
 def parse_line(line: bytes | str) -> Any:
-    """Return the record on a line, or the ValidationError that tells why there is none."""
+    """Return the record on a line, or a ValidationError that says why the line holds none."""
     try:
         return parse_json(line, "the line")
     except InvalidRequest as error:

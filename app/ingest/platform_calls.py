@@ -1,4 +1,4 @@
-"""Calls of the platform's Auth API, as its logs tell of them, and the events that they become."""
+"""Calls of the platform's Auth API, as its logs record them, and the events made from them."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ TYPES = (
 
 @dataclass(frozen=True)
 class Call:
-    """A call that a log tells of; `place` is where in the record its fields stand."""
+    """A call in a log; `place` is the path, in the record, of the object that holds its fields."""
 
     place: str
     uri: str
@@ -34,7 +34,7 @@ class Call:
 
 
 def type_of(method: object, uri: str) -> str | None:
-    """Return the type of event that a call is, or None if it is not counted."""
+    """Return the event type of a call, or None if it is not counted."""
     path = _path(uri)
     for wanted, pattern, type_ in TYPES:
         if method == wanted and pattern.fullmatch(path):
@@ -43,14 +43,14 @@ def type_of(method: object, uri: str) -> str | None:
 
 
 def succeeded(status: object) -> bool:
-    """Return whether an HTTP status, a number or its text, says that a call succeeded."""
+    """Return whether an HTTP status, as a number or text, means that a call succeeded."""
     return isinstance(status, int | str) and re.fullmatch("2[0-9][0-9]", str(status)) is not None
 
 
 def content_of(type_: str, call: Call) -> dict[str, Any]:
-    """Return the user, places and referer of the event that a call is.
+    """Return the user, places and referer of the event of a call.
 
-    Raises ValidationError, naming the field, for what cannot be told from the call.
+    Raises ValidationError, naming the field, if one of them cannot be read from the call.
     """
     if type_ == "create_tenant_user":
         match = TENANT_USERS.fullmatch(_path(call.uri))
@@ -76,7 +76,7 @@ def content_of(type_: str, call: Call) -> dict[str, Any]:
 
 
 def _created(call: Call) -> str | None:
-    """Return the user that a call made, if its answer tells: it counts either way."""
+    """Return the user that a call created, or None if the response lacks it; both are counted."""
     try:
         user: str = Uuid().check(embedded(call.response_body, "response_body").get("id"))
     except ValidationError:
@@ -85,7 +85,7 @@ def _created(call: Call) -> str | None:
 
 
 def _path(uri: str) -> str:
-    """Return the path of a URI that may or may not begin with a scheme and host."""
+    """Return the path of a URI, which may begin with a scheme and host."""
     return re.sub(r"^https?://[^/?#]*", "", re.split(r"[?#]", uri, maxsplit=1)[0])
 
 
@@ -100,7 +100,7 @@ def _place(tenant: object, name: str) -> Place:
 
 
 def checked(field: Field, value: object, name: str) -> Any:
-    """Return what a field makes of a value. Raises ValidationError for the field `name`."""
+    """Return a value as its field loads it. Raises ValidationError for the field `name`."""
     try:
         return field.check(value)
     except ValidationError as error:
@@ -108,26 +108,29 @@ def checked(field: Field, value: object, name: str) -> Any:
 
 
 def as_text(value: object) -> str:
-    """Return text as it is, and no text for anything else, however deeply it is nested."""
+    """Return a text unchanged, and an empty text for any other value."""
     return value if isinstance(value, str) else ""
 
 
 def as_object(value: object, name: str) -> Mapping[str, Any]:
-    """Return a JSON object. Raises ValidationError if the value is none."""
+    """Return the value if it is a JSON object. Raises ValidationError otherwise."""
     if not isinstance(value, dict):
         raise ValidationError("must be an object", name)
     return value
 
 
 def as_list(value: object, name: str) -> list[Any]:
-    """Return a JSON list. Raises ValidationError if the value is none."""
+    """Return the value if it is a JSON list. Raises ValidationError otherwise."""
     if not isinstance(value, list):
         raise ValidationError("must be a list", name)
     return value
 
 
 def embedded(value: object, name: str) -> Mapping[str, Any]:
-    """Return the object that stands in a field as JSON text."""
+    """Return the object in a field, which holds it as JSON text or as an object.
+
+    Raises ValidationError if it holds neither.
+    """
     if isinstance(value, str):
         try:
             value = parse_json(value)

@@ -9,7 +9,7 @@ from ..web.request_body import JSON, NDJSON
 from . import apilog, eventbridge, schemas
 from .intake import flat, one_or_list, one_or_list_or_lines, take_in
 
-blueprint = Blueprint("ingest", __name__, description="Feeding the server")
+blueprint = Blueprint("ingest", __name__, description="Ingestion of events")
 
 
 @blueprint.operation("POST", "/ingest/events", "IngestEvents", scope="ingest", bulk=True)
@@ -22,7 +22,7 @@ blueprint = Blueprint("ingest", __name__, description="Feeding the server")
 )
 @blueprint.response(200, schemas.IngestReport)
 def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
-    """Take in events: one, a list, or one a line"""
+    """Ingest events: one, a list, or one per line"""
     database = current_database()
     read = event_reader.event_reader(database.clock.now)
     return take_in(database, one_or_list_or_lines(), read, **query)
@@ -33,7 +33,7 @@ def ingest_events(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.body({JSON: schemas.one_or_many(schemas.EventBridgeEvent)})
 @blueprint.response(200, schemas.IngestReport)
 def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
-    """Take in EventBridge events of the platform: one or a list"""
+    """Ingest EventBridge events of the platform: one or a list"""
     read, field = eventbridge.read_eventbridge, eventbridge.TIME_FIELD
     return take_in(current_database(), one_or_list(), read, time_field=field, **query)
 
@@ -43,7 +43,7 @@ def ingest_eventbridge(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.body({JSON: schemas.one_or_many(schemas.ApilogPage)})
 @blueprint.response(200, schemas.IngestReport)
 def ingest_apilog(query: dict[str, Any]) -> dict[str, Any]:
-    """Take in pages of the platform's Apilog API: one or a list"""
+    """Ingest pages of the platform's Apilog API: one or a list"""
     logs = flat(one_or_list(), apilog.logs_of)
     read, field = apilog.read_apilog, apilog.TIME_FIELD
     return take_in(current_database(), logs, read, time_field=field, **query)

@@ -1,4 +1,4 @@
-"""The shapes of the tag `ingest`, and the reader of our own events."""
+"""The shapes of the tag `ingest`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..validation.schema import Schema
 
 
 class EventBridgeDetail(Schema):
-    """What is looked at only where the type is counted has no type here."""
+    """Only events of a counted type are read further, so the other fields may hold any value."""
 
     event_type = fields.String(required=True)
     event = fields.Raw(metadata={"description": "The log of the call, as JSON text"})
@@ -19,8 +19,8 @@ class EventBridgeDetail(Schema):
 
 
 class EventBridgeEvent(Schema):
-    id = fields.Raw(metadata={"description": "Delivered again, it changes nothing"})
-    time = fields.Raw(metadata={"description": "As 2026-05-19T02:22:58Z"})
+    id = fields.Raw(metadata={"description": "A second event with this id is a duplicate"})
+    time = fields.Raw(metadata={"description": "A time such as 2026-05-19T02:22:58Z"})
     detail = fields.Nested(EventBridgeDetail, required=True)
 
 
@@ -42,16 +42,16 @@ class Refusal(Schema):
 
 class IngestReport(Schema):
     accepted = Integer(required=True, metadata={"description": "Records that were stored"})
-    duplicates = Integer(required=True, metadata={"description": "Records that were known"})
+    duplicates = Integer(required=True, metadata={"description": "Records that were stored before"})
     ignored = Integer(required=True, metadata={"description": "Records that are not counted"})
     refused = fields.List(fields.Nested(Refusal), required=True)
     unlisted = Integer(
-        metadata={"description": f"Records that were refused beside these {LISTED}, if there are"}
+        metadata={"description": f"Refused records beyond the {LISTED} listed, if there are any"}
     )
 
 
 def event_schema() -> dict[str, Any]:
-    """Return the description of an event, with what each type needs."""
+    """Return the JSON schema of an event, with the fields that each type requires."""
     variants = [
         {"properties": {"type": {"enum": [type_]}}, "required": ["type", *needed]}
         for type_, needed in NEEDS.items()
@@ -60,5 +60,5 @@ def event_schema() -> dict[str, Any]:
 
 
 def one_or_many(schema: object) -> dict[str, Any]:
-    """Return the description of a body that is an object or a list of such objects."""
+    """Return the JSON schema of a body that is an object or a list of such objects."""
     return {"oneOf": [schema, {"type": "array", "items": schema}]}

@@ -41,7 +41,7 @@ def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_what_is_kept(start: int) -> None:
-    """Give the answer to a question from a timestamp on headers about what was pruned of it."""
+    """Add the `KEPT_HEADERS` to the response if data since `start` (UNIX seconds) were pruned."""
     kept = cutoffs_of(current_database())
 
     @after_this_request

@@ -11,25 +11,25 @@ from ..validation.schema import Schema
 
 KEPT_HEADERS = {
     "Analysis-Exact-Since": {
-        "description": "Histories before this timestamp were pruned: what is counted of them is "
-        "whole hours, each in the range that its first second is in",
+        "description": "Histories before this timestamp were pruned: there, only whole hours are "
+        "counted, each in the range that contains its first second",
         "schema": {"type": "integer"},
     },
     "Analysis-Kept-Since": {
-        "description": "Page statistics before this timestamp were pruned, and are not counted",
+        "description": "Page statistics before this timestamp were pruned and are not counted",
         "schema": {"type": "integer"},
     },
 }
-"""What tells that an answer is not all, by the name of the header; left out where it is."""
+"""Headers of a response that lacks pruned data, by name; a complete response has none of them."""
 
 MAX_TENANT_IDS = 10_000
-"""How many tenants a query may name: more than the URL has room for, if they are UUIDs."""
+"""How many tenants a query may name; with UUIDs, a URL has no room for so many."""
 
 CREATIONS = ("create_tenant", "create_saas_user", "create_tenant_user")
 
 
 def check_order(data: dict[str, Any], first: str, last: str) -> None:
-    """Raise ValidationError if two values are there and the first is after the last."""
+    """Raise ValidationError if both values are present and the first is after the last."""
     if first in data and last in data and data[first] > data[last]:
         raise ValidationError(f"must not be after {last}", first)
 
@@ -72,7 +72,7 @@ class AggregatedUserInfoMetrics(Schema):
 
 
 def metrics_rows(answer: Mapping[str, Any], query: Mapping[str, Any]) -> Iterator[Sequence[object]]:
-    """Yield the rows of the CSV of `AggregatedMetrics`: by tenant where it tells tenants."""
+    """Yield the CSV rows of `AggregatedMetrics`; for tenant users, they are by tenant."""
     if query["metrics_type"] == "create_tenant_user":
         yield from user_info_rows(answer, query)
     else:
@@ -81,7 +81,7 @@ def metrics_rows(answer: Mapping[str, Any], query: Mapping[str, Any]) -> Iterato
 
 
 def user_info_rows(answer: Mapping[str, Any], _: object) -> Iterator[Sequence[object]]:
-    """Yield the rows of the CSV of `AggregatedUserInfoMetrics`."""
+    """Yield the CSV rows of `AggregatedUserInfoMetrics`."""
     yield "date", "tenant_id", "count"
     for metric in answer["metrics"]:
         yield from ((metric["date"], *counted) for counted in metric["details"].items())
@@ -118,6 +118,6 @@ class PageStatistics(Schema):
 
 
 def page_statistics_rows(answer: Mapping[str, Any], _: object) -> Iterator[Sequence[object]]:
-    """Yield the rows of the CSV of `PageStatistics`: the pages, without the totals."""
+    """Yield the CSV rows of `PageStatistics`: the pages, without the totals."""
     yield tuple(PageStatistic().fields)
     yield from (tuple(page.values()) for page in answer["page_statistics"])

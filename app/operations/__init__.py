@@ -1,4 +1,4 @@
-"""What operating the server needs: health, readiness, and an error to test clients with."""
+"""Operations: health, readiness, metrics, API description, and an error for testing clients."""
 
 from flask import Flask
 

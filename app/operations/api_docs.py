@@ -13,19 +13,19 @@ PAGE = {
     "dom_id": "#swagger-ui",
     "layout": "StandaloneLayout",
     "deepLinking": True,
-    "validatorUrl": None,  # its badge would be fetched from another host
+    "validatorUrl": None,  # the validator's badge would come from another host
 }
 
 
 def init_app(app: Flask, api: Api) -> None:
-    """Serve the description and its page."""
+    """Serve the API description and Swagger UI."""
 
     @app.get("/openapi.json")
     @public
     def openapi() -> Response:
         return make_answer(api.describe())
 
-    # The page itself is made here: the library's knows no prefix of paths.
+    # Render the page here, because the library's own view does not support a path prefix.
     @app.get("/docs/")
     @page
     @public

@@ -13,7 +13,7 @@ from .readiness import Readiness
 
 READINESS = Extension[Readiness]("readiness")
 
-blueprint = Blueprint("error", __name__, description="Errors to test clients with")
+blueprint = Blueprint("error", __name__, description="Errors for testing clients")
 health = flask.Blueprint("health", __name__)
 
 
@@ -28,21 +28,21 @@ def return_internal_server_error() -> NoReturn:
 @health.get("/healthz")
 @public
 def healthz() -> Response:
-    """Tell that the process is up."""
+    """Answer that the process is up."""
     return make_answer({"status": "ok"})
 
 
 @health.get("/robots.txt")
 @public
 def robots() -> Response:
-    """Tell search engines that nothing here is for them."""
+    """Ask search engines to crawl nothing here."""
     return Response("User-agent: *\nDisallow: /\n", mimetype="text/plain")
 
 
 @health.get("/readyz")
 @public
 def readyz() -> Response:
-    """Tell that a write to the database would work; 503 if not."""
+    """Answer whether a write to the database would succeed; 503 if not."""
     readiness = READINESS.current()
     readiness.check(current_database())
     return make_answer({"status": "ok"})

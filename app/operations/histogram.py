@@ -1,14 +1,14 @@
-"""Times counted in buckets, as Prometheus wants them."""
+"""Histograms of times, with the buckets that Prometheus needs."""
 
 from bisect import bisect_left
 from threading import Lock
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The upper bounds of the buckets in seconds; beyond the last is one more."""
+"""The upper bounds of the buckets in seconds; one more bucket holds longer times."""
 
 
 class Histogram:
-    """How many times fell into each bucket, and their sum."""
+    """The number of times in each bucket, and the sum of all times."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""What operators watch: counts and times since the start, as Prometheus reads them."""
+"""Metrics for operators: counts and times since the start, in Prometheus' format."""
 
 import time
 from collections import Counter, defaultdict
@@ -33,7 +33,7 @@ class Monitor:
         self.write_waits = Histogram()
 
     def note(self, response: Response) -> Response:
-        """Count a request that was answered."""
+        """Count an answered request."""
         if response.status_code == HTTPStatus.CONTINUE:
             return response
         view = current_app.view_functions.get(request.endpoint or "")
@@ -48,7 +48,7 @@ class Monitor:
         return response
 
     def collect(self) -> "Iterator[Metric]":
-        """Yield what was counted, and how the database stands now."""
+        """Yield the counts since the start, and the current state of the database."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         database = DATABASE.current()
@@ -72,17 +72,17 @@ class Monitor:
         yield fed
         waits = {"": self.write_waits}
         yield _histogram("write_wait_seconds", "Time that writes waited for others", waits)
-        held = database.wal_held()  # which can make the file larger
+        held = database.wal_held()  # before the sizes, because this can make the file larger
         size = database.path.stat().st_size if database.path.exists() else 0
         for name, of_file in (("database", size), ("wal", database.wal_bytes())):
             yield GaugeMetricFamily(f"saasus_analysis_{name}_bytes", "Size of the file", of_file)
         yield GaugeMetricFamily(
             "saasus_analysis_wal_held_seconds",
-            "For how long a reader has kept the -wal from being taken into the database",
+            "How long a reader has kept the -wal from being checkpointed into the database",
             held,
         )
         spans = GaugeMetricFamily(
-            "saasus_analysis_page_summaries", "Spans that are sealed", labels=["level"]
+            "saasus_analysis_page_summaries", "Sealed spans", labels=["level"]
         )
         latest = GaugeMetricFamily(
             "saasus_analysis_last_action_timestamp_seconds",
@@ -99,7 +99,7 @@ class Monitor:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Count the requests of an application, and show the counts unless that is off."""
+    """Count the requests of an application and serve `/metrics`, unless `metrics` is off."""
     if settings.metrics == "off":
         return
     monitor = Monitor()
@@ -110,7 +110,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     def metrics() -> Response:
         if settings.metrics == "loopback":
             require_loopback("/metrics is shown to clients on the server's own machine only")
-        # Loaded when the first one asks: a start does not wait for it.
+        # Imported on the first request, so that it does not slow the start.
         from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 

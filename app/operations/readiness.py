@@ -1,4 +1,4 @@
-"""Whether a write would work now: tried at most once a second, however many ask."""
+"""Whether a write would succeed now; it is tried at most once a second, for all requests."""
 
 import errno
 import time
@@ -11,13 +11,13 @@ from ..storage.database import Database
 from ..storage.transactions import DISK_ERROR, DISK_FULL
 
 FRESH_SECONDS = 1.0
-"""How long the result of a try is told."""
+"""How long the result of a try is reused."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a try waits for other writes, and somebody who asks for the first try."""
+"""How long a try waits for other writes, and how long a request waits for the first try."""
 
 ORDINARY_BYTES = 2**18
-"""What must have room on the disk: a call with a thousand events, and the pages that it touches."""
+"""Bytes that must fit on the disk: a request with a thousand events, and the pages it changes."""
 
 NO_ANSWER = "the database does not answer; nothing was stored"
 
@@ -30,7 +30,7 @@ NO_ROOM = {
 
 
 class Readiness:
-    """Tries to write for all who ask at once, and tells them the last result meanwhile."""
+    """Tries a write, and gives its result to all requests until it is too old."""
 
     def __init__(self) -> None:
         self._trying = Lock()
@@ -40,7 +40,7 @@ class Readiness:
 
     def check(self, database: Database) -> None:
         """Raise ServiceUnavailable unless a write of ordinary size works; waits about a second."""
-        # Only who asks first waits for another thread: others have a result to tell.
+        # Wait for another thread's try only if there is no result yet.
         if not self._is_fresh() and self._trying.acquire(
             timeout=PATIENCE_SECONDS if self._ended is None else 0
         ):
@@ -75,11 +75,11 @@ class Readiness:
 
 
 def _try_room(path: Path) -> None:
-    """Raise ServiceUnavailable unless the files of a database could grow by an ordinary write.
+    """Raise ServiceUnavailable unless the files of a database can grow by an ordinary write.
 
-    A small write finds room in a -wal that was larger before, also when the disk is full. So space,
-    quotas and limits on the size of files are tried with a file without a name, which is gone
-    before the system writes it to the disk.
+    A small write can reuse space in the -wal even if the disk is full. So a temporary file is used
+    to test space, quotas and limits on file sizes. It has no name, and is deleted before the system
+    writes it to the disk.
     """
     database = path.resolve()
     try:
@@ -88,7 +88,7 @@ def _try_room(path: Path) -> None:
             file.seek(end)
             file.write(bytes(ORDINARY_BYTES))
     except OSError as error:
-        # Others, such as a folder that cannot be written to, do not keep an open database from it.
+        # Other errors, such as a read-only folder, do not prevent writes to an open database.
         reason = NO_ROOM.get(error.errno or 0)
         if reason:
             raise ServiceUnavailable(f"{reason}; nothing was stored") from error

@@ -1,7 +1,8 @@
-"""Serving on sockets: who is read from, who answers, and how nobody is held up by anybody else.
+"""The HTTP server, in which no client or request holds up another.
 
-`server` starts and ends it all. `event_loop` looks at the sockets, `connection` is one client's,
-`answer` makes what goes to it with waitress's parser and tasks, and `workers` are the threads.
+`server` starts and stops everything. `event_loop` waits for the sockets, `connection` is the state
+of one client, `answer` parses requests and makes responses with waitress's parser and tasks, and
+`workers` are the threads.
 """
 
 from .answer import WAITING

@@ -1,4 +1,4 @@
-"""Answers on a connection: requests read by waitress's parser, and the tasks that answer them."""
+"""Requests on a connection, parsed by waitress's parser, and the tasks that answer them."""
 
 import json
 import logging
@@ -27,23 +27,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("saasus_analysis.server")
 
 WAITING = "saasus_analysis.waiting"
-"""Key of the WSGI environment: makes a context in which a request waits and holds up no other."""
+"""Key of the WSGI environment: a function that returns a context manager. While a request waits
+in that context, another thread takes its place, so that it holds up no other request."""
 
 SMALL_BODY = 2**16
-"""Bytes of a body that are taken without asking the application first."""
+"""How many bytes of a body are received without asking the application first."""
 
 CHUNK_FRAMES = 2**14
-"""Bytes of chunk sizes and the like that a body may have beside a quarter of its own length."""
+"""Bytes of chunk framing that a body may have, in addition to a quarter of its own length."""
 
 MESSAGES = {
     400: "the request is not valid HTTP",
     413: "the body must not be over {max_body} bytes",
     431: "the request line and headers must not be over {max_header} bytes",
-    500: "the server failed to answer; its log tells more",
+    500: "the server failed to answer; its log has details",
     501: "Transfer-Encoding must be chunked or left out",
     503: "there are too many requests at once; ask again later",
 }
-"""What is said where a request is refused before the application sees it."""
+"""The messages for requests that are refused before the application sees them, by status."""
 
 OWN_REASONS = (
     BARE_LINE_FEED := "a line ends in a bare LF",
@@ -52,14 +53,15 @@ OWN_REASONS = (
     HOSTS := "Host must be given once",
     OLD_CODING := "Transfer-Encoding needs HTTP/1.1",
 )
-"""What a client is told beside `MESSAGES[400]`; waitress's own reasons may quote what was sent."""
+"""Reasons that are added to `MESSAGES[400]`. Those of waitress are not, since they may quote the
+request."""
 
 _bare_line_feed = re.compile(rb"(?<!\r)\n")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What waitress's parser and tasks ask of their `adj`."""
+    """The attributes that waitress's parser and tasks read from their `adj`."""
 
     max_request_body_size: int
     max_request_header_size: int
@@ -70,9 +72,9 @@ class Limits:
 
 
 class Failure(Error):
-    """Why a request is refused by the server itself: an HTTP status, and what the client is told.
+    """Why the server itself refuses a request: an HTTP status and a message for the client.
 
-    Without a message it is that of the status.
+    Without a message, the client gets the one in `MESSAGES` for the status.
     """
 
     def __init__(self, status: HTTPStatus, message: str | None = None) -> None:
@@ -83,20 +85,20 @@ class Failure(Error):
 
 
 class Request(HTTPRequestParser):
-    """A request as it comes in; what HTTP forbids becomes its `error`."""
+    """A request while it arrives; if it violates HTTP, its `error` is set."""
 
     command = path = ""
     is_decided = False
-    """Whether the application has said, from the headers alone, that it takes the body."""
+    """Whether the application has accepted the body after seeing the headers."""
 
     @property
     def body_length(self) -> int:
-        """How many bytes of the body are held."""
+        """How many bytes of the body are in memory."""
         return self.body_rcv.__len__() if self.body_rcv is not None else 0
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the headers should decide before more of the body is taken."""
+        """Whether the application should decide by the headers before more of the body is read."""
         return (
             self.headers_finished
             and not self.completed
@@ -109,10 +111,10 @@ class Request(HTTPRequestParser):
         )
 
     def received(self, data: bytes) -> int:
-        """Take what belongs to this request; return how many bytes that is."""
+        """Parse the data that belong to this request; return how many bytes they are."""
         used: int = super().received(data)
         if not self.headers_finished and not self.completed:
-            # waitress waits for an empty line with CRLF, which would never come.
+            # waitress waits for an empty line that ends in CRLF, which such a client never sends.
             if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):
                 self._fail(BARE_LINE_FEED)
         elif self.chunked and not self.error:
@@ -124,19 +126,19 @@ class Request(HTTPRequestParser):
     def parse_header(self, header_plus: bytes) -> None:
         try:
             super().parse_header(header_plus)
-        except ValueError:  # thousands of digits, which `int` does not read
+        except ValueError:  # `int` does not parse thousands of digits
             raise ParsingError("Content-Length is invalid") from None
         options = [name.strip().lower() for name in self.headers.get("CONNECTION", "").split(",")]
         for option in ("close", "keep-alive"):
             if option in options:
-                # waitress knows a single option, in this header alone.
+                # waitress compares the whole header with a single option.
                 self.headers["CONNECTION"] = option
                 break
         if self.version == "1.1" and not self.headers.get("HOST"):
             raise ParsingError(NO_HOST)
         if "," in self.headers.get("HOST", ""):
             raise ParsingError(HOSTS)
-        if "TRANSFER_ENCODING" in self.headers:  # which waitress reads of HTTP/1.1 alone
+        if "TRANSFER_ENCODING" in self.headers:  # waitress removes it from HTTP/1.1 requests only
             raise ParsingError(OLD_CODING)
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             self.headers["CONNECTION"] = "close"  # RFC 9112, 6.1
@@ -147,10 +149,11 @@ class Request(HTTPRequestParser):
 
 
 class Answer(WSGITask):
-    """What the application answers to a request, made piece by piece.
+    """The application's response to a request, made piece by piece.
 
-    `advance` makes a piece, in any thread, but always in the context of its own request. An early
-    answer is to the headers alone: the application either answers for good, or takes the body.
+    `advance` makes one piece. It may run in any thread, but always uses the context of its request.
+    If `is_early`, the application is called with the headers alone, and either gives the final
+    response or accepts the body (`takes_body`).
     """
 
     is_done = False
@@ -174,11 +177,11 @@ class Answer(WSGITask):
         except StopIteration:
             self.is_done = True
         except ConnectionError as error:
-            # The application wants the connection to end here, and maybe to be reset.
+            # With this exception, the application (a double) asks to close or reset the connection.
             self.is_done = self.close_on_finish = True
             self.channel.is_aborted = True
             if isinstance(error, ConnectionResetError):
-                linger = struct.pack("ii", 1, 0)  # closing such a socket sends a reset
+                linger = struct.pack("ii", 1, 0)  # makes closing the socket send a reset
                 self.channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         except Exception:
             logger.exception("a request was not answered")
@@ -189,13 +192,13 @@ class Answer(WSGITask):
                 ).advance()
 
     def close(self) -> None:
-        """Let go of what the application may still hold, where the client is gone."""
+        """Close the application's iterator, which may hold resources if the client has gone."""
         self._context.run(self._pieces.close)
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[WAITING] = self.channel.server.waiting
-        # A file is read piece by piece like any other answer.
+        # Without this, waitress would send files itself, and not piece by piece.
         del environ["wsgi.file_wrapper"]
         if self.is_early:
             environ[BODY_PENDING] = True
@@ -211,7 +214,7 @@ class Answer(WSGITask):
                 self.takes_body = self.status.startswith("100")
                 if self.takes_body:
                     return
-                self.set_close_on_finish()  # what comes next on the connection is the body
+                self.set_close_on_finish()  # the unread body comes next on the connection
             for piece in pieces:
                 if piece:
                     self.write(piece)
@@ -221,7 +224,7 @@ class Answer(WSGITask):
             self.finish()
             promised = self.content_length
             if promised is not None and self.content_bytes_written < promised:
-                # Of HEAD there is no body; anybody else would wait for the rest of it.
+                # The client would wait for the rest of the body. HEAD responses have none.
                 self.close_on_finish |= self.request.command != "HEAD"
         finally:
             if hasattr(pieces, "close"):
@@ -230,14 +233,14 @@ class Answer(WSGITask):
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Take status and headers as PEP 3333 has it."""
+        """Store status and headers, as specified by PEP 3333."""
         if exc_info and self.wrote_header:
             raise exc_info[1]
         if self.complete and not exc_info:
             raise AssertionError("start_response was called twice")
         for text in (status, *(part for header in headers for part in header)):
             if "\r" in text or "\n" in text:
-                raise ValueError(f"a header holds the end of a line: {text!r}")
+                raise ValueError(f"a header contains a line break: {text!r}")
         self.complete = True
         self.status = status
         self.response_headers = list(headers)
@@ -249,7 +252,7 @@ class Answer(WSGITask):
 
 
 class Refusal(ErrorTask):
-    """What the server itself answers: an `Error`, and the end of the connection."""
+    """An error response of the server itself, after which the connection is closed."""
 
     is_done = False
     is_early = False
@@ -259,7 +262,7 @@ class Refusal(ErrorTask):
         self._failure = failure
 
     def advance(self) -> None:
-        """Write all of it to the connection."""
+        """Write the whole response to the connection."""
         limits = self.channel.server.adj
         code = self._failure.code
         status = known_status(code)
@@ -286,4 +289,4 @@ class Refusal(ErrorTask):
         self.is_done = True
 
     def close(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing, because there is no application iterator to close."""

@@ -1,4 +1,4 @@
-"""A connection: one client's socket, with what came from it and what is to go to it."""
+"""A connection: one client's socket, with the data received and the data to be sent."""
 
 import socket
 from collections import deque
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from .server import Server
 
 RECEIVED_OF_BODY = 2**16
-"""Bytes that are read at once of a body whose length is known."""
+"""Bytes per read of a body whose length is known."""
 
 RECEIVED = 2**12
-"""Bytes that are read at once of all else: of a body in chunks, each chunk costs time."""
+"""Bytes per read of everything else. It is less because parsing each chunk of a body takes time."""
 
 SENT = 2**18
-"""Bytes that are given to a socket at once."""
+"""Bytes passed to a socket at once."""
 
 ENOUGH = 2**16
-"""Bytes of an answer that wait to be sent; more of it is made when they are gone."""
+"""How many bytes of a response may wait to be sent before making more of it is put off."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection:
-    """A client's socket; it never waits for the client.
+    """A client's non-blocking socket and its state.
 
-    Belongs to one thread at a time: that of the event loop, or while it `is_answering`, the one
-    that makes its answer.
+    It belongs to one thread at a time: the one that makes its response while `is_answering` is
+    true, otherwise the one that runs the event loop.
     """
 
     def __init__(self, server: "Server", client: socket.socket, address: Any, now: float) -> None:
@@ -38,56 +38,56 @@ class Connection:
         self.socket = client
         self.addr = address
         self.events = 0
-        """What the event loop watches it for."""
+        """The selector events that the event loop waits for."""
         self.request: Request | None = None
-        """The request that is coming in or is being answered."""
+        """The request that is arriving or being answered."""
         self.answer: Answer | Refusal | None = None
         self.since = now
-        """When its request began to come in, or its last answer ended."""
+        """When its request began to arrive, or its last response ended."""
         self.moved = now
-        """When something came or went last."""
+        """When data were last received or sent."""
         self.unsent = 0
         self.is_answering = False
-        """Whether it belongs to the thread that makes its answer."""
+        """Whether it belongs to the thread that makes its response."""
         self.has_ended = False
-        """Whether the client sends no more."""
+        """Whether the client has ended its sending direction."""
         self.is_broken = False
-        """Whether the client takes no more."""
+        """Whether nothing more can be sent to the client."""
         self.is_aborted = False
-        """Whether the application wants it closed without any courtesy."""
+        """Whether the application wants it closed at once, without reading what still arrives."""
         self.is_leaving = False
-        """Whether all is answered, and what the client still sends is thrown away."""
+        """Whether the last response was sent, and data that still arrive are discarded."""
         self.noted = 0
-        """Bytes that the event loop has counted as held."""
+        """Bytes that the event loop last counted for it."""
         self.marked: int | None = None
-        """Bytes of the body when it was last looked for slow ones; None: not since it began."""
+        """Bytes of the body at the last check for slow clients; None before the first check."""
         self._received = b""
         self._output: deque[memoryview] = deque()
 
     @property
     def held(self) -> int:
-        """How many bytes are held for it in memory."""
+        """How many bytes of requests and responses are in memory for it."""
         body = self.request.body_length if self.request else 0
         return body + len(self._received) + self.unsent
 
     @property
     def is_in_chunks(self) -> bool:
-        """Whether it is sending a body in chunks, of which each costs time."""
+        """Whether the client is sending a body in chunks, each of which takes time to parse."""
         return self.request is not None and self.request.chunked
 
     @property
     def is_beginning(self) -> bool:
-        """Whether the head of a request is coming in."""
+        """Whether the headers of a request are arriving."""
         return self.request is not None and not self.request.headers_finished
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is coming in, being answered or going out."""
+        """Whether nothing is being received, answered or sent."""
         return not (self.request or self.answer or self.unsent or self._received)
 
     @property
     def is_check(self) -> bool:
-        """Whether its request asks for the server's health."""
+        """Whether its request is a health check."""
         return self.request is not None and self.request.path.endswith(OPEN)
 
     def receive(self, now: float) -> bool:
@@ -108,17 +108,18 @@ class Connection:
         return bool(data)
 
     def count_waiting(self, most: int) -> int:
-        """Return how many bytes wait in the socket, up to so many."""
+        """Return how many bytes can be read from the socket, up to `most`."""
         try:
             return len(self.socket.recv(most, socket.MSG_PEEK))
         except OSError:
             return 0
 
     def find_answer(self, now: float) -> bool:
-        """Read a request from what came; return whether there is one to answer.
+        """Parse a request from the received data; return whether there is one to answer.
 
-        It is answered when it is whole. One with a large body, or that waits to be told to go on,
-        is answered early as well: the application may refuse it by its headers.
+        That is the case when it is complete. If its body is large, or the client waits for
+        `100 Continue`, it is also answered early, since the application may refuse it by its
+        headers.
         """
         while self._received:
             if self.request is None:
@@ -138,7 +139,7 @@ class Connection:
         return False
 
     def make_answer(self) -> None:
-        """Make the answer and send it, until it is whole or the socket takes no more."""
+        """Make the response and send it, until it is complete or the socket accepts no more."""
         self.begin_answer()
         while self.answer and not self.is_broken:
             self.flush()
@@ -147,12 +148,12 @@ class Connection:
             self.begin_answer()
 
     def begin_answer(self) -> None:
-        """Make the answer until it is whole or enough of it waits to be sent."""
+        """Make the response until it is complete or `ENOUGH` of it waits to be sent."""
         while self.answer and not (self.answer.is_done or self.is_broken or self.unsent > ENOUGH):
             self.answer.advance()
 
     def refuse(self, failure: Failure) -> None:
-        """Answer that the server itself fails, in the place of what was made and not sent."""
+        """Replace a response that was made but not sent by one for a failure of the server."""
         if self.answer:
             self.answer.close()
         self._output.clear()
@@ -161,7 +162,7 @@ class Connection:
             self.answer = Refusal(self, self.request, failure)
 
     def end_answer(self, now: float) -> None:
-        """Let go of an answer that is made and sent, or whose client is gone."""
+        """Finish a response that was sent, or whose client has gone."""
         answer, self.answer = self.answer, None
         request = self.request
         if not answer or not request:
@@ -182,12 +183,12 @@ class Connection:
         self.request = None
 
     def write_soon(self, data: bytes) -> None:
-        """Take a piece of an answer."""
+        """Queue a piece of a response."""
         self._output.append(memoryview(data))
         self.unsent += len(data)
 
     def flush(self) -> int:
-        """Send what the socket takes; return how many bytes that was."""
+        """Send what the socket accepts; return how many bytes left the queue."""
         before = self.unsent
         try:
             while self._output:
@@ -209,11 +210,11 @@ class Connection:
         return before - self.unsent
 
     def check_client_disconnected(self) -> bool:
-        """Return whether it is known that the client is gone; waitress's tasks offer it."""
+        """Return whether the client is known to have gone; waitress's tasks call this."""
         return self.is_broken
 
     def close(self) -> None:
-        """Close the socket and let go of everything; to be called where no answer is being made."""
+        """Close the socket and release everything; not allowed while a response is being made."""
         self._drop_output()
         if self.answer:
             self.answer.close()

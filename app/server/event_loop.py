@@ -1,7 +1,7 @@
 """The event loop: it waits for sockets, and reads from and writes to those that are ready.
 
-Connections with a request to answer are put into `ready`. All of it runs in one thread at a time;
-`hand_back` and `wake` can be called from any.
+It puts connections with a request to answer into `ready`. It runs in one thread at a time, but
+`hand_back` and `wake` may be called from any thread.
 """
 
 import logging
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger("saasus_analysis.server")
 
 LOOK_SECONDS = 1
-"""How often deadlines are looked at."""
+"""How often deadlines are checked."""
 
 IDLE_SECONDS = 120
-"""How long a connection is kept that nothing is asked on."""
+"""How long a connection without a request is kept open."""
 
 EVICT_SECONDS = 5
-"""How long a connection is kept without a whole head where others cannot be taken up."""
+"""How long a connection without complete request headers is kept when no more can be accepted."""
 
 LEAVE_SECONDS = 10
-"""How long a client may go on to send after its last answer, before its connection is closed."""
+"""How long a client may continue to send after its last response before its connection closes."""
 
 STALLED_SECONDS = 5
-"""How long a connection is waited for at the end where nothing moves."""
+"""How long shutdown waits for a connection on which no data move."""
 
 SLOW_BYTES = 2**14
-"""Bytes of a body that must come in a second while others wait for its memory, or for the end."""
+"""Bytes per second that a body must send while others wait for its memory, or during shutdown."""
 
 SLOW = "is too slow to send a request"
 
 CHUNKS_SECONDS = 0.02
-"""How long a turn takes for bodies in chunks: they can cost more time than all else that comes."""
+"""How long a turn handles bodies in chunks, which can take more time than all other data."""
 
 ACCEPTED = 64
-"""Connections that are taken up before others are looked at again."""
+"""How many connections are accepted before the existing ones are handled again."""
 
 
 class EventLoop:
-    """Reads requests from sockets and writes answers to them, and closes those that take too long.
+    """Reads requests from sockets, writes responses to them, and closes those that take too long.
 
-    `limit` is how many connections there are at once. Connections whose large bodies would not fit
-    into `max_buffered` bytes, with all that is held for others, are not read from until they do;
-    the oldest of them is, so that it comes to its end.
+    `limit` is the most connections at once. While all connections together hold more than
+    `max_buffered` bytes, those with large bodies are not read. Only the oldest of them is read, so
+    that it can complete.
     """
 
     def __init__(
@@ -88,26 +88,26 @@ class EventLoop:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it takes up no more connections."""
+        """Whether it was stopped, and so accepts no more connections."""
         return self._stopped is not None
 
     @property
     def is_over(self) -> bool:
-        """Whether it was stopped, and everything is answered or has taken too long."""
+        """Whether it was stopped, and all requests are answered or have taken too long."""
         if self._stopped is None:
             return False
         waited = time.monotonic() - self._stopped
         return not self.connections or waited >= self._server.drain_seconds
 
     def poll(self, timeout: float) -> None:
-        """Wait until something happens, at most so many seconds, and have it handled."""
+        """Wait for events, at most `timeout` seconds, and handle them."""
         in_chunks = []
         for key, events in self._selector.select(0 if self.ready or self._handed_back else timeout):
             if not isinstance(key.data, Connection):
                 handle: Callable[[], None] = key.data
                 handle()
             elif key.data not in self.connections:
-                continue  # closed by what was handled before it
+                continue  # handling an earlier event closed it
             elif key.data.is_in_chunks:
                 in_chunks.append((key.data, events))
             else:
@@ -120,23 +120,23 @@ class EventLoop:
             self._look()
 
     def take_back(self, connection: Connection) -> None:
-        """Go on with a connection whose answer is made, or as far as the socket took it."""
+        """Continue with a connection whose response is complete or waits for the socket."""
         connection.is_answering = False
         connection.moved = time.monotonic()
         self._guarded(self._go_on, connection)
 
     def hand_back(self, connections: Iterable[Connection]) -> None:
-        """Do the same with some at the next turn; from any thread."""
+        """Call `take_back` for connections at the next turn; from any thread."""
         self._handed_back.extend(connections)
         self.wake()
 
     def wake(self) -> None:
         """Let `poll` return; from any thread, and from a signal handler."""
-        with suppress(OSError):  # it is full of such calls, or closed
+        with suppress(OSError):  # the socket is full of earlier calls, or closed
             self._waker.send(b"\0")
 
     def stop(self) -> None:
-        """Take up no more connections, and close those that nothing is asked on."""
+        """Accept no more connections, and close those without a request."""
         self._stopped = time.monotonic()
         self._accept(False)
         for listener in self._listeners:
@@ -146,7 +146,7 @@ class EventLoop:
                 self._close(connection)
 
     def close(self) -> None:
-        """Close everything, also below answers that are still being made."""
+        """Close everything, even the sockets of responses that are still being made."""
         for connection in list(self.connections):
             if connection.is_answering:
                 connection.socket.close()
@@ -157,7 +157,7 @@ class EventLoop:
             end.close()
 
     def _handle_chunks(self, waiting: list[tuple[Connection, int]]) -> None:
-        """Handle some of the connections that send chunks, others at the next turn."""
+        """Handle some of the connections that send chunks; the next turn starts with others."""
         until = time.monotonic() + CHUNKS_SECONDS
         for _ in range(len(waiting)):
             self._turn += 1
@@ -170,7 +170,7 @@ class EventLoop:
     def _guarded(
         self, handle: Callable[..., None], connection: Connection, *arguments: object
     ) -> None:
-        """Handle a connection; what fails there is the end of it, and of no other."""
+        """Handle a connection; an exception closes this connection and does not affect others."""
         try:
             handle(connection, *arguments)
         except Exception:
@@ -181,7 +181,7 @@ class EventLoop:
 
     def _handle(self, connection: Connection, events: int) -> None:
         if connection.is_answering:
-            # Its answer is being made: what comes meanwhile waits in the socket.
+            # Its response is being made; until then, new data stay in the socket.
             self._watch(connection, 0)
         elif events & EVENT_WRITE:
             if connection.flush():
@@ -196,7 +196,7 @@ class EventLoop:
             self._close(connection)
 
     def _go_on(self, connection: Connection) -> None:
-        """Do what can be done with a connection now; watch it for what it waits for."""
+        """Do what can be done with a connection now, and watch it for the next event."""
         while not connection.is_broken:
             if connection.unsent:
                 self._watch(connection, EVENT_WRITE)
@@ -224,10 +224,10 @@ class EventLoop:
         self._close(connection)
 
     def _leave(self, connection: Connection) -> bool:
-        """Say that no more comes; return whether to wait until the client has read what came.
+        """End the sending direction; return whether to keep the socket until the client closes it.
 
-        A socket that is closed while data wait in it resets the connection, and the client may lose
-        the answer that it was about to read.
+        Closing a socket that holds unread data resets the connection, and the client may lose a
+        response that it has not read yet.
         """
         if connection.is_aborted or connection.has_ended:
             self._close(connection)
@@ -257,7 +257,7 @@ class EventLoop:
             self._selector.register(connection.socket, events, connection)
 
     def _note(self, connection: Connection) -> None:
-        """Count what is held for a connection."""
+        """Update the count of held bytes, and the sets of large bodies, for a connection."""
         held = connection.held
         self._held += held - connection.noted
         connection.noted = held
@@ -275,7 +275,7 @@ class EventLoop:
     # All connections -----------------------------------------------------------------------
 
     def _must_wait(self, connection: Connection) -> bool:
-        """Return whether there is no memory for more of a large body now."""
+        """Return whether a connection has a large body and there is no memory for more of it."""
         return (
             self._held > self._settings.max_buffered
             and connection in self._large
@@ -283,11 +283,14 @@ class EventLoop:
         )
 
     def _first_large(self) -> Connection | None:
-        """Return which large body is read though memory is short; None while others are used up."""
+        """Return the connection whose large body is read even if memory is short.
+
+        None while other large bodies are being answered, since that will free memory.
+        """
         return None if self._answering else next(iter(self._large), None)
 
     def _resume(self) -> None:
-        """Read again from the connections that have waited for memory, if there is some."""
+        """Watch the connections that waited for memory again, if there is memory now."""
         if not self._paused:
             return
         if self._held <= self._settings.max_buffered:
@@ -300,7 +303,7 @@ class EventLoop:
             self._watch(connection, EVENT_READ)
 
     def _look(self) -> None:
-        """Close the connections that take too long, or hold memory that others need."""
+        """Close connections that take too long, or hold memory that others need."""
         now = self._looked = time.monotonic()
         if self._accept_again and now >= self._accept_again:
             self._accept_again = 0
@@ -319,26 +322,29 @@ class EventLoop:
                 if self._held <= self._settings.max_buffered:
                     break
                 logger.info(
-                    "%s reads too slowly for an answer this large; closed", connection.addr[0]
+                    "%s reads too slowly for a response this large; closed", connection.addr[0]
                 )
                 self._close(connection)
 
     def _reason_to_close(self, connection: Connection, now: float) -> str | None:
-        """Return why a connection is to be closed, empty if that is usual; None if it is not."""
+        """Return why a connection is to be closed, or None to keep it.
+
+        The reason is empty if closing is normal and need not be logged.
+        """
         if connection.is_answering:
-            return None  # its time is that of the application
+            return None  # the application may take as long as it needs
         request, still = connection.request, now - connection.moved
         taken = now - connection.since
         is_hurried = self._stopped is not None and now - self._stopped > STALLED_SECONDS
         if connection.unsent:
             is_slow = still > (STALLED_SECONDS if is_hurried else self._settings.send_seconds)
-            return "reads nothing of its answer" if is_slow else None
+            return "reads nothing of its response" if is_slow else None
         if connection.is_leaving:
             return "" if taken > LEAVE_SECONDS else None
         if request is None:
             return "" if taken > IDLE_SECONDS else None
         if connection in self._paused:
-            connection.since += LOOK_SECONDS  # it waits for us
+            connection.since += LOOK_SECONDS  # the server makes it wait
             came = connection.count_waiting(SLOW_BYTES)
         else:
             came = request.body_length - (connection.marked or 0)
@@ -347,7 +353,7 @@ class EventLoop:
         is_slow = is_pressed and came < SLOW_BYTES and not is_new
         return SLOW if is_slow or taken > self._settings.receive_seconds else None
 
-    # Taking up connections -----------------------------------------------------------------
+    # Accepting connections -----------------------------------------------------------------
 
     def _accept(self, is_accepting: bool) -> None:
         if is_accepting == self._is_accepting:
@@ -370,13 +376,13 @@ class EventLoop:
                 return
             try:
                 client, address = listener.accept()
-            except Exception as error:  # whatever it is, the listener outlives it
+            except Exception as error:  # no error may end the listener
                 number = getattr(error, "errno", None)
                 if number in (EAGAIN, EINTR):
                     return
                 if number == ECONNABORTED:
                     continue
-                # Out of descriptors or memory: it would fail again at once.
+                # There are no descriptors or memory left, so another try would fail at once.
                 self._evict()
                 self._pause_accepting(error)
                 return
@@ -388,18 +394,21 @@ class EventLoop:
                 connection = Connection(self._server, client, address, time.monotonic())
                 self.connections.add(connection)
                 self._watch(connection, EVENT_READ)
-            except OSError:  # it has gone again
+            except OSError:  # the client has already gone
                 client.close()
 
     def _pause_accepting(self, error: Exception) -> None:
         if not self._told_of_accept:
-            logger.warning("no connection can be taken up now: %s", error)
+            logger.warning("no connection can be accepted now: %s", error)
             self._told_of_accept = True
         self._accept(False)
         self._accept_again = time.monotonic() + LOOK_SECONDS
 
     def _evict(self) -> bool:
-        """Close who has been without a whole head for longest; return whether one was closed."""
+        """Close the connection that has waited longest without complete request headers.
+
+        Return whether one was closed: it must have waited for `EVICT_SECONDS`.
+        """
         waiting = [
             connection
             for connection in self.connections

@@ -1,4 +1,4 @@
-"""The sockets that are listened on, and how many connections there can be."""
+"""The listening sockets, and the limit of connections."""
 
 import socket
 
@@ -8,17 +8,17 @@ from ..web.client_address import is_loopback
 BACKLOG = 1024
 
 CONNECTIONS = 10_000
-"""Connections at once, where there are descriptors for so many."""
+"""The most connections at once, if there are enough file descriptors."""
 
 RESERVED = 100
-"""Descriptors for everything but connections: the database, logs, libraries."""
+"""File descriptors reserved for everything but connections: the database, logs, libraries."""
 
 
 def listen(host: str, port: int, loopback_for: str | None = None) -> list[socket.socket]:
-    """Return sockets that listen: one, or for `::` one for each family.
+    """Return listening sockets: always one, which for `::` also takes IPv4 where possible.
 
-    Raises StartError if the address cannot be listened on, or is not on loopback where there is a
-    reason, `loopback_for`, to listen on loopback only.
+    Raises StartError if listening on the address fails, or if there is a reason to listen only on
+    loopback (`loopback_for`) and it is another address.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -36,9 +36,9 @@ def listen(host: str, port: int, loopback_for: str | None = None) -> list[socket
 
 
 def connection_limit() -> int:
-    """Return how many connections there can be, after raising the limit of descriptors.
+    """Return how many connections there can be, after raising the limit of file descriptors.
 
-    An answer may hold a file open beside its socket.
+    Each connection may need two: one for its socket, and one for a file that its response opens.
     """
     try:
         import resource
@@ -50,7 +50,7 @@ def connection_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
         except (OSError, ValueError):
-            pass  # macOS has a limit below the one that it tells
+            pass  # the limit of macOS is lower than the one it reports
     if soft == resource.RLIM_INFINITY:
         return CONNECTIONS
     return max(1, min(CONNECTIONS, (soft - RESERVED) // 2))

@@ -1,4 +1,4 @@
-"""The server: sockets that listen, the application behind them, and the drain at the end."""
+"""The server: listening sockets, the application behind them, and the drain at shutdown."""
 
 import signal
 import socket
@@ -17,16 +17,16 @@ from .workers import POLL_SECONDS, GroupCommit, Workers
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 TURN_SECONDS = 0.5
-"""How often `is_over` is asked."""
+"""How often `is_over` is called."""
 
 
 class Server:
-    """The application behind sockets that listen. `run` answers; `url` is the first one's address.
+    """Serves an application on listening sockets. `run` answers requests; `url` is the address.
 
-    `group_commit` makes a context in which the application's writes are committed together.
+    `group_commit` returns a context in which the application's writes are committed together.
 
-    The application is called early, with `BODY_PENDING`, for a request whose body is large or waits
-    to be asked for.
+    The application is called early, with `BODY_PENDING`, for a request whose body is large, or
+    whose client waits for `100 Continue`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Server:
     ) -> None:
         self.application = app
         self.adj = Limits(
-            # waitress refuses what is as long as its limit; ours may be reached.
+            # waitress refuses a size that equals its limit; our limits are inclusive.
             max_request_body_size=settings.max_body + 1,
             max_request_header_size=settings.max_header + 1,
             inbuf_overflow=settings.max_body + 1,  # bodies stay in memory
@@ -60,10 +60,10 @@ class Server:
         is_over: Callable[[], bool] = lambda: False,
         on_stop: Callable[[], object] = lambda: None,
     ) -> None:
-        """Answer requests until `stop` is called, then finish those that are under way.
+        """Answer requests until `stop` is called, then finish those in progress.
 
-        The event loop asks `is_over` every now and then; where it says so, that is a stop, too. It
-        calls `on_stop` when it takes up no more connections.
+        The event loop calls `is_over` every `TURN_SECONDS`, and stops if it returns True. It calls
+        `on_stop` once it accepts no more connections.
         """
         self._is_over, self._on_stop = is_over, on_stop
         self._workers.start()
@@ -72,7 +72,7 @@ class Server:
         self._loop.close()
 
     def stop(self) -> None:
-        """Let `run` come to its end; asked twice, without waiting for requests under way.
+        """Make `run` end; a second call makes it end without waiting for requests in progress.
 
         May be called from a signal handler or another thread.
         """
@@ -82,11 +82,11 @@ class Server:
         self._loop.wake()
 
     def _turn(self) -> None:
-        """Do what is to be done after each turn of the event loop."""
+        """Check after each turn of the event loop whether to stop."""
         now = time.monotonic()
         if now - self._turned >= TURN_SECONDS:
             self._turned = now
-            if self._is_over():  # a signal may come meanwhile: what it sets must stay
+            if self._is_over():  # never set False here: a signal may have set True meanwhile
                 self._is_stopping = True
         if self._is_stopping and not self._loop.is_stopped:
             self._loop.stop()
@@ -94,7 +94,7 @@ class Server:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT stop it, also before it runs."""
+        """Make SIGTERM and SIGINT stop the server, even before it runs."""
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.stop()

@@ -1,13 +1,14 @@
 """The threads: one of them runs the event loop, and answers small requests itself.
 
-Handing a request to another thread and back takes longer than a small answer, and threads that each
-have an answer to make take the interpreter from each other at every read and write. So the thread
-that runs the loop, the leader, answers what is ready. Where a request takes longer than
-`PATIENCE_SECONDS`, another thread becomes the leader, and the first only ends its request.
+Handing a request to another thread and back takes longer than a small response, and threads that
+make responses at the same time contend for the interpreter lock at every read and write. So the
+thread that runs the loop, the leader, answers the requests that are ready. If a request takes
+longer than `PATIENCE_SECONDS`, another thread becomes the leader, and the first only finishes its
+request.
 
 Small writes that wait at the same time are answered by one thread with one commit for all of them,
-or each would wait for the disk. While a thread other than the leader's is at some, those that come
-wait for it.
+because otherwise each would wait for the disk. While a thread that is not the leader makes such
+writes, new ones wait for it.
 """
 
 import logging
@@ -27,38 +28,39 @@ from .event_loop import EventLoop
 logger = logging.getLogger("saasus_analysis.server")
 
 PATIENCE_SECONDS = 0.002
-"""How long a request takes until others are answered beside it; a small one takes a fifth."""
+"""How long a request takes before another thread answers others; a small one takes a fifth."""
 
 TURN_SECONDS = 0.01
-"""How long the leader answers until it looks at the sockets again, however much is ready."""
+"""How long the leader answers before it polls the sockets again, however many are ready."""
 
 WRITE_SECONDS = 0.05
-"""How long writes take until others no longer wait for their thread."""
+"""How long a thread may make writes before other writes stop waiting for it."""
 
 FEEDS = ("/active-users", "/user-behavior-day", "/ingest/events")
-"""The ends of paths whose small writes are stored together."""
+"""Path suffixes of operations whose small writes are committed together."""
 
 TOGETHER = 32
-"""How many of them at most: each answer waits for all of them."""
+"""The most writes in one commit; each response waits for all of them."""
 
 AWAKE_SECONDS = 0.1
-"""How long the leader is watched after a request, in which the next one need not call for that."""
+"""How long the leader is watched after a request, so that the next one need not wake a watcher."""
 
 POLL_SECONDS = 0.5
-"""How long the loop waits at most; then it says that it is alive."""
+"""The most time the loop waits for events, so that it can notify the watchdog."""
 
 SPARE = 2
-"""Threads beside those at requests: one leads, and one leads while that makes a health check."""
+"""Threads in addition to those that answer: a leader, and one to lead while it answers a health
+check."""
 
 
 GroupCommit = Callable[[], AbstractContextManager[None]]
-"""Makes a context in which writes wait for its end, to be committed together."""
+"""Returns a context in which writes are delayed until its end, and then committed together."""
 
 
 class Workers:
     """Threads that answer the requests of an event loop: `threads` at once, while `queue` wait.
 
-    Requests that come beyond it are refused. Health checks are answered beside all others.
+    Further requests are refused. Health checks are always answered, in addition to these.
     """
 
     def __init__(
@@ -79,22 +81,22 @@ class Workers:
         self._watching = Condition(self._lock)
         self._waiting: deque[Connection] = deque()
         self._checks: list[Connection] = []
-        """Health checks for which no thread is left just now."""
+        """Health checks for which no thread is free."""
         self._threads = 0
         self._busy = 0
-        """Threads at a request that do not lead."""
+        """How many threads other than the leader are answering a request."""
         self._leader: int | None = None
         self._are_feeds = False
-        """Whether what the leader answers are writes that others may wait for."""
+        """Whether the leader is answering writes that other writes may wait for."""
         self._writes: deque[Connection] = deque()
-        """Writes that wait for the thread that is at others."""
+        """Writes that wait for `_writer`."""
         self._grouped = 0
-        """Writes that a thread is at beside another one."""
+        """How many writes are being answered in groups, not counting the first of each group."""
         self._writer: int | None = None
-        """That thread; it does not lead."""
+        """The thread, other than the leader, that is answering writes."""
         self._writing_since = 0.0
         self._answering_since: float | None = None
-        """When the leader began with a request; None: it runs the loop."""
+        """When the leader began a request; None while it runs the loop."""
         self._answered = 0.0
         self._has_watcher = False
         self._is_watcher_asleep = False
@@ -106,22 +108,22 @@ class Workers:
             self._start_missing()
 
     def wait(self) -> None:
-        """Wait until the loop is over; a signal handler may run meanwhile.
+        """Wait until the loop is over; signal handlers can run meanwhile.
 
-        A signal that comes just before a wait does not end it, so no wait is without end.
+        A signal that arrives just before a wait does not interrupt it, so each wait is bounded.
         """
         while not self._is_over.wait(POLL_SECONDS):
             pass
 
     def wait_for_answers(self, seconds: float) -> None:
-        """Wait until no answer is being made, so many seconds at most."""
+        """Wait until no response is being made, at most `seconds`."""
         until = time.monotonic() + seconds
         while self._busy and time.monotonic() < until:
             time.sleep(0.01)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Let a request wait in its thread while another thread takes its place."""
+        """Let another thread take the place of a request that waits in this context."""
         with self._lock:
             self._limit += 1
             self._start_missing()
@@ -154,14 +156,17 @@ class Workers:
                 self._finish(me, [connection])
 
     def _find_work(self, me: int) -> bool:
-        """Wait for something to do: to lead, or to answer what waits; False where there is none."""
+        """Wait until this thread should lead or answer a waiting request.
+
+        Return False if it should end instead.
+        """
         while not self._is_over.is_set() and self._threads <= self._limit + SPARE:
             if self._waiting and self._busy < self._limit:
                 self._busy += 1
                 return True
             if self._leader is None or self._takes_long():
                 if self._leader is not None:
-                    self._busy += 1  # who has led until now goes on with its request
+                    self._busy += 1  # the previous leader continues with its request
                     if self._are_feeds:
                         self._writer, self._writing_since = self._leader, time.monotonic()
                     self._answering_since = None
@@ -174,7 +179,7 @@ class Workers:
         return False
 
     def _watch(self) -> None:
-        """Wait as long as the leader may take, or while it has nothing to do, until it calls."""
+        """Wait for `PATIENCE_SECONDS`, or until an idle leader wakes this thread for a request."""
         self._has_watcher = self._is_watcher_asleep = True
         is_active = time.monotonic() - self._answered < AWAKE_SECONDS
         if is_active or self._answering_since is not None:
@@ -187,14 +192,14 @@ class Workers:
         return since is not None and time.monotonic() - since > PATIENCE_SECONDS
 
     def _lead(self, me: int) -> None:
-        """Run the loop and answer what is ready, until another thread leads or all is over."""
+        """Run the loop and answer ready requests until another thread leads or the loop is over."""
         ready = self._loop.ready
         while True:
             try:
                 self._loop.poll(WRITE_SECONDS if self._writes else POLL_SECONDS)
                 self._on_turn()
             except Exception:
-                logger.exception("the event loop goes on")
+                logger.exception("the event loop continues after an error")
                 time.sleep(PATIENCE_SECONDS)
             self._take_back_writes()
             ready.extendleft(self._checks)
@@ -215,13 +220,13 @@ class Workers:
                 elif connection.is_check:
                     self._checks.append(connection)
                 elif has_room or _is_begun(connection):
-                    self._waiting.append(connection)  # for whoever ends with a request next
+                    self._waiting.append(connection)  # for the next thread that becomes free
                 else:
                     connection.refuse(Failure(HTTPStatus.SERVICE_UNAVAILABLE))
                     _guarded(connection.make_answer, connection)
                     self._loop.take_back(connection)
                 if time.monotonic() > until:
-                    break  # others may have asked meanwhile
+                    break  # new requests may have arrived meanwhile
             if self._loop.is_over:
                 with self._lock:
                     self._leader = None
@@ -232,11 +237,11 @@ class Workers:
 
     @property
     def _room(self) -> int:
-        """How many more requests may wait for a thread, or for the commit of another."""
+        """How many more requests may wait for a thread, or for a common commit."""
         return self._queue - len(self._waiting) - len(self._writes) - self._grouped
 
     def _may_answer(self, connection: Connection) -> bool:
-        """Return whether another thread is left to lead while the leader answers."""
+        """Return whether the leader may answer: another thread must be free to lead meanwhile."""
         if connection.is_check:
             return self._busy < self._limit + SPARE - 1
         return self._busy < self._limit and not self._waiting
@@ -262,7 +267,7 @@ class Workers:
         return is_leading
 
     def _finish(self, me: int, connections: list[Connection]) -> None:
-        """End requests that were answered beside the leader, and the writes that wait for them."""
+        """Hand back requests that this thread answered as a non-leader; answer waiting writes."""
         while connections:
             ended = connections
             with self._lock:
@@ -273,14 +278,14 @@ class Workers:
             self._answer(connections)
 
     def _answer(self, connections: list[Connection]) -> None:
-        """Answer requests; where they are several, with one commit."""
+        """Answer requests; if there are several, with one commit."""
         if self._group_commit and len(connections) > 1:
             try:
                 with self._group_commit():
                     for connection in connections:
                         _guarded(connection.begin_answer, connection)
             except ServiceUnavailable as error:
-                # Access log and counts have the answers that were made before the commit.
+                # The access log and the counts hold the responses made before the commit failed.
                 told = error.description
                 logger.error("%d writes were answered with a 503: %s", len(connections), told)
                 for connection in connections:
@@ -290,10 +295,10 @@ class Workers:
         for connection in connections:
             _guarded(connection.make_answer, connection)
 
-    # Writes that are stored together -------------------------------------------------------
+    # Writes that are committed together ----------------------------------------------------
 
     def _is_feed(self, connection: Connection) -> bool:
-        """Return whether a request is a small write that can be stored together with others."""
+        """Return whether a request is a small write that can be committed together with others."""
         request, answer = connection.request, connection.answer
         return (
             self._group_commit is not None
@@ -302,13 +307,13 @@ class Workers:
             and request.path.endswith(FEEDS)
             and request.completed
             and request.body_length <= SMALL_BODY
-            and "CONTENT_ENCODING" not in request.headers  # which may hide a large body
+            and "CONTENT_ENCODING" not in request.headers  # unpacked, the body may be large
             and answer is not None
             and not answer.wrote_header
         )
 
     def _take_feeds(self) -> list[Connection]:
-        """Take more such writes from what is ready."""
+        """Remove more such writes from the ready connections, and return them."""
         ready = self._loop.ready
         most = max(0, min(TOGETHER - 1, self._room))
         found = list(islice(filter(self._is_feed, ready), most))
@@ -319,14 +324,14 @@ class Workers:
         return found
 
     def _waits_for_writer(self, connection: Connection) -> bool:
-        """Let a write wait for the thread that is at others, if there is one."""
+        """Let a write wait for the thread that is answering others; return whether there is one."""
         with self._lock:
             if self._writer is not None:
                 self._writes.append(connection)
             return self._writer is not None
 
     def _next_writes(self, me: int) -> list[Connection]:
-        """Return writes that wait for this thread; none where others wait for a thread as well."""
+        """Return the writes that wait for this thread; none if other requests wait for a thread."""
         if self._writer != me:
             return []
         if self._waiting or not self._writes:
@@ -338,7 +343,7 @@ class Workers:
         return taken
 
     def _take_back_writes(self) -> None:
-        """Put the writes that wait back to what is ready, if nobody is at others or takes long."""
+        """Make waiting writes ready again if no thread answers writes, or it takes too long."""
         if not self._writes:
             return
         with self._lock:
@@ -350,7 +355,7 @@ class Workers:
 
 
 def _guarded(make: Callable[[], None], connection: Connection) -> None:
-    """Make an answer; where that fails, it is the end of the connection."""
+    """Make a response; an exception breaks the connection."""
     try:
         make()
     except Exception:
@@ -359,5 +364,5 @@ def _guarded(make: Callable[[], None], connection: Connection) -> None:
 
 
 def _is_begun(connection: Connection) -> bool:
-    """Return whether some of the answer was sent, so that no other can be given."""
+    """Return whether part of the response was sent, so that it cannot be replaced."""
     return bool(connection.answer and connection.answer.wrote_header)

@@ -41,7 +41,7 @@ class UserBehaviorHistories(Schema):
 
 
 def date_messages(data: dict[str, Any], *names: str) -> dict[str, list[str]]:
-    """Return what is wrong with dates, by name; by the type beside them, if that is right."""
+    """Return the errors of dates by field name; each must fit `type`, if that is valid."""
     messages = {}
     for name in names:
         if name in data:
@@ -64,12 +64,12 @@ class GetActiveUsersQuery(Schema):
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def fit(self, data: dict[str, Any], original: dict[str, Any], **_: object) -> None:
         messages = date_messages(data, "date_from", "date_to")
-        # Dates of one form are in the order of their texts.
+        # Dates in the same format can be compared as texts.
         is_range = not messages and data.keys() >= {"type", "date_from", "date_to"}
         if is_range and data["date_from"] > data["date_to"]:
             messages["date_from"] = ["must not be after date_to"]
         if "env_id" in data and "tenant_id" not in original:
-            messages["env_id"] = ["needs tenant_id beside it"]
+            messages["env_id"] = ["needs tenant_id as well"]
         if messages:
             raise ValidationError(messages)
 
@@ -94,7 +94,7 @@ class ActiveUsers(Schema):
 
 
 def active_users_rows(text: str, _: object) -> Iterator[Sequence[object]]:
-    """Yield the rows of the CSV of `ActiveUsers`, which comes as JSON text."""
+    """Yield the CSV rows of `ActiveUsers`, which is given as JSON text."""
     yield tuple(ActiveUserData().fields)
     yield from (tuple(row.values()) for row in json.loads(text)["data"])
 

@@ -1,1 +1,1 @@
-"""Kinds of value, records and strict JSON: how input is checked, and what is said of it."""
+"""Checking input (kinds of value, records, strict JSON), and describing its errors."""

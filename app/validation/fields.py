@@ -1,8 +1,8 @@
 """Kinds of value: how each is checked, and how the API description shows it.
 
-A field's `check` takes what JSON (or, `in_query`, the text of a query parameter) holds and
-returns the value, or raises ValidationError with what was expected. marshmallow calls it for single
-values, `RecordList` for long lists.
+A field's `check` takes a value from JSON (or with `in_query` the text of a query parameter). It
+returns the loaded value, or raises ValidationError with what was expected. marshmallow calls it for
+single values; `RecordList` and `record_loader` call it for long lists.
 """
 
 import re
@@ -22,7 +22,7 @@ MAX_INTEGER = 2**63 - 1
 
 # Control characters, line and paragraph separators.
 UNPRINTABLE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
-# And halves of surrogate pairs, which the regular expressions of a description cannot name.
+# Also halves of surrogate pairs, which the patterns in the API description cannot express.
 _unprintable = re.compile(f"[{UNPRINTABLE}\\ud800-\\udfff]").search
 
 DAY_SCHEMA = {"type": "string", "format": "date"}
@@ -34,7 +34,7 @@ class Field(ma.fields.Field[Any]):
     default_error_messages = {"required": "is required", "null": "must not be null"}
 
     component: str | None = None
-    """The schema component of the API description that stands for this kind of value."""
+    """The schema component for this kind of value in the API description, if it has one."""
 
     def __init__(self, schema: dict[str, Any], **options: Any) -> None:
         super().__init__(**options)
@@ -42,10 +42,10 @@ class Field(ma.fields.Field[Any]):
 
     @abstractmethod
     def check(self, value: Any) -> Any:
-        """Return the value, or raise ValidationError."""
+        """Return the loaded value, or raise ValidationError."""
 
     def check_all(self, values: list[Any]) -> list[Any]:
-        """Return the values of many records, or raise ValidationError or TypeError."""
+        """Return the loaded values of many records, or raise ValidationError or TypeError."""
         return [self.check(value) for value in values]
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> Any:
@@ -87,14 +87,14 @@ class Uuid(Text):
 
 
 class Referer(Text):
-    """Where a user was: a URL or a path."""
+    """The page that a user was on: a URL or a path."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(least=0, most=MAX_REFERER_LENGTH, **options)
 
 
 class Integer(Field):
-    """A whole number in a range; a bool, a float or (but in a query) text is none."""
+    """A whole number in a range, not given as a bool, a float or (except in a query) a text."""
 
     def __init__(
         self, *, least: int = 0, most: int = MAX_INTEGER, in_query: bool = False, **options: Any
@@ -160,7 +160,7 @@ class Choice(Field):
 
 
 class Digest(Field):
-    """Bytes as hexadecimal digits; loads as the bytes."""
+    """Bytes written as hexadecimal digits; loads as bytes."""
 
     def __init__(self, size: int, **options: Any) -> None:
         self._digits = 2 * size
@@ -168,7 +168,7 @@ class Digest(Field):
 
     def check(self, value: Any) -> bytes:
         if not isinstance(value, str) or not re.fullmatch(self.schema["pattern"], value):
-            raise ValidationError(f"must be {self._digits} digits of 0 to 9 and a to f")
+            raise ValidationError(f"must be {self._digits} hexadecimal digits, 0 to 9 and a to f")
         return bytes.fromhex(value)
 
 
@@ -195,7 +195,7 @@ class Day(Field):
 
 
 class PeriodDate(Field):
-    """A date as YYYY-MM-DD or YYYY-MM, whichever fits the `type` beside it; loads as the text."""
+    """A date as YYYY-MM-DD or YYYY-MM, depending on the `type` next to it; loads as the text."""
 
     def __init__(self, **options: Any) -> None:
         month = {"type": "string", "pattern": MONTH_PATTERN}
@@ -208,7 +208,7 @@ class PeriodDate(Field):
 
 
 def period_number(type_: str | None, name: str, text: str) -> int:
-    """Return the day or month that a date names; without a type, whichever it can be.
+    """Return the number of the day or month in a text; if the type is None, of either.
 
     Raises ValidationError for the field `name`.
     """

@@ -1,4 +1,4 @@
-"""What was wrong with a record, in words: one line for each field."""
+"""Describing the errors of a record: one line for each field."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Messages = dict[str | int, Any]
 
 
 def describe(error: ValidationError, place: str = "") -> list[str]:
-    """Return what is wrong as lines such as `histories[3].timestamp: must be …`."""
+    """Return an error as lines such as `histories[3].timestamp: must be …`."""
     of_all = error.field_name == "_schema"
     return describe_messages(
         error.messages if of_all else {error.field_name: error.messages}, place
@@ -36,5 +36,5 @@ def describe_messages(messages: Any, path: str = "") -> list[str]:
 
 
 def shown(name: str) -> str:
-    """Return a name that a client gave as it can stand in the line of a message."""
+    """Return a name that a client sent, made safe for one line of a message."""
     return (name if name.isprintable() else ascii(name)[1:-1])[:MAX_ID_LENGTH]

@@ -1,4 +1,4 @@
-"""Lists of records, checked by the fields of a schema without an object for each value."""
+"""Checking long lists of records with the fields of a schema, faster than marshmallow does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +10,18 @@ from .fields import Field
 from .messages import Messages
 
 REMEMBERED = 10_000
-"""How many good texts of a field are remembered: ids of events, say, come only once."""
+"""How many valid texts of a field are remembered; some, such as event ids, are all different."""
 
 
 TOLD = 10_000
-"""How many bad records of a list are told of; those behind them are not looked at."""
+"""How many invalid records of a list are reported; records after them are not checked."""
 
 
 def record_loader(schema: type[ma.Schema]) -> Callable[[Any], dict[str, Any]]:
-    """Return a function that checks one object by a schema's fields and drops unknown fields.
+    """Return a function that checks one object with a schema's fields and drops unknown fields.
 
-    It raises ValidationError with the messages by field. Made for the records of one call or file:
-    it remembers texts that it has found good, since names come again and again.
+    It raises ValidationError with the messages by field. Use one function for the records of one
+    request or file: it remembers texts that it has checked, because the same names occur often.
     """
     checks = [
         (name, field.check, field.required, set[str]())

@@ -4,7 +4,7 @@ import marshmallow as ma
 
 
 class Schema(ma.Schema):
-    """Base of the schemas: fields that the description does not know are ignored (contract B.9)."""
+    """Base of the schemas: unknown fields are ignored (contract B.9)."""
 
     error_messages = {"type": "must be an object"}
 

@@ -1,4 +1,4 @@
-"""Strict JSON: no numbers that JSON does not have, no key twice, bounded nesting."""
+"""Strict JSON: no NaN or Infinity, which Python's parser accepts, and bounded nesting."""
 
 import json
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 from ..errors import InvalidRequest
 
 MAX_DEPTH = 500
-"""How many levels of lists and objects JSON may have; Python reads about a thousand at most."""
+"""How many levels of lists and objects JSON may have; Python parses about a thousand at most."""
 
 
 def decode(body: bytes, name: str = "the body") -> str:
-    """Return UTF-8 as text. Raises InvalidRequest for anything else."""
+    """Return the text of UTF-8 bytes. Raises InvalidRequest if they are not UTF-8."""
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -20,14 +20,14 @@ def decode(body: bytes, name: str = "the body") -> str:
 
 
 def parse_json(data: bytes | str, name: str = "the body") -> Any:
-    """Return the value of strict JSON. Raises InvalidRequest for anything else, NaN included.
+    """Return the value of strict JSON.
 
-    What is nested more than `MAX_DEPTH` levels deep is refused, too.
+    Raises InvalidRequest for anything else, such as NaN, or nesting deeper than `MAX_DEPTH` levels.
     """
     text = decode(data, name) if isinstance(data, bytes) else data
     try:
         value = _json.decode(text)
-        # Each level is two characters at least: short texts need no look.
+        # Each level takes at least two characters, so short texts need no check.
         if len(text) > 2 * MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise RecursionError
         return value
@@ -37,7 +37,7 @@ def parse_json(data: bytes | str, name: str = "the body") -> Any:
     except _NoNumber as error:
         raise InvalidRequest(f"{name} must be JSON: {error} is not a number of JSON") from None
     except ValueError:
-        raise InvalidRequest(f"{name} must hold no number of so many digits") from None
+        raise InvalidRequest(f"{name} must not hold a number with so many digits") from None
     except RecursionError:
         raise InvalidRequest(
             f"{name} must be JSON nested at most {MAX_DEPTH} levels deep"
@@ -45,7 +45,7 @@ def parse_json(data: bytes | str, name: str = "the body") -> Any:
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether JSON is nested more than so many levels deep."""
+    """Return whether a JSON value is nested more than `levels` levels deep."""
     values = [value]
     for _ in range(levels):
         if _CONTAINERS.isdisjoint(map(type, values)):
@@ -61,7 +61,7 @@ def _inside(value: object) -> Iterable[object]:
 
 
 class _NoNumber(ValueError):
-    """A constant such as NaN, which Python's JSON has and JSON has not."""
+    """A constant such as NaN, which Python's JSON parser accepts but JSON does not have."""
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,1 +1,1 @@
-"""The web framework, fitted to the contract."""
+"""The web framework, adapted to the contract."""

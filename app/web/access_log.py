@@ -1,4 +1,4 @@
-"""The access log: one line a request, without anything secret."""
+"""The access log: one line per request, without secrets."""
 
 import logging
 import time

@@ -1,7 +1,7 @@
-"""The framework, fitted to the contract in one place.
+"""The one place that adapts flask-smorest to the contract.
 
-`Api`, `Blueprint` and `Schema` subclasses: validation is 400, every error is `Error`, an operation
-names its id and scope, and an answer without content does not claim to be JSON.
+Subclasses of `Api`, `Blueprint` and `Schema`: a validation error is a 400, every error is an
+`Error`, each operation names its id and scope, and a response without content has no content type.
 """
 
 import json
@@ -30,11 +30,11 @@ from .request_body import JSON
 View = Callable[..., Any]
 
 Rows = Callable[..., Iterable[Sequence[object]]]
-"""Makes the rows of an answer's CSV, its header first, of what the view returned and was given."""
+"""Returns the CSV rows of a response, header first, for the view's result and its arguments."""
 
 
 class Error(Schema):
-    """What every answer of 400 and above is."""
+    """The body of every response with a status of 400 or above."""
 
     type = ma.fields.String(required=True, metadata={"example": "permission_denied"})
     message = ma.fields.String(required=True, metadata={"example": "the key lacks the scope write"})
@@ -46,15 +46,15 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = Parser()
 
     reasons: Mapping[int, str] = {
-        400: "A parameter or the body is not as described",
-        401: "No valid key came with the request",
+        400: "A parameter or the body is invalid",
+        401: "The request has no valid key",
         403: "The key lacks the scope that the operation needs",
         413: "The body is over the limit, or holds too many records",
-        415: "The body's type or encoding is not one that is read",
-        429: "Too many requests came with the key, or wrong keys from the address; ask again after "
+        415: "The body's type or encoding is not supported",
+        429: "Too many requests came with the key, or wrong keys from the address; retry after "
         "Retry-After seconds",
         500: "Internal Server Error",
-        503: "The database cannot take this now; ask again after Retry-After seconds",
+        503: "The server cannot do this now; retry after Retry-After seconds",
     }
     """Why an operation is refused, by status."""
 
@@ -71,9 +71,9 @@ class Blueprint(flask_smorest.Blueprint):
         scope: str | None,
         bulk: bool = False,
     ) -> Callable[[View], View]:
-        """Register a view as an operation that needs a key of a scope, or with None no key.
+        """Register a view as an operation that needs a key with a scope; None: it needs no key.
 
-        Where it is `bulk`, its body may be as large as the settings let it.
+        The body of a `bulk` operation may be as large as the setting `max_body` allows.
         """
 
         def decorate(view: View) -> View:
@@ -97,7 +97,7 @@ class Blueprint(flask_smorest.Blueprint):
         return doc
 
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
-        """Pass what the schema loads; one instance of it serves all requests."""
+        """Pass the arguments that the schema loads to the view; all requests share one instance."""
         loading = schema()
         parse: Callable[[View], View] = super().arguments(loading, **options)
 
@@ -112,7 +112,7 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
     def body(self, schemas: Mapping[str, object]) -> Callable[[View], View]:
-        """Document a body that the view reads itself: schemas by content type."""
+        """Document a body that the view reads itself, with its schemas by content type."""
         content = {content_type: {"schema": schema} for content_type, schema in schemas.items()}
         document: Callable[[View], View] = self.doc(
             requestBody={"required": True, "content": content}
@@ -133,10 +133,10 @@ class Blueprint(flask_smorest.Blueprint):
         rows: Rows | None = None,
         **options: Any,
     ) -> Callable[[View], View]:
-        """Answer with what the view returns, which has the schema's shape already.
+        """Answer with what the view returns, which must already have the schema's shape.
 
-        None is an empty body without a content type (contract A). With `rows`, a client that
-        prefers CSV is answered with that.
+        None becomes an empty body without a content type (contract A). With `rows`, a client that
+        prefers CSV receives CSV.
         """
         described = {"description": HTTPStatus(status_code).phrase, "content_type": None, **options}
         kinds = [described]
@@ -160,7 +160,7 @@ class Blueprint(flask_smorest.Blueprint):
                 made.headers["Vary"] = "Accept"
                 return made
 
-            # What the framework's decorator notes, without an object of the schema.
+            # flask-smorest's own decorator would store this too, but also dump through the schema.
             noted = {"response": {"responses": {status_code: kinds}}}
             answer._apidoc = getattr(view, "_apidoc", {}) | noted  # type: ignore[attr-defined]
             return answer
@@ -169,18 +169,19 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 def _without_layers(view: View, documented: View) -> View:
-    """Give a view what decorators have noted for the description, and leave out their wrappers.
+    """Copy to a view what decorators stored for the API description, and drop their wrappers.
 
-    Each of those only passes a call on, which takes longer than a small answer should.
+    Each wrapper only passes the call on, and takes a noticeable part of the time of a small
+    response.
     """
     view._apidoc = documented._apidoc  # type: ignore[attr-defined]
     return view
 
 
 class Api(flask_smorest.Api):
-    """The description and the errors of all operations.
+    """The API description, and the error responses, of all operations.
 
-    What is described is put together when somebody asks for it: a start does not wait for it.
+    The description is built on its first request, so that it does not slow the start.
     """
 
     ERROR_SCHEMA = Error
@@ -205,7 +206,7 @@ class Api(flask_smorest.Api):
         self._blueprints.append(blueprint)
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the operations that were registered, for who asks."""
+        """Return the description of all operations, with a server URL for the current request."""
         with self._describing:
             if self.spec is None:
                 super()._init_spec(**self._spec_options)
@@ -226,7 +227,7 @@ class Api(flask_smorest.Api):
         self._spec_options = options
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer with `Error` for whatever was raised: our own words for what Flask raises."""
+        """Answer any exception with `Error`; those that Flask raises get a message of ours."""
         status = known_status(error.code or 500)
         message = error.description or ""
         headers: dict[str, str] = {}
@@ -241,18 +242,18 @@ class Api(flask_smorest.Api):
         elif status == 413:
             message = too_large(request.max_content_length or 0)
         elif status == 500:
-            message = "the server failed to answer; its log tells more under this trace id"
+            message = "the server failed to answer; its log has details under this trace id"
         g.message, g.violations = message, getattr(error, "violations", [])
         answer = make_answer(error_body(status, message, getattr(error, "type", None)), status)
         answer.headers.update(headers)
         return answer
 
     def _register_pagination_header(self) -> None:
-        """Leave out what flask-smorest describes of paging: nothing here has pages."""
+        """Describe no pagination header, because no operation here has pagination."""
 
 
 class UserIdConverter(BaseConverter):
-    """A user id in a path, which may hold what was sent as %2F. A bad one is a 400, not a 404."""
+    """A user id in a path. It may contain slashes (sent as %2F); a bad id is a 400, not a 404."""
 
     regex = r"[\s\S]*?"
     part_isolating = False
@@ -268,7 +269,7 @@ _BODY_STATUSES = (413, 415)
 
 
 def init_app(app: Flask) -> Api:
-    """Set the framework up on an application and return its Api."""
+    """Set up the framework on an application and return its Api."""
     app.config.update(
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
@@ -288,14 +289,17 @@ def init_app(app: Flask) -> Api:
 
 
 def operation_ids() -> list[str]:
-    """Return the ids of the operations that this application has below the base path."""
+    """Return the ids of this application's operations that need a key."""
     views = current_app.view_functions.values()
     ids = (getattr(view, "operation_id", None) for view in views if getattr(view, "scope", None))
     return list(dict.fromkeys(id_ for id_ in ids if id_))
 
 
 def make_answer(content: object, status: int = 200) -> Response:
-    """Return content as compact JSON; text is JSON already, and None no content of no type."""
+    """Return a response with content as compact JSON.
+
+    A text must already be JSON. None becomes an empty body without a content type.
+    """
     if content is None:
         empty = Response(status=status)
         del empty.headers["Content-Type"]

@@ -1,4 +1,4 @@
-"""Reading the parameters and body of a request by the schemas of its operation."""
+"""Reading the parameters and body of a request with the schemas of its operation."""
 
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ from .request_body import read_json
 
 
 class Parser(FlaskParser):
-    """Reads the parameters of a request; what is wrong with them is one InvalidRequest."""
+    """Reads the arguments of a request; raises one InvalidRequest with all their errors."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
@@ -21,9 +21,10 @@ class Parser(FlaskParser):
         return read_json()
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
-        """Return the parameters that the schema knows.
+        """Return the query parameters that are in the schema.
 
-        A list takes repeated keys, values with commas and both; anything else is given once.
+        A list may be given as repeated parameters, as values separated by commas, or as both; any
+        other parameter must be given once. Raises InvalidRequest.
         """
         values: dict[str, Any] = {}
         wrong = []
@@ -43,12 +44,12 @@ class Parser(FlaskParser):
                 if name not in schema.fields
             )
         if wrong:
-            # What else is wrong is told, too.
+            # Also report the errors that the schema finds.
             raise InvalidRequest(*wrong, *describe_messages(schema.validate(values)))
         return values
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **options: Any) -> NoReturn:
-        # webargs puts the messages below the name of the location.
+        # webargs nests the messages under the name of the location.
         messages: dict[str, Any] = error.messages_dict
         (messages,) = messages.values()
         raise InvalidRequest(*describe_messages(messages))

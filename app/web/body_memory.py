@@ -1,8 +1,8 @@
 """The memory that the bodies of all requests may take at once, unpacked and parsed.
 
-A few bytes of JSON can take many of memory: `{},` takes 72, and gzip makes a thousand bytes of one.
-So what a body will take is estimated before it is parsed, and one budget holds for all requests
-together: a request waits a moment for its part, and is refused if it does not get it.
+A small body can take much memory: the three bytes `{},` take 72 when parsed, and one byte of gzip
+can unpack to a thousand. So the memory of a body is estimated before it is parsed, and all requests
+share one budget: a request waits a moment for its share, and is refused if it does not get it.
 """
 
 import re
@@ -17,28 +17,28 @@ from .context import Extension, current_settings
 BUDGET = Extension["Budget"]("body_memory")
 
 WAIT_SECONDS = 1
-"""How long a request waits for memory that others hold."""
+"""How long a request waits for memory that other requests hold."""
 
 FREE = 2**20
-"""A request may take so many bytes beside the budget, so that small ones never wait."""
+"""Bytes that each request may use outside the budget, so that small requests never wait."""
 
 SHORT = 2**14
-"""JSON of so many bytes takes less than `FREE`, whatever it says."""
+"""The most bytes of JSON that are sure to take less than `FREE` when parsed."""
 
 MARK = 96
-"""Bytes that values take at most for each `{`, `[`, `,` and `:` outside of strings.
+"""The most bytes that parsed values take for each `{`, `[`, `,` and `:` outside of strings.
 
-Measured with CPython 3.11: 98 where all keys differ, 91 for objects of one key, 87 for short
-strings, 49 for lists of one, 40 for usual events.
+Measured with CPython 3.11: 98 if all keys differ, 91 for objects with one key, 87 for short
+strings, 49 for lists with one item, 40 for typical events.
 """
 
 
 _astral = re.compile(b"[\xf0-\xf4]").search
-"""Finds a character that takes four bytes, and lets each one beside it take as many."""
+"""Finds a character that takes four bytes in a `str`, and makes all others there take four too."""
 
 
 class Budget:
-    """A number of bytes that requests take from, and give back to."""
+    """A number of bytes that requests take, and give back."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -46,7 +46,7 @@ class Budget:
         self._given_back = Condition()
 
     def take(self, amount: int) -> bool:
-        """Take an amount, if need be after a moment; return whether there was so much."""
+        """Take an amount, after waiting a moment if needed; return whether it was available."""
         with self._given_back:
             if not self._given_back.wait_for(lambda: amount <= self._left, WAIT_SECONDS):
                 return False
@@ -63,16 +63,16 @@ class Budget:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Give an application a budget, and back what each request has taken from it."""
+    """Set up an application's budget, and give back what a request took when it ends."""
     BUDGET.put(app, Budget(settings.body_memory))
     app.teardown_request(_give_back)
 
 
 def hold(amount: int) -> None:
-    """Let the current request, if there is one, hold so many bytes more until it is answered.
+    """Reserve more bytes for the current request, if there is one, until it is answered.
 
-    Raises PayloadTooLarge if that is more than all requests may, ServiceUnavailable if it is more
-    than the others leave.
+    Raises PayloadTooLarge if the request then needs more than the whole budget, ServiceUnavailable
+    if it needs more than other requests leave free.
     """
     if not has_request_context():
         return
@@ -84,8 +84,8 @@ def hold(amount: int) -> None:
     settings = current_settings()
     if g.needed_memory > budget.limit:
         raise PayloadTooLarge(
-            f"the body must not hold over {settings.max_records} records, nor so much in them that "
-            f"it takes over {budget.limit} bytes of memory; send it in parts"
+            f"the body must not hold over {settings.max_records} records, or take over "
+            f"{budget.limit} bytes of memory when it is parsed; send it in parts"
         )
     if not budget.take(g.needed_memory - taken):
         raise ServiceUnavailable("too many large bodies came at once; ask again later")
@@ -93,16 +93,17 @@ def hold(amount: int) -> None:
 
 
 def parsed_size(json: bytes) -> int:
-    """Return about how many bytes a JSON text and the values in it take at most, both as objects.
+    """Return about how many bytes a JSON text and its parsed values take at most, as objects.
 
-    It is too much where strings hold the characters that are counted, which does not matter: what
-    people send has about 13 characters for each of them. It is enough for JSON in these strings,
-    too, should that be parsed: its characters are counted, or escaped, and then wide enough.
+    This is too much if strings contain the characters that are counted. That does not matter: usual
+    bodies have about 13 bytes for each of them. It is also enough for parsing JSON that is inside
+    these strings: its characters are either counted, or escaped, for which the width is enough.
     """
     if len(json) <= SHORT:
         return 0
     width = 1 if json.isascii() else 4 if _astral(json) else 2
-    # One escape makes each character of a string four bytes wide, beside the narrow ones before it.
+    # One escaped character can make all of a string four bytes wide; parsing also holds a copy of
+    # the narrow part before it.
     widest = 6 if b"\\" in json and b"\\u" in json else width
     marks = len(json) - len(json.translate(None, b"{[,:"))
     return len(json) * (width + widest) + marks * MARK

@@ -1,4 +1,4 @@
-"""What holds for every request and answer: addresses, hosts, origins, headers."""
+"""Checks of every request's address, host and origin, and security headers of every response."""
 
 import ipaddress
 import re
@@ -21,29 +21,29 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
-"""What browsers and search engines are told unless an answer says otherwise itself."""
+"""Headers for browsers and search engines, unless a response sets them itself."""
 
 OPEN = ("/healthz", "/readyz")
-"""The paths that clients at any address, and pages of any origin, may ask for."""
+"""The paths that clients at any address, and pages of any origin, may request."""
 
 PREFLIGHT_SECONDS = 600
 METHODS = "GET, POST, PUT, DELETE"
 REQUEST_HEADERS = (
     "Authorization, Content-Encoding, Content-Type, X-Double-Namespace, X-Saasus-Trace-Id"
 )
-"""What pages of origins that are named may send; the test double's control API included."""
+"""Headers that pages of allowed origins may send, also to the test double's control API."""
 
 IN_PROCESS = "saasus_analysis.in_process"
-"""Key of the WSGI environment: the request was made by a call in this process, by no browser."""
+"""Key of the WSGI environment: a call in this process made the request, not a browser."""
 
 OWN_SITES = (None, "same-origin", "none")
-"""What `Sec-Fetch-Site` is of requests that no page of another origin makes; not all tell it."""
+"""Values of `Sec-Fetch-Site` in requests that no other origin makes; None: older browsers."""
 
 _host = re.compile(r"(\[[^][]*\]|[\w.-]+)(?::[0-9]*)?", re.ASCII)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Look at each request of an application before its key, and give each answer its headers."""
+    """Check each request of an application before its key, and add headers to each response."""
 
     def check() -> Response | None:
         if settings.allow_from and request.path not in OPEN:
@@ -66,10 +66,10 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def require_loopback(refusal: str) -> None:
-    """Refuse a request that does not come from this machine, or that another site had sent.
+    """Refuse a request that does not come from this machine, or that another site caused.
 
-    The address alone does not tell: the browser of somebody on this machine sends what pages of
-    other sites want. Raises PermissionDenied, with the message that is given for the address.
+    The address alone is not enough, because pages of other sites can make a browser on this machine
+    send requests. Raises PermissionDenied; `refusal` is the message if the address is the reason.
     """
     address = client_address()
     if address is None or not address.is_loopback:
@@ -78,19 +78,18 @@ def require_loopback(refusal: str) -> None:
 
 
 def refuse_other_sites() -> None:
-    """Refuse a request that a page of another site had a browser send, for a server without keys.
+    """Refuse a request that a page of another site made a browser send, to a server without keys.
 
-    A page can reach this server by a name of its own that leads to this machine: so the name in
-    `Host` must be one that only this server has. Or it can use the right name: then the browser
-    tells the page's origin, or that it is another. Raises PermissionDenied.
+    Such a page can reach this server by a host name of its own that resolves to this machine (DNS
+    rebinding), so `Host` must be a name that only this server has. Or it can use the right name;
+    then the browser sends the page's origin, or says that it differs. Raises PermissionDenied.
     """
     settings = current_settings()
     if request.path in OPEN or IN_PROCESS in request.environ:
         return
     if not _is_own_host(settings):
         raise PermissionDenied(
-            "Host: must be localhost or a loopback address; other names of this server are those "
-            "in ANALYSIS_HOSTS"
+            "Host: must be localhost, a loopback address, or a name in ANALYSIS_HOSTS"
         )
     origin = request.headers.get("Origin")
     if origin is not None and origin in (settings.cors_origins or ()):
@@ -98,13 +97,13 @@ def refuse_other_sites() -> None:
     is_own = (origin is None or _is_own_origin(origin)) and is_from_here()
     if not is_own and not _is_visit(settings):
         raise PermissionDenied(
-            "pages of other origins are not answered, but for those that --cors-origin or "
+            "pages of other origins are not answered, except those that --cors-origin or "
             "ANALYSIS_CORS_ORIGINS names"
         )
 
 
 def is_from_here() -> bool:
-    """Return whether a browser says that a page of this server sent the request, or nothing."""
+    """Return whether no header says that a page of another origin sent the request."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in OWN_SITES
@@ -113,13 +112,13 @@ def is_from_here() -> bool:
 
 
 def _is_own_origin(origin: str) -> bool:
-    # Not the scheme: whether a proxy speaks TLS may not be known here.
+    # The scheme is not compared, because this server may not know whether a proxy uses TLS.
     scheme, _, host = origin.partition("://")
     return scheme in ("http", "https") and host == request.environ.get("HTTP_HOST", "").lower()
 
 
 def _is_own_host(settings: Settings) -> bool:
-    """Return whether `Host` is a name of this machine alone, or one that is configured."""
+    """Return whether `Host` can only mean this machine, or is a configured name."""
     found = _host.fullmatch(request.environ.get("HTTP_HOST", ""))
     if not found:
         return False
@@ -128,12 +127,12 @@ def _is_own_host(settings: Settings) -> bool:
     address = parse_address(name) or _parse_short(name)
     if address is None:
         return name == "localhost" or name.endswith(".localhost") or name in hosts
-    # No name server decides where an address leads, so a page of another site has another one.
+    # An address is not resolved by DNS, so a page of another site cannot have this one.
     return address.is_loopback or settings.double_remote or str(address) in hosts
 
 
 def _parse_short(name: str) -> Address | None:
-    """Return the address that a name such as `127.1` or `0x7f000001` stands for."""
+    """Return the address that a short form such as `127.1` or `0x7f000001` means, or None."""
     try:
         return ipaddress.IPv4Address(socket.inet_aton(name))
     except OSError:
@@ -141,9 +140,9 @@ def _parse_short(name: str) -> Address | None:
 
 
 def _is_visit(settings: Settings) -> bool:
-    """Return whether a link leads somebody here who is to see a page, and not the page before it.
+    """Return whether a user followed a link to a page: the user sees it, the linking site cannot.
 
-    What is shown in a frame is seen only where that page may show it.
+    Browsers show a page in a frame only on sites in `frame_origins`.
     """
     destinations = ["document"] + (["iframe", "frame"] if settings.frame_origins else [])
     return (
@@ -163,7 +162,7 @@ def _check_address(settings: Settings) -> None:
 
 
 def is_preflight() -> bool:
-    """Return whether a browser asks what a page of another origin may do, and some may."""
+    """Return whether the request is a CORS preflight, and CORS is configured."""
     settings = current_settings()
     return (
         settings.cors_origins is not None
@@ -173,7 +172,7 @@ def is_preflight() -> bool:
 
 
 def _answer_preflight() -> Response:
-    """Tell a browser what a page of another origin may do; whether it may is in the origin."""
+    """Answer a preflight with the allowed methods and headers; `add_headers` checks the origin."""
     answer = Response(status=204)
     del answer.headers["Content-Type"]
     answer.headers["Access-Control-Allow-Methods"] = METHODS

@@ -1,4 +1,4 @@
-"""The address of a client, and whether it came by TLS."""
+"""The address of a client, and whether it uses TLS."""
 
 import ipaddress
 
@@ -9,17 +9,17 @@ from .context import current_settings
 
 
 def client_address() -> Address | None:
-    """Return the address of the client, which trusted proxies tell if there are some.
+    """Return the address of the client, which comes from the trusted proxies if there are any.
 
-    None if what tells it is no IP address: `unknown`, or the path of a socket. The address of a
-    proxy does not take its place, since that could be one that more is allowed to.
+    Returns None if it is not an IP address, such as `unknown` or the path of a socket. The proxy's
+    address is not used instead, because it may be allowed to do more than the client.
     """
     settings = current_settings()
     address = request.remote_addr or ""
     told = ",".join(request.headers.getlist("X-Forwarded-For"))
     if settings.proxies and told.strip():
-        # An empty one counts: a proxy that tells nothing must not make that count which a client
-        # has written before it.
+        # Empty entries count too. Otherwise a proxy that adds an empty one would make an entry
+        # count that the client wrote.
         addresses = told.split(",")
         if len(addresses) >= settings.proxies:
             address = addresses[-settings.proxies]
@@ -27,15 +27,16 @@ def client_address() -> Address | None:
 
 
 def is_tls() -> bool:
-    """Return whether the client came by TLS, as `proxies` has it."""
+    """Return whether the client uses TLS, to this server or to a trusted proxy."""
     return request.is_secure
 
 
 def client_network() -> str | None:
-    """Return what a client is counted by: its address, or of an IPv6 address the first 64 bits.
+    """Return the network that a client is counted by: its IPv4 address, or its IPv6 /64 network.
 
-    So much of it belongs to one client, which can take any address in it. None if the address is
-    not known: such a client is not counted, since it would be counted together with strangers.
+    One client usually has a whole /64 network, and can use any address in it. Returns None if the
+    address is not known: such a client is not counted, because it would be counted together with
+    others.
     """
     address = client_address()
     if isinstance(address, ipaddress.IPv6Address):
@@ -44,6 +45,6 @@ def client_network() -> str | None:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an address is this machine's own; what is no IP address is not."""
+    """Return whether a text is a loopback IP address."""
     parsed = parse_address(address)
     return parsed is not None and parsed.is_loopback

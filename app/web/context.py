@@ -1,4 +1,4 @@
-"""What belongs to an application, and to the current request."""
+"""Objects of an application, such as its settings, and of the current request."""
 
 from typing import Generic, TypeVar
 
@@ -11,13 +11,13 @@ Value = TypeVar("Value")
 
 
 class Extension(Generic[Value]):
-    """A value of each application, kept in `Flask.extensions` under a name."""
+    """A value that each application has, stored in `Flask.extensions` under a name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def put(self, app: Flask, value: Value) -> None:
-        """Give an application its value."""
+        """Set the value of an application."""
         app.extensions[self._name] = value
 
     def of(self, app: Flask) -> Value:
@@ -35,11 +35,11 @@ DATABASE = Extension[Database]("database")
 
 
 def current_settings() -> Settings:
-    """Return the settings of the application."""
+    """Return the settings of the current application."""
     return SETTINGS.current()
 
 
 def current_database() -> Database:
-    """Return the database of the request: that of its namespace, or else of its application."""
+    """Return the database of the request: its namespace's, or else its application's."""
     database: Database = g.get("database") or DATABASE.current()
     return database

@@ -1,4 +1,4 @@
-"""CSV as RFC 4180 has it: commas, CRLF, quotes where they are needed; and who asks for it."""
+"""CSV as in RFC 4180 (commas, CRLF, quotes where needed), and content negotiation for it."""
 
 import csv
 import io
@@ -12,11 +12,11 @@ JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPE = "text/csv; charset=utf-8; header=present"
 
 _NO_WISH = (None, "*/*", JSON)
-"""What most clients send: the headers that are not worth reading closely."""
+"""Accept headers that most clients send. They mean JSON, so parsing them is skipped."""
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV. A cell is written as it is, also one that a spreadsheet would compute."""
+    """Return rows as CSV. Cells are not changed, even if a spreadsheet would read a formula."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()
@@ -25,7 +25,8 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def wants_csv(accept: str | None) -> bool:
     """Return whether an Accept header prefers CSV to JSON (RFC 9110, 12.5.1).
 
-    JSON it is without a wish, and for one that neither can fulfil. Parameters are not looked at.
+    JSON is preferred if there is no header, or it accepts neither. Media type parameters are
+    ignored.
     """
     if accept in _NO_WISH:
         return False

@@ -1,9 +1,9 @@
-"""What the headers of a request decide, before its body is taken.
+"""Refusing requests by their headers, before their bodies are received.
 
-The server calls the application once when the headers of a request are there and its body is not,
-with `BODY_PENDING` in the environment and an empty body. What the answer would be for any body is
-the answer then, and all else gets `100 Continue`: the application is called again with the body.
-Of a request that goes on, the first call leaves no trace, in no count and no log.
+For a large or announced body, the server first calls the application when only the headers have
+arrived, with `BODY_PENDING` in the environment and an empty body. If the response does not depend
+on the body, the application answers then. Otherwise it answers `100 Continue`, and is called again
+with the body. In that case, the first call changes no count and writes no log.
 """
 
 from http import HTTPStatus
@@ -16,28 +16,29 @@ from .argument_parser import Parser
 from .request_body import check_encoding, check_type
 
 OBJECT_BODY = 2**20
-"""The most bytes of a body that is one object."""
+"""The most bytes of a body that holds one object."""
 
 FORM_BODY = 2**16
-"""The most bytes of a body that is a form: whoever has no key may send that, too."""
+"""The most bytes of a body that is a form, which clients without a key may send as well."""
 
 BODILESS = ("GET", "HEAD")
-"""The methods whose bodies no view reads."""
+"""Methods for which no view reads a body."""
 
 
 def init_app(app: Flask) -> None:
-    """Limit the bodies of an application, each by what it is for."""
+    """Limit the size of each request body by what its view needs."""
     app.before_request(_limit)
 
 
 def answer() -> Response | None:
-    """Return the answer to a request whose body is pending, or None if its view does not need it.
+    """Return the response to a request whose body is pending, or None if its view reads no body.
 
-    Raises ApiError for what is refused whatever the body, in the order in which views do.
+    Raises ApiError if the request is refused whatever its body is, with the checks in the same
+    order as in views.
     """
     view = _view()
     if request.method in BODILESS:
-        # A signature is over the body, also over one that is not read.
+        # A signature covers the body even if the view does not read it.
         return await_body() if "is_unverified" in g else None
     if schema := getattr(view, "query_schema", None):
         Parser().parse(schema, request, location="query")
@@ -48,7 +49,7 @@ def answer() -> Response | None:
 
 
 def await_body() -> Response:
-    """Return the answer that asks for the body. Raises PayloadTooLarge if it is over the limit."""
+    """Return the response that asks for the body. Raises PayloadTooLarge if it is too long."""
     limit = request.max_content_length or 0
     if (request.content_length or 0) > limit:
         raise PayloadTooLarge(too_large(limit))
@@ -61,9 +62,9 @@ def too_large(limit: int) -> str:
 
 
 def _limit() -> None:
-    """Limit the body to what its view is for; what goes to no view stays as the settings have it.
+    """Limit the body to the `max_body` of its view.
 
-    A view's `max_body` is None where the settings say how large its body may be.
+    The setting `max_body` is the limit if the view's is None, or if there is no view.
     """
     view = _view()
     if view is None or not current_app.config["LIMIT_BY_VIEW"]:

@@ -1,7 +1,7 @@
 """The log: lines for people or JSON objects, each with the trace id of its request.
 
-Others write into it as well, with paths as they were sent, so tokens of links are taken out here,
-of all texts of a line.
+Libraries write to it too, with paths as they were sent. So the tokens of links are redacted here,
+in every text of a line.
 """
 
 import json
@@ -19,19 +19,19 @@ logger = logging.getLogger("saasus_analysis.settings")
 
 
 def configure(settings: Settings, level: int = logging.INFO) -> None:
-    """Send the log of this process to standard error, in the form that is set.
+    """Send the log of this process to standard error, in the configured format.
 
-    Begins it with the variables of the environment that were passed over.
+    Its first line names the environment variables that were ignored, if there are any.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
     if passed_over := service_variables(os.environ):
-        logger.warning("passed over, as made for a service: %s", ", ".join(passed_over))
+        logger.warning("ignored, since they describe a service: %s", ", ".join(passed_over))
 
 
 class TextFormatter(logging.Formatter):
-    """A line a record: time, message and trace id. An exception's lines follow."""
+    """One line per record: time, message and trace id. The lines of an exception follow."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s")
@@ -44,7 +44,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """An object a line: time, level, logger, message, trace, and what the record has beside it."""
+    """One object per line: time, level, logger, message, trace, and the record's further fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -57,7 +57,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        # Before they are JSON: what is taken out may be longer than a text.
+        # Redact before encoding as JSON: on the whole line, a redaction could extend past a text.
         told = {
             name: without_tokens(value) if isinstance(value, str) else value
             for name, value in line.items()

@@ -1,4 +1,4 @@
-"""How the API description shows our paths and fields."""
+"""How the API description presents our paths and fields."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ DESCRIPTION = """\
 Usage analytics of a B2B SaaS, self-hosted: the operations of the SaaSus Analysis API, and `ingest`,
 which feeds them. An independent implementation, not affiliated with the makers of SaaSus Platform.
 
-Beside `Authorization: Bearer TOKEN`, requests signed as `SAASUSSIGV1` are taken, as the official
-clients send them.
+Requests with `Authorization: Bearer TOKEN` are accepted, and requests signed with `SAASUSSIGV1` as
+the official clients send them.
 """
 
 
 class Paths(FlaskPlugin):
-    """Shows paths below a base path, as the official description does."""
+    """Shows paths relative to a base path, as the official description does."""
 
     def __init__(self, base_path: str) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Paths(FlaskPlugin):
 
 
 class _Converter(OpenAPIConverter):
-    """Shows a field by its own schema, or by a reference to its component."""
+    """Describes a field by its own schema, or by a reference to its component."""
 
     def field2property(self, field: ma.fields.Field[Any]) -> dict[str, Any]:
         if not isinstance(field, Field):

@@ -1,7 +1,7 @@
-"""A request as its client sent it: what proxies in front tell of scheme, host and prefix.
+"""Restoring the scheme, host and prefix that a client sent from the headers of trusted proxies.
 
-The environment of WSGI is changed accordingly, so that whatever makes URLs or cookies of it is
-right. Without `proxies`, nothing of what a request tells of proxies is believed.
+They are set in the WSGI environment, so that all URLs and cookies made from it are right. If the
+setting `proxies` is 0, these headers are ignored.
 """
 
 import re
@@ -12,19 +12,19 @@ from ..config import Settings
 
 SENT_HOST = "saasus_analysis.sent_host"
 SENT_PREFIX = "saasus_analysis.sent_prefix"
-"""Keys of the WSGI environment: the `Host` that came, and the prefix that a proxy took away."""
+"""Keys of the WSGI environment: the `Host` as received, and the prefix that a proxy removed."""
 
 HOST = r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
 
 
 def restore_request(environ: dict[str, Any], settings: Settings) -> None:
-    """Make the environment of a request what it would be without proxies.
+    """Set the environment of a request to what it would be without proxies.
 
-    The prefix begins the SCRIPT_NAME, whether or not a proxy has taken it away from the path.
+    SCRIPT_NAME then begins with the prefix, whether or not a proxy removed it from the path.
     """
     schemes = _told(environ, "HTTP_X_FORWARDED_PROTO", settings)
     if schemes:
-        # Most proxies do not add to what another has told, but put their own in its place.
+        # Only the first value is used: most proxies replace the header and do not append to it.
         environ["wsgi.url_scheme"] = "https" if schemes[0].lower() == "https" else "http"
     hosts = _told(environ, "HTTP_X_FORWARDED_HOST", settings)
     environ[SENT_HOST] = environ.get("HTTP_HOST", "")
@@ -43,7 +43,7 @@ def restore_request(environ: dict[str, Any], settings: Settings) -> None:
 
 
 def _told(environ: dict[str, Any], name: str, settings: Settings) -> list[str]:
-    """Return what the trusted proxies have told in a header, the first of them first."""
+    """Return the values that the trusted proxies wrote in a header, outermost proxy first."""
     if not settings.proxies:
         return []
     parts = [part.strip() for part in environ.get(name, "").split(",")]
@@ -51,7 +51,7 @@ def _told(environ: dict[str, Any], name: str, settings: Settings) -> list[str]:
 
 
 def _told_prefix(environ: dict[str, Any], settings: Settings) -> str | None:
-    """Return the prefix that proxies tell of; several have each taken away a part of it."""
+    """Return the prefix that proxies removed, or None; each of several removed a part of it."""
     try:
         parts = map(config_values.prefix, _told(environ, "HTTP_X_FORWARDED_PREFIX", settings))
         return config_values.prefix("".join(part or "" for part in parts))

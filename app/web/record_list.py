@@ -1,4 +1,4 @@
-"""Lists of records as a field of a schema, for the API description."""
+"""A schema field for long lists of records."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from .request_body import check_count
 
 
 class RecordList(ma.fields.List[Any]):
-    """A list of objects of one schema, checked without an object for each field.
+    """A list of objects of one schema, checked by columns, which is faster than marshmallow.
 
-    Takes schemas of required fields only: no hooks, no nested schemas.
+    The schema may only have required fields of `validation.fields`: no hooks, no nested schemas.
     """
 
     default_error_messages = Field.default_error_messages | {"invalid": "must be a list"}
@@ -33,7 +33,7 @@ class RecordList(ma.fields.List[Any]):
             return self._load_records(value)
 
     def _load_columns(self, value: list[Any]) -> list[Any]:
-        """Return what is right in every record; what raises is told apart by `_load_records`."""
+        """Return the records if all are valid; if this raises, `_load_records` finds the errors."""
         columns = [
             field.check_all([record[name] for record in value])
             for name, field in self._fields.items()

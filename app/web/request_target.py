@@ -1,4 +1,4 @@
-"""The target of a request: its path and query as they were sent, and as they may be told."""
+"""The target of a request: its path and query as they were sent, and as they may be logged."""
 
 import re
 from typing import Any
@@ -10,10 +10,10 @@ from ..errors import InvalidRequest
 from .proxies import SENT_HOST, SENT_PREFIX
 
 SHARED_PATH = "/dashboard/shared"
-"""The path of the dashboard for those who have a link; behind it stands the link's token."""
+"""The path of the dashboard for holders of a link; the link's token follows it."""
 
 DECODINGS = 8
-"""How often a word is decoded to look for secrets; one that goes on decoding is left out whole."""
+"""How often a word is percent-decoded in search of secrets; if more is needed, it is redacted."""
 
 _authority = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE | re.ASCII)
 
@@ -22,7 +22,7 @@ TOLD_PARAMETERS = {
     *("date_from", "date_to", "start_date", "end_date", "start_timestamp", "end_timestamp"),
     *("period", "from", "to", "compare", "start"),
 }
-"""The parameters whose values a log may hold."""
+"""The query parameters whose values may be logged."""
 
 NAMING_PARAMETERS = {
     "tenant_id",
@@ -34,7 +34,7 @@ NAMING_PARAMETERS = {
     "before",
     "next",
 }
-"""The parameters that name users, tenants and pages."""
+"""The query parameters that name users, tenants and pages; their values are redacted."""
 
 _user_in_path = re.compile(
     "(/analysis/+users/+).+?(/behavior-histories/?)?$", re.DOTALL | re.IGNORECASE
@@ -44,25 +44,25 @@ _user_in_text = re.compile(r"""(/analysis/+users/+)[^/?#\s"'\\]+""", re.IGNORECA
 _word = re.compile(r"""[^\s"']+""")
 _shared = r"(dashboard(?:\.{0,2}[/\\])+shared(?:\.{0,2}[/\\])+)"
 _token = re.compile(rf"""{_shared}[^/?#\s"'\\]+""", re.IGNORECASE)
-# Decoded, a token may have anything before or behind it, and what was left out is there already.
+# Once decoded, any character may precede or follow a token; skip what is already redacted (`***`).
 _decoded_token = re.compile(rf"{_shared}(?!\*\*\*(?:[/?#&]|$))[^/\\]+", re.IGNORECASE)
 _secret = re.compile("[0-9a-f]{64,}", re.IGNORECASE)
 
 
 def init_app(app: Flask) -> None:
-    """Refuse targets that are no UTF-8."""
+    """Refuse request targets that are not UTF-8."""
     app.before_request(_check)
 
 
 def request_target() -> str:
-    """Return the request's path and query exactly as sent, one character a byte.
+    """Return the request's path and query exactly as sent, with one character for each byte.
 
-    Where the WSGI server tells the decoded path only, it is encoded as RFC 3986 has it.
+    If the WSGI server gives only the decoded path, it is encoded as in RFC 3986.
     """
     environ = request.environ
     target = _sent_target(environ)
     if target is not None:
-        # In absolute form, a scheme and a host stand before the path.
+        # In absolute form, a scheme and a host precede the path.
         return (_authority.sub("", target, count=1) or "/") if target[:1] != "/" else target
     path = environ.get("SCRIPT_NAME", "") + environ["PATH_INFO"]
     target = _encode(path.encode("latin-1"))
@@ -72,7 +72,11 @@ def request_target() -> str:
 
 
 def signed_targets() -> list[str]:
-    """Return what a signature may cover: the target as it came, with its prefix, and as sent."""
+    """Return the targets that a signature may cover.
+
+    They are the path and query, the same with the prefix that a proxy removed, and the raw target,
+    which may be in absolute form.
+    """
     target = request_target()
     prefix = request.environ.get(SENT_PREFIX) or ""
     sent = _sent_target(request.environ) or target
@@ -80,9 +84,9 @@ def signed_targets() -> list[str]:
 
 
 def signed_hosts() -> list[str]:
-    """Return the hosts that a signature may cover: as it came, and as the client sent it.
+    """Return the hosts that a signature may cover: as received, and as the client sent it.
 
-    Either with or without its port (contract B.11), which some clients leave out.
+    Each with and without its port (contract B.11), which some clients leave out.
     """
     environ = request.environ
     sent = (environ[SENT_HOST], environ.get("HTTP_HOST", ""))
@@ -90,16 +94,16 @@ def signed_hosts() -> list[str]:
 
 
 def use_authority(environ: dict[str, Any]) -> None:
-    """Put the host of a target in absolute form in the place of `Host` (RFC 9112, 3.2.2)."""
+    """Replace `Host` by the host of a target in absolute form (RFC 9112, 3.2.2)."""
     found = _authority.match(_sent_target(environ) or "")
     if found:
         environ["HTTP_HOST"] = found[1]
 
 
 def redacted_target() -> str:
-    """Return the request's path and query for a log.
+    """Return the request's path and query for the log.
 
-    In ASCII, without the token of a link, and without what can name a user, tenant or page.
+    It is ASCII, and does not contain tokens of links, or names of users, tenants or pages.
     """
     path, mark, query = request_target().partition("?")
     decoded, users = _user_in_path.subn(r"\1***\2", unquote(path))
@@ -119,7 +123,7 @@ def _told_parameter(parameter: str) -> str:
 
 
 def without_tokens(text: str) -> str:
-    """Return a text with `***` for each token of a link and user in a path, however encoded."""
+    """Return a text with `***` for tokens of links and for users in paths, however encoded."""
     text = _user_in_text.sub(r"\1***", _token.sub(r"\1***", text))
     if "%" in text or _secret.search(text):
         text = _word.sub(_redact, text)
@@ -127,7 +131,7 @@ def without_tokens(text: str) -> str:
 
 
 def _redact(word: re.Match[str]) -> str:
-    """Return a word of a text without tokens; it is decoded only if it has one."""
+    """Return a word of a text without tokens; it is returned decoded only if it had one."""
     decoded = word[0]
     for _ in range(DECODINGS + 1):
         before, decoded = decoded, unquote(decoded)
@@ -137,7 +141,7 @@ def _redact(word: re.Match[str]) -> str:
         return "***"
     redacted = _decoded_token.sub(r"\1***", decoded)
     if "shared" in redacted.lower():
-        # Where no path leads to it, a token is known by its form.
+        # A token that does not follow the path can still be recognized by its form.
         redacted = _secret.sub("***", redacted)
     return word[0] if redacted == decoded else _encode(redacted.encode(), "?#")
 
@@ -154,7 +158,7 @@ def _encode(path: bytes, more: str = "") -> str:
 def _check() -> None:
     try:
         target = request_target().encode("latin-1")
-        target.decode()  # a character must not be half encoded, half not
+        target.decode()  # no character may be percent-encoded only in part
         unquote_to_bytes(target).decode()
     except UnicodeError:
         raise InvalidRequest("the path and query must be UTF-8, percent-encoded") from None

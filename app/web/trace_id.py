@@ -1,4 +1,4 @@
-"""The trace id: of each request and its answer, taken over from the client if it can be."""
+"""The trace id of each request and its response: the client's own if it is usable, or a new one."""
 
 import re
 from uuid import uuid4
@@ -9,13 +9,13 @@ TRACE_HEADER = "X-Saasus-Trace-Id"
 
 
 def init_app(app: Flask) -> None:
-    """Give each request and answer of an application a trace id."""
+    """Give each request and response of an application a trace id."""
     app.before_request(_begin)
     app.after_request(_trace)
 
 
 def make_trace_id(given: str | None) -> str:
-    """Return a request's own trace id if it can stand in a header and a log, else a new one."""
+    """Return the given trace id if it is safe in a header and a log, else a new one."""
     if given and re.fullmatch(r"[!-~]{1,128}", given):
         return given
     return str(uuid4())

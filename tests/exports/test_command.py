@@ -72,7 +72,10 @@ def test_an_export_of_another_time_zone_is_refused_with_what_to_do(
     file.write_bytes(ndjson(HEAD | {"time_zone": "Asia/Tokyo"}))
     done = run("import", "export", file, "--database", filled)
     assert done.returncode == 1
-    assert "tokyo.ndjson has days of Asia/Tokyo (line 2), and this database of UTC" in done.stderr
+    assert (
+        "tokyo.ndjson has days in Asia/Tokyo (line 2), but this database has days in UTC"
+        in done.stderr
+    )
     assert "ANALYSIS_TIME_ZONE=Asia/Tokyo" in done.stderr
 
 

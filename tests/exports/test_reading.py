@@ -135,9 +135,15 @@ def test_ids_of_events_as_older_versions_wrote_them_are_the_same(
         (ACTIVE | {"type": "daily"}, "date: must be a date as YYYY-MM-DD, since type is"),
         (ACTIVE | {"env_id": True}, "env_id: must be a whole number"),
         (NUMBER | {"active_users": 1.5}, "active_users: must be a whole number"),
-        (EVENT_ID | {"digest": DIGEST[1:]}, "digest: must be 32 digits of 0 to 9 and a to f"),
-        (EVENT_ID | {"digest": DIGEST.upper()}, "digest: must be 32 digits of 0 to 9 and a to f"),
-        (EVENT_ID | {"digest": 5}, "digest: must be 32 digits of 0 to 9 and a to f"),
+        (
+            EVENT_ID | {"digest": DIGEST[1:]},
+            "digest: must be 32 hexadecimal digits, 0 to 9 and a to f",
+        ),
+        (
+            EVENT_ID | {"digest": DIGEST.upper()},
+            "digest: must be 32 hexadecimal digits, 0 to 9 and a to f",
+        ),
+        (EVENT_ID | {"digest": 5}, "digest: must be 32 hexadecimal digits, 0 to 9 and a to f"),
         (OLD_EVENT_ID | {"source": "x"}, "source: must be one of client, eventbridge, "),
         (OLD_EVENT_ID | {"id": "a\nb"}, "id: must hold printable characters only"),
     ],
@@ -186,21 +192,21 @@ def test_csv_of_a_spreadsheet_is_read(database: Database) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"nonsense\n", "is no export: "),
-        (b"[1]\n", "is no export: "),
-        (b"\xff\n", "is no export: "),
-        (b'"a\n', "is no export: "),
-        (json.dumps(VISIT).encode(), "is no export: "),
-        (b'{"kind": "export"}', "is no export: "),
-        (b'{"kind": "export", "version": "1", "time_zone": "UTC"}', "is no export: "),
-        (b"timestamp,referer,user_id\n", "is no export: "),
+        (b"nonsense\n", "is not an export: "),
+        (b"[1]\n", "is not an export: "),
+        (b"\xff\n", "is not an export: "),
+        (b'"a\n', "is not an export: "),
+        (json.dumps(VISIT).encode(), "is not an export: "),
+        (b'{"kind": "export"}', "is not an export: "),
+        (b'{"kind": "export", "version": "1", "time_zone": "UTC"}', "is not an export: "),
+        (b"timestamp,referer,user_id\n", "is not an export: "),
         (
             json.dumps(HEAD | {"version": 2}).encode(),
-            "is of version 2 (line 1), and this program reads 1",
+            "has version 2 (line 1), but this program reads version 1",
         ),
         (
             json.dumps(HEAD | {"time_zone": "Asia/Tokyo"}).encode(),
-            "has days of Asia/Tokyo (line 1), and this database of UTC; "
+            "has days in Asia/Tokyo (line 1), but this database has days in UTC; "
             "make a new one with ANALYSIS_TIME_ZONE=Asia/Tokyo",
         ),
     ],

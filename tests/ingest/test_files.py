@@ -85,13 +85,13 @@ def test_refused_records_are_shown_by_file_and_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'[{"type"', "JSON from some place on: "),
-        (b'[{"type": NaN}]', "JSON from some place on: "),
-        (b"[1, 2", "JSON from some place on: "),
-        (b'{\n"type"\n', "JSON from some place on: "),
-        (b'[{"type": "\xff"}]', "JSON from some place on: lexical error: invalid bytes in UTF8"),
-        (b'[{"\xc0\x80": 1}]', "UTF-8 from some place on"),
-        (b'[{"type": "\xed\xa0\x80"}]', "UTF-8 from some place on"),
+        (b'[{"type"', "valid JSON throughout: "),
+        (b'[{"type": NaN}]', "valid JSON throughout: "),
+        (b"[1, 2", "valid JSON throughout: "),
+        (b'{\n"type"\n', "valid JSON throughout: "),
+        (b'[{"type": "\xff"}]', "valid JSON throughout: lexical error: invalid bytes in UTF8"),
+        (b'[{"\xc0\x80": 1}]', "valid UTF-8 throughout"),
+        (b'[{"type": "\xed\xa0\x80"}]', "valid UTF-8 throughout"),
     ],
 )
 def test_a_file_that_is_no_json_ends_with_a_message(

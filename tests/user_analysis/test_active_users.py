@@ -239,7 +239,7 @@ def test_an_environment_needs_its_tenant(client: FlaskClient) -> None:
     assert answer.status_code == 400
     assert answer.get_json() == {
         "type": "invalid_request",
-        "message": "env_id: needs tenant_id beside it",
+        "message": "env_id: needs tenant_id as well",
     }
 
 
