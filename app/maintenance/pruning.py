@@ -90,8 +90,12 @@ def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
     return counted
 
 
-def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
+def prune(
+    database: Database, since: Mapping[str, int], noted_at: int | None = None
+) -> Generator[tuple[str, int]]:
     """Delete what is older than the timestamps, which begin days.
+
+    The audit has it at `noted_at`, or now.
 
     Yields, after each transaction, of which data how much was deleted; at last the `names` that
     nothing refers to. Raises ServiceUnavailable where going on later can help.
@@ -109,7 +113,8 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
     if unused or deleted.total():
         with database.erasing() as connection:
             deleted["names"] = delete_unused(connection, unused).total()
-            audit_log.note(connection, database.clock.now(), "prune", deleted)
+            at = database.clock.now() if noted_at is None else noted_at
+            audit_log.note(connection, at, "prune", deleted)
         database.empty_wal()
         yield "names", deleted["names"]
 
