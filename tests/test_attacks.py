@@ -270,6 +270,24 @@ def test_who_is_idle_makes_room_where_all_connections_are_taken(tmp_path: Path) 
         assert closed in (1, 2), "no more than need be"
 
 
+STALLED = {
+    "body": f"PUT {BASE}/active-users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{",
+    "chunks": f"PUT {BASE}/active-users HTTP/1.1\r\nHost: localhost\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n1\r\n",
+    "answer": BUNDLE.decode() * 30,
+    "last answer": "NONSENSE\r\n\r\n",
+    "empty lines": "\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", STALLED)
+def test_who_stands_still_makes_room_whatever_for(tmp_path: Path, kind: str) -> None:
+    with limited_to(110, 30, tmp_path / "a.db") as server, ExitStack() as stack:
+        for _ in range(25):
+            push(stack.enter_context(connect(server)), STALLED[kind].encode())
+        is_healthy(server, 3 * SECONDS)
+
+
 def test_bodies_are_held_in_memory_and_in_no_file(tmp_path: Path) -> None:
     with serving("--database", tmp_path / "a.db") as server, connect(server) as connection:
         descriptors = Path(f"/proc/{server.process.pid}/fd")

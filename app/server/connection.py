@@ -86,6 +86,11 @@ class Connection:
         return not (self.request or self.answer or self.unsent or self._received)
 
     @property
+    def still_since(self) -> float:
+        """Since when its client has done nothing that counts: of a head, only its end does."""
+        return self.since if self.is_idle or self.is_beginning or self.is_leaving else self.moved
+
+    @property
     def is_check(self) -> bool:
         """Whether its request asks for the server's health."""
         return self.request is not None and self.request.path.endswith(OPEN)

@@ -30,7 +30,7 @@ IDLE_SECONDS = 120
 """How long a connection is kept that nothing is asked on."""
 
 EVICT_SECONDS = 5
-"""How long a connection is kept without a whole head where others cannot be taken up."""
+"""How long a connection that stands still is kept where others cannot be taken up."""
 
 LEAVE_SECONDS = 10
 """How long a client may go on to send after its last answer, before its connection is closed."""
@@ -399,14 +399,14 @@ class EventLoop:
         self._accept_again = time.monotonic() + LOOK_SECONDS
 
     def _evict(self) -> bool:
-        """Close who has been without a whole head for longest; return whether one was closed."""
+        """Close who has stood still for longest; return whether one was closed."""
         waiting = [
             connection
             for connection in self.connections
-            if connection.is_idle or connection.is_beginning
+            if not connection.is_answering and connection not in self._paused
         ]
-        longest = min(waiting, key=lambda connection: connection.since, default=None)
-        if longest is None or time.monotonic() - longest.since < EVICT_SECONDS:
+        longest = min(waiting, key=lambda connection: connection.still_since, default=None)
+        if longest is None or time.monotonic() - longest.still_since < EVICT_SECONDS:
             return False
         self._close(longest)
         return True
