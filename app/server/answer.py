@@ -115,10 +115,13 @@ class Request(HTTPRequestParser):
             # waitress waits for an empty line with CRLF, which would never come.
             if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):
                 self._fail(BARE_LINE_FEED)
-        elif self.chunked and not self.error:
+        elif self.chunked and not self.completed:
             frames = self.body_bytes_received - self.body_length
             if frames > CHUNK_FRAMES + self.body_length // 4:
                 self._fail(SMALL_CHUNKS)
+            # As in a head: the line that has begun, of a chunk or of the trailers.
+            elif _bare_line_feed.search(self.body_rcv.control_line + self.body_rcv.trailer):
+                self._fail(BARE_LINE_FEED)
         return used
 
     def parse_header(self, header_plus: bytes) -> None:
