@@ -29,7 +29,7 @@ logger = logging.getLogger("saasus_analysis.server")
 WAITING = "saasus_analysis.waiting"
 """Key of the WSGI environment: makes a context in which a request waits and holds up no other."""
 
-SMALL_BODY = 2**16
+SMALL_BODY = 2**14
 """Bytes of a body that are taken without asking the application first."""
 
 CHUNK_FRAMES = 2**14
@@ -95,6 +95,16 @@ class Request(HTTPRequestParser):
         return self.body_rcv.__len__() if self.body_rcv is not None else 0
 
     @property
+    def size(self) -> int:
+        """How many bytes are held, of the head and of the body."""
+        return int(self.header_bytes_received) + self.body_length
+
+    @property
+    def missing(self) -> int | None:
+        """How many bytes of the body are still to come; None where that is not told."""
+        return self.content_length - self.body_length if self.content_length else None
+
+    @property
     def is_undecided(self) -> bool:
         """Whether the headers should decide before more of the body is taken."""
         return (
@@ -111,6 +121,8 @@ class Request(HTTPRequestParser):
     def received(self, data: bytes) -> int:
         """Take what belongs to this request; return how many bytes that is."""
         used: int = super().received(data)
+        if self.headers_finished:
+            self.header_plus = b""  # what is in `headers` need not be held twice
         if not self.headers_finished and not self.completed:
             # waitress waits for an empty line with CRLF, which would never come.
             if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):

@@ -60,15 +60,15 @@ class Connection:
         self.noted = 0
         """Bytes that the event loop has counted as held."""
         self.marked: int | None = None
-        """Bytes of the body when it was last looked for slow ones; None: not since it began."""
+        """Bytes of the request when it was last looked for slow ones; None: not since it began."""
         self._received = b""
         self._output: deque[memoryview] = deque()
 
     @property
     def held(self) -> int:
         """How many bytes are held for it in memory."""
-        body = self.request.body_length if self.request else 0
-        return body + len(self._received) + self.unsent
+        request = self.request.size if self.request else 0
+        return request + len(self._received) + self.unsent
 
     @property
     def is_in_chunks(self) -> bool:

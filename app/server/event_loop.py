@@ -41,6 +41,9 @@ STALLED_SECONDS = 5
 SLOW_BYTES = 2**14
 """Bytes of a body that must come in a second while others wait for its memory, or for the end."""
 
+HEAD_SECONDS = 2
+"""How long a large head may take while there is no memory for more."""
+
 SLOW = "is too slow to send a request"
 
 CHUNKS_SECONDS = 0.02
@@ -53,7 +56,7 @@ ACCEPTED = 64
 class EventLoop:
     """Reads requests from sockets and writes answers to them, and closes those that take too long.
 
-    `limit` is how many connections there are at once. Connections whose large bodies would not fit
+    `limit` is how many connections there are at once. Connections whose large requests would not fit
     into `max_buffered` bytes, with all that is held for others, are not read from until they do;
     the oldest of them is, so that it comes to its end.
     """
@@ -262,7 +265,7 @@ class EventLoop:
         self._held += held - connection.noted
         connection.noted = held
         request = connection.request
-        is_large = request is not None and request.body_length > SMALL_BODY
+        is_large = request is not None and request.size > SMALL_BODY
         if is_large and not connection.answer:
             self._large.setdefault(connection)
         else:
@@ -275,22 +278,27 @@ class EventLoop:
     # All connections -----------------------------------------------------------------------
 
     def _must_wait(self, connection: Connection) -> bool:
-        """Return whether there is no memory for more of a large body now."""
+        """Return whether there is no memory for more of a large request now."""
         return (
-            self._held > self._settings.max_buffered
+            self._is_short
             and connection in self._large
             and connection is not self._first_large()
         )
 
+    @property
+    def _is_short(self) -> bool:
+        """Whether there is no memory for more."""
+        return self._held > self._settings.max_buffered
+
     def _first_large(self) -> Connection | None:
-        """Return which large body is read though memory is short; None while others are used up."""
+        """Return which large request is read though memory is short; None while others are used up."""
         return None if self._answering else next(iter(self._large), None)
 
     def _resume(self) -> None:
         """Read again from the connections that have waited for memory, if there is some."""
         if not self._paused:
             return
-        if self._held <= self._settings.max_buffered:
+        if not self._is_short:
             resumed = list(self._paused)
         else:
             first = self._first_large()
@@ -313,10 +321,10 @@ class EventLoop:
                 if reason:
                     logger.info("%s %s; closed", connection.addr[0], reason)
                 self._close(connection)
-        if self._held > self._settings.max_buffered:
+        if self._is_short:
             waiting = [one for one in self.connections if one.unsent and now - one.moved > 2]
             for connection in sorted(waiting, key=lambda one: one.moved):
-                if self._held <= self._settings.max_buffered:
+                if not self._is_short:
                     break
                 logger.info(
                     "%s reads too slowly for an answer this large; closed", connection.addr[0]
@@ -337,14 +345,18 @@ class EventLoop:
             return "" if taken > LEAVE_SECONDS else None
         if request is None:
             return "" if taken > IDLE_SECONDS else None
+        if connection.is_beginning and connection in self._large and self._is_short:
+            return SLOW if taken > HEAD_SECONDS else None
+        enough = SLOW_BYTES
         if connection in self._paused:
             connection.since += LOOK_SECONDS  # it waits for us
-            came = connection.count_waiting(SLOW_BYTES)
+            enough = min(SLOW_BYTES, request.missing or SLOW_BYTES)
+            came = connection.count_waiting(enough)
         else:
-            came = request.body_length - (connection.marked or 0)
-        is_new, connection.marked = connection.marked is None, request.body_length
+            came = request.size - (connection.marked or 0)
+        is_new, connection.marked = connection.marked is None, request.size
         is_pressed = is_hurried or (bool(self._paused) and connection in self._large)
-        is_slow = is_pressed and came < SLOW_BYTES and not is_new
+        is_slow = is_pressed and came < enough and not is_new
         return SLOW if is_slow or taken > self._settings.receive_seconds else None
 
     # Taking up connections -----------------------------------------------------------------
@@ -403,7 +415,8 @@ class EventLoop:
         waiting = [
             connection
             for connection in self.connections
-            if not connection.is_answering and connection not in self._paused
+            if not connection.is_answering
+            and (connection.is_beginning or connection not in self._paused)
         ]
         longest = min(waiting, key=lambda connection: connection.still_since, default=None)
         if longest is None or time.monotonic() - longest.still_since < EVICT_SECONDS:

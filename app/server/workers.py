@@ -20,7 +20,7 @@ from itertools import islice
 from threading import Condition, Event, Lock, Thread, get_ident
 
 from ..errors import ServiceUnavailable
-from .answer import SMALL_BODY, Failure
+from .answer import Failure
 from .connection import Connection
 from .event_loop import EventLoop
 
@@ -37,6 +37,9 @@ WRITE_SECONDS = 0.05
 
 FEEDS = ("/active-users", "/user-behavior-day", "/ingest/events")
 """The ends of paths whose small writes are stored together."""
+
+SMALL_WRITE = 2**16
+"""Bytes of the body of a small write."""
 
 TOGETHER = 32
 """How many of them at most: each answer waits for all of them."""
@@ -301,7 +304,7 @@ class Workers:
             and request.command != "GET"
             and request.path.endswith(FEEDS)
             and request.completed
-            and request.body_length <= SMALL_BODY
+            and request.body_length <= SMALL_WRITE
             and "CONTENT_ENCODING" not in request.headers  # which may hide a large body
             and answer is not None
             and not answer.wrote_header
