@@ -56,9 +56,9 @@ ACCEPTED = 64
 class EventLoop:
     """Reads requests from sockets and writes answers to them, and closes those that take too long.
 
-    `limit` is how many connections there are at once. Connections whose large requests would not fit
-    into `max_buffered` bytes, with all that is held for others, are not read from until they do;
-    the oldest of them is, so that it comes to its end.
+    `limit` is how many connections there are at once. Connections whose large requests would not
+    fit into `max_buffered` bytes, with all that is held for others, are not read from until they
+    do; the oldest of them is, so that it comes to its end.
     """
 
     def __init__(
@@ -280,9 +280,7 @@ class EventLoop:
     def _must_wait(self, connection: Connection) -> bool:
         """Return whether there is no memory for more of a large request now."""
         return (
-            self._is_short
-            and connection in self._large
-            and connection is not self._first_large()
+            self._is_short and connection in self._large and connection is not self._first_large()
         )
 
     @property
@@ -291,7 +289,7 @@ class EventLoop:
         return self._held > self._settings.max_buffered
 
     def _first_large(self) -> Connection | None:
-        """Return which large request is read though memory is short; None while others are used up."""
+        """Return which large request is read though memory is short; None while one is answered."""
         return None if self._answering else next(iter(self._large), None)
 
     def _resume(self) -> None:
