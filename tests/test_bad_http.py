@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.server.answer import MAX_HEADERS
+
 from .conftest import RunningServer, serving
 from .ingest.records import api_log, page
 from .refusals import ACTIVE_BODY, BASE, DAY_BODY, EVENT, HEEDED, OBJECT, check_error, short
@@ -207,6 +209,19 @@ def say(server: RunningServer, data: bytes) -> bytes:
         connection.sendall(data)
         with connection.makefile("rb") as stream:
             return stream.read()
+
+
+@pytest.mark.parametrize("name", ["X", "X-{}"], ids=["one name", "many names"])
+def test_headers_may_be_so_many(server: RunningServer, name: str) -> None:
+    """Those of one name are put together one by one, which takes time that is their square."""
+
+    def request(number: int) -> bytes:
+        lines = (f"{name.format(index)}: y" for index in range(number - 2))
+        return raw(server, "GET", "/active-users?type=daily", *lines)
+
+    refused_on_a_socket(server, request(MAX_HEADERS), "date_from")
+    for number in (MAX_HEADERS + 1, 20_000):
+        refused_on_a_socket(server, request(number), "there are too many headers")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ SMALL_BODY = 2**14
 CHUNK_FRAMES = 2**14
 """Bytes of chunk sizes and the like that a body may have beside a quarter of its own length."""
 
+MAX_HEADERS = 200
+"""Headers of a request, `Host` included: each costs time, and of one name, the square of it."""
+
 MESSAGES = {
     400: "the request is not valid HTTP",
     413: "the body must not be over {max_body} bytes",
@@ -51,6 +54,7 @@ OWN_REASONS = (
     NO_HOST := "HTTP/1.1 needs a Host",
     HOSTS := "Host must be given once",
     OLD_CODING := "Transfer-Encoding needs HTTP/1.1",
+    MANY_HEADERS := "there are too many headers",
 )
 """What a client is told beside `MESSAGES[400]`; waitress's own reasons may quote what was sent."""
 
@@ -137,6 +141,8 @@ class Request(HTTPRequestParser):
         return used
 
     def parse_header(self, header_plus: bytes) -> None:
+        if header_plus.count(b"\r\n") > MAX_HEADERS + 2:  # the request line, and an empty one
+            raise ParsingError(MANY_HEADERS)
         try:
             super().parse_header(header_plus)
         except ValueError:  # thousands of digits, which `int` does not read
