@@ -127,7 +127,9 @@ class Request(HTTPRequestParser):
         used: int = super().received(data)
         if self.headers_finished:
             self.header_plus = b""  # what is in `headers` need not be held twice
-        if not self.headers_finished and not self.completed:
+        if self.empty:  # of spaces
+            self._fail("there is no request line")
+        elif not self.headers_finished and not self.completed:
             # waitress waits for an empty line with CRLF, which would never come.
             if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):
                 self._fail(BARE_LINE_FEED)

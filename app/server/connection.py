@@ -127,13 +127,15 @@ class Connection:
         """
         while self._received:
             if self.request is None:
+                # Empty lines before a request count for nothing (RFC 9112, 2.2).
+                self._received = self._received.lstrip(b"\r\n")
+                if not self._received:
+                    break
                 self.request = Request(self.adj)
                 self.since, self.marked = now, None
             used = self.request.received(self._received)
             self._received = self._received[used:]
-            if self.request.completed and self.request.empty:
-                self.request = None
-            elif self.request.error:
+            if self.request.error:
                 self.answer = Refusal(self, self.request, self.request.error)
                 return True
             elif self.request.completed or (not self._received and self.request.is_undecided):
