@@ -138,7 +138,7 @@ class Connection:
             if self.request.error:
                 self.answer = Refusal(self, self.request, self.request.error)
                 return True
-            elif self.request.completed or (not self._received and self.request.is_undecided):
+            if self.request.completed or (not self._received and self.request.is_undecided):
                 is_early = not self.request.completed
                 self.answer = Answer(self, self.request, is_early=is_early)
                 return True
