@@ -56,13 +56,13 @@ def is_healthy(server: RunningServer, seconds: float = SECONDS) -> None:
         assert connection.getresponse().status == 200
 
 
-def push(connection: socket.socket, data: bytes) -> None:
-    """Send as much as goes at once; nobody waits for the other side here."""
+def push(connection: socket.socket, data: bytes) -> int:
+    """Send as much as goes at once, and return how much; nobody waits for the other side here."""
     connection.setblocking(False)
     try:
-        connection.send(data)
+        return connection.send(data)
     except OSError:
-        pass
+        return 0
     finally:
         connection.setblocking(True)
 
@@ -183,6 +183,48 @@ def test_bodies_that_stand_still_leave_their_memory_to_others(tmp_path: Path) ->
         assert post(server, 1_000_000) == 200
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "X: {x:240000}",  # and no end
+        "Content-Length: 65536\r\nX: {x:200000}\r\n\r\n{x:60000}",
+        "Content-Length: 65536\r\n\r\n{x:65000}",
+    ],
+    ids=["head", "head and body", "body"],
+)
+def test_requests_without_a_key_share_their_memory(tmp_path: Path, more: str) -> None:
+    limits = {"ANALYSIS_MAX_BUFFERED": str(2**21)}
+    with serving("--database", tmp_path / "a.db", **limits) as server, ExitStack() as stack:
+        before = memory(server)
+        start = f"PUT {BASE}/active-users HTTP/1.1\r\nHost: localhost\r\n"
+        data = (start + more.format(x="x")).encode()
+        left = {stack.enter_context(connect(server)): data for _ in range(400)}
+        for _ in range(20):
+            for connection, rest in left.items():
+                left[connection] = rest[push(connection, rest) :]
+            is_healthy(server)
+        assert memory(server) - before < 40
+        assert post(server, 100_000) == 200
+
+
+def test_a_body_that_is_sent_and_must_wait_is_not_too_slow(tmp_path: Path) -> None:
+    limits = {"ANALYSIS_MAX_BUFFERED": str(2**20)}
+    with (
+        serving("--database", tmp_path / "a.db", **limits) as server,
+        connect(server) as first,
+        connect(server) as second,
+    ):
+        first.sendall(head(server, "Content-Length: 900000") + b" " * 700_000)
+        second.sendall(head(server, "Content-Length: 358000") + b" " * 349_000)
+        time.sleep(1)
+        second.sendall(b" " * 9_000)  # there is no memory for the rest, which is a small one
+        for _ in range(50):
+            first.sendall(b" " * 3_000)
+            time.sleep(0.1)
+        first.close()
+        assert second.recv(12) == b"HTTP/1.1 400"
+
+
 def test_answers_that_nobody_reads_leave_their_memory_to_others(tmp_path: Path) -> None:
     log = tmp_path / "log"
     limits = {"ANALYSIS_MAX_BUFFERED": str(3 * 2**20)}
@@ -268,6 +310,24 @@ def test_who_is_idle_makes_room_where_all_connections_are_taken(tmp_path: Path) 
             with suppress(BlockingIOError):
                 closed += connection.recv(1) == b""
         assert closed in (1, 2), "no more than need be"
+
+
+STALLED = {
+    "body": f"PUT {BASE}/active-users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{",
+    "chunks": f"PUT {BASE}/active-users HTTP/1.1\r\nHost: localhost\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n1\r\n",
+    "answer": BUNDLE.decode() * 30,
+    "last answer": "NONSENSE\r\n\r\n",
+    "empty lines": "\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", STALLED)
+def test_who_stands_still_makes_room_whatever_for(tmp_path: Path, kind: str) -> None:
+    with limited_to(110, 30, tmp_path / "a.db") as server, ExitStack() as stack:
+        for _ in range(25):
+            push(stack.enter_context(connect(server)), STALLED[kind].encode())
+        is_healthy(server, 3 * SECONDS)
 
 
 def test_bodies_are_held_in_memory_and_in_no_file(tmp_path: Path) -> None:

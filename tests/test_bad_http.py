@@ -4,12 +4,16 @@ import http.client
 import json
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from app.server.answer import MAX_HEADERS
 
 from .conftest import RunningServer, serving
 from .ingest.records import api_log, page
@@ -207,6 +211,19 @@ def say(server: RunningServer, data: bytes) -> bytes:
             return stream.read()
 
 
+@pytest.mark.parametrize("name", ["X", "X-{}"], ids=["one name", "many names"])
+def test_headers_may_be_so_many(server: RunningServer, name: str) -> None:
+    """Those of one name are put together one by one, which takes time that is their square."""
+
+    def request(number: int) -> bytes:
+        lines = (f"{name.format(index)}: y" for index in range(number - 2))
+        return raw(server, "GET", "/active-users?type=daily", *lines)
+
+    refused_on_a_socket(server, request(MAX_HEADERS), "date_from")
+    for number in (MAX_HEADERS + 1, 20_000):
+        refused_on_a_socket(server, request(number), "there are too many headers")
+
+
 @pytest.mark.parametrize(
     "hosts", [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"]
 )
@@ -239,6 +256,38 @@ def test_lines_that_end_otherwise_are_answered(limited: RunningServer, data: byt
         connection.sendall(data)
         with connection.makefile("rb") as stream:
             assert stream.readline().split()[1] in (b"200", b"400")
+
+
+CHUNKS_THAT_END_OTHERWISE = [
+    b"2\n{}\n0\n\n",
+    b"2;a=b\n{}\r\n0\r\n\r\n",
+    b"2\r\n{}\n0\r\n\r\n",
+    b"2\r\n{}\r\n0\n\n",
+    b"2\r\n{}\r\n0\r\n\n",
+    b"2\r\n{}\r\n0\r\nX-Trailer: a\n\n",
+    b"2\r\n{}\r\n0\r\nX-Trailer: a\n\r\n",
+]
+
+
+@pytest.mark.parametrize("chunks", CHUNKS_THAT_END_OTHERWISE, ids=short)
+@pytest.mark.parametrize("is_in_bytes", [False, True], ids=["at once", "byte by byte"])
+def test_chunks_whose_lines_end_otherwise_are_refused(
+    limited: RunningServer, chunks: bytes, is_in_bytes: bool
+) -> None:
+    head = raw_put(limited, "Transfer-Encoding: chunked")
+    address = urlsplit(limited.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(head)
+        if is_in_bytes:
+            with suppress(ConnectionError):  # it may be refused before its end
+                for byte in chunks:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.001)
+        else:
+            connection.sendall(chunks)
+        with connection.makefile("rb") as stream:
+            assert stream.readline().split()[1] == b"400"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from app.auth import brute_force, rate_limit
 from app.config import Settings, variable
 from app.maintenance import wal_thread
 from app.operations import readiness
-from app.server import event_loop, listening
+from app.server import answer, event_loop, listening
 from app.storage.database import WAL_LIMIT, WAL_PATIENCE
 from app.storage.event_ids import digest_of
 from app.storage.migrations import FIXED
@@ -75,7 +75,10 @@ NUMBERS = {
         f"nested lists and objects in JSON | {strict_json.MAX_DEPTH} levels |",
         f"Bodies of less than {body_memory.SHORT // KIB} KiB, unpacked",
         f"{listening.CONNECTIONS:,} at most",
-        f"a connection that was idle for {event_loop.EVICT_SECONDS} seconds is closed for them",
+        f"| headers | {answer.MAX_HEADERS} | 400 |",
+        f"more than {answer.SMALL_BODY // KIB} KiB wait in their sockets",
+        f"heads that take over {event_loop.HEAD_SECONDS} seconds",
+        f"a connection without progress for {event_loop.EVICT_SECONDS} seconds is closed for them",
         f"make no progress are dropped after {event_loop.STALLED_SECONDS} seconds",
         f"where it has {WAL_LIMIT // MIB} MiB or more, a write waits up to {WAL_PATIENCE} seconds",
         f"`serve` looks every {wal_thread.LOOK_SECONDS} seconds",

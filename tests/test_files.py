@@ -107,6 +107,10 @@ def put_theirs_without_tables(path: Path) -> None:
     sql(path, "pragma application_id = 7;")
 
 
+def put_theirs_with_a_version_alone(path: Path) -> None:
+    sql(path, "pragma user_version = 7;")
+
+
 def put_link_to_theirs(path: Path) -> None:
     killed(path.with_name("theirs.db"), THEIRS)
     path.symlink_to("theirs.db")
@@ -125,6 +129,7 @@ def put_link_to_theirs(path: Path) -> None:
         put_theirs_in_a_wal,
         put_theirs_with_more_in_a_wal,
         put_theirs_without_tables,
+        put_theirs_with_a_version_alone,
         put_link_to_theirs,
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 
 from app.config import load_settings
 from app.server import Server, event_loop, listen
+from app.server.answer import Request
 from app.web.request_body import BODY_PENDING
 
 PIECES, PIECE = 40, b"x" * 2**20
@@ -167,6 +168,25 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         client.send(*paths)
         assert [client.answer() for _ in paths] == [path.encode() for path in paths]
         assert client.ask("/ok") == b"/ok"
+
+
+def test_empty_lines_before_a_request_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Request] = []
+
+    class Counted(Request):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr("app.server.connection.Request", Counted)
+    with running() as service, service.connect() as client:
+        client.socket.sendall(b"\r\n" * 10_000)
+        assert client.ask("/a") == b"/a"
+        client.socket.sendall(b"\r\n\r\n")
+        assert client.ask("/b") == b"/b"
+        assert len(made) == 2
+        client.socket.sendall(b" \r\n\r\n" * 10_000)
+        assert client.read(12) == b"HTTP/1.0 400"
 
 
 def test_what_comes_while_a_request_is_worked_on_is_answered_after_it() -> None:

@@ -94,12 +94,14 @@ def count_old(database: Database, since: Mapping[str, int]) -> dict[str, int]:
     return counted
 
 
-def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, int]]:
+def prune(
+    database: Database, since: Mapping[str, int], noted_at: int | None = None
+) -> Generator[tuple[str, int]]:
     """Delete the data before the timestamps, each of which is the start of a day.
 
     Yields after each transaction the kind of data and how much was deleted; at the end, `names`
-    and how many names were deleted to which nothing refers. Raises ServiceUnavailable for
-    transient errors: the caller can try again later.
+    and how many names were deleted to which nothing refers. The audit log has it at `noted_at`, or
+    now. Raises ServiceUnavailable for transient errors: the caller can try again later.
     """
     deleted: Counter[str] = Counter()
     kept = cutoffs_of(database)
@@ -114,7 +116,8 @@ def prune(database: Database, since: Mapping[str, int]) -> Generator[tuple[str, 
     if unused or deleted.total():
         with database.erasing() as connection:
             deleted["names"] = delete_unused(connection, unused).total()
-            audit_log.note(connection, database.clock.now(), "prune", deleted)
+            at = database.clock.now() if noted_at is None else noted_at
+            audit_log.note(connection, at, "prune", deleted)
         database.empty_wal()
         yield "names", deleted["names"]
 

@@ -130,6 +130,14 @@ class Schedule:
             newest = min(max(newest, self._first_day + running), today)
         return Days(today, newest, running)
 
+    def noted_at(self, days: Days) -> int:
+        """Return when what is pruned now is noted as done: on the last day that is believed.
+
+        By a clock that is ahead, the note would bear that clock out, and more would go.
+        """
+        calendar, now = self._database.calendar, self._database.clock.now()
+        return now if days.believed is None else min(now, calendar.day_start(days.believed + 1) - 1)
+
     def cutoffs(self, days: Days) -> Mapping[str, int]:
         """Return the timestamps up to which to prune, for each kind of data that is overdue."""
         if days.running != self._running:

@@ -51,7 +51,8 @@ def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
             schedule = schedule or Schedule(database, settings)
             days = schedule.days()
             if days != done:
-                with closing(prune(database, schedule.cutoffs(days))) as steps:
+                cutoffs, at = schedule.cutoffs(days), schedule.noted_at(days)
+                with closing(prune(database, cutoffs, at)) as steps:
                     for data, count in steps:
                         deleted[data] += count
                         if over.is_set():

@@ -1,10 +1,12 @@
 """The operation of the tag `retention`."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from flask import Flask
 
+from ..errors import ServiceUnavailable
 from ..web.api import Api, Blueprint
 from ..web.context import current_database
 from ..web.openapi import BASE_PATH
@@ -26,4 +28,10 @@ def delete_data(body: dict[str, Any]) -> dict[str, Any]:
     # Imported here, because this module loads bitmaps and would slow down the start.
     from .deletion import delete
 
-    return asdict(delete(current_database(), **body))
+    database = current_database()
+    deleted = delete(database, **body)
+    if not body.get("dry_run"):
+        # What was deleted is in the -wal, too. Where others hold it, it is emptied later.
+        with suppress(ServiceUnavailable):
+            database.empty_wal()
+    return asdict(deleted)

@@ -30,11 +30,14 @@ WAITING = "saasus_analysis.waiting"
 """Key of the WSGI environment: a function that returns a context manager. While a request waits
 in that context, another thread takes its place, so that it holds up no other request."""
 
-SMALL_BODY = 2**16
+SMALL_BODY = 2**14
 """How many bytes of a body are received without asking the application first."""
 
 CHUNK_FRAMES = 2**14
 """Bytes of chunk framing that a body may have, in addition to a quarter of its own length."""
+
+MAX_HEADERS = 200
+"""Headers of a request, `Host` included: each costs time, and of one name, the square of it."""
 
 MESSAGES = {
     400: "the request is not valid HTTP",
@@ -52,6 +55,7 @@ OWN_REASONS = (
     NO_HOST := "HTTP/1.1 needs a Host",
     HOSTS := "Host must be given once",
     OLD_CODING := "Transfer-Encoding needs HTTP/1.1",
+    MANY_HEADERS := "there are too many headers",
 )
 """Reasons that are added to `MESSAGES[400]`. Those of waitress are not, since they may quote the
 request."""
@@ -97,6 +101,16 @@ class Request(HTTPRequestParser):
         return self.body_rcv.__len__() if self.body_rcv is not None else 0
 
     @property
+    def size(self) -> int:
+        """How many bytes are held, of the head and of the body."""
+        return int(self.header_bytes_received) + self.body_length
+
+    @property
+    def missing(self) -> int | None:
+        """How many bytes of the body are still to come; None where that is not told."""
+        return self.content_length - self.body_length if self.content_length else None
+
+    @property
     def is_undecided(self) -> bool:
         """Whether the application should decide by the headers before more of the body is read."""
         return (
@@ -113,17 +127,26 @@ class Request(HTTPRequestParser):
     def received(self, data: bytes) -> int:
         """Parse the data that belong to this request; return how many bytes they are."""
         used: int = super().received(data)
-        if not self.headers_finished and not self.completed:
+        if self.headers_finished:
+            self.header_plus = b""  # `headers` has them: they need not be held twice
+        if self.empty:  # it has only spaces
+            self._fail("there is no request line")
+        elif not self.headers_finished and not self.completed:
             # waitress waits for an empty line that ends in CRLF, which such a client never sends.
             if _bare_line_feed.search(self.header_plus, len(self.header_plus) - used):
                 self._fail(BARE_LINE_FEED)
-        elif self.chunked and not self.error:
+        elif self.chunked and not self.completed:
             frames = self.body_bytes_received - self.body_length
             if frames > CHUNK_FRAMES + self.body_length // 4:
                 self._fail(SMALL_CHUNKS)
+            # As in a head: the line that has begun, of a chunk or of the trailers.
+            elif _bare_line_feed.search(self.body_rcv.control_line + self.body_rcv.trailer):
+                self._fail(BARE_LINE_FEED)
         return used
 
     def parse_header(self, header_plus: bytes) -> None:
+        if header_plus.count(b"\r\n") > MAX_HEADERS + 2:  # the request line, and an empty one
+            raise ParsingError(MANY_HEADERS)
         try:
             super().parse_header(header_plus)
         except ValueError:  # `int` does not parse thousands of digits

@@ -60,15 +60,15 @@ class Connection:
         self.noted = 0
         """Bytes that the event loop last counted for it."""
         self.marked: int | None = None
-        """Bytes of the body at the last check for slow clients; None before the first check."""
+        """Bytes of the request at the last check for slow clients; None before the first check."""
         self._received = b""
         self._output: deque[memoryview] = deque()
 
     @property
     def held(self) -> int:
         """How many bytes of requests and responses are in memory for it."""
-        body = self.request.body_length if self.request else 0
-        return body + len(self._received) + self.unsent
+        request = self.request.size if self.request else 0
+        return request + len(self._received) + self.unsent
 
     @property
     def is_in_chunks(self) -> bool:
@@ -84,6 +84,11 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether nothing is being received, answered or sent."""
         return not (self.request or self.answer or self.unsent or self._received)
+
+    @property
+    def still_since(self) -> float:
+        """Since when its client has done nothing that counts: of a head, only its end does."""
+        return self.since if self.is_idle or self.is_beginning or self.is_leaving else self.moved
 
     @property
     def is_check(self) -> bool:
@@ -123,16 +128,18 @@ class Connection:
         """
         while self._received:
             if self.request is None:
+                # Empty lines before a request count for nothing (RFC 9112, 2.2).
+                self._received = self._received.lstrip(b"\r\n")
+                if not self._received:
+                    break
                 self.request = Request(self.adj)
                 self.since, self.marked = now, None
             used = self.request.received(self._received)
             self._received = self._received[used:]
-            if self.request.completed and self.request.empty:
-                self.request = None
-            elif self.request.error:
+            if self.request.error:
                 self.answer = Refusal(self, self.request, self.request.error)
                 return True
-            elif self.request.completed or (not self._received and self.request.is_undecided):
+            if self.request.completed or (not self._received and self.request.is_undecided):
                 is_early = not self.request.completed
                 self.answer = Answer(self, self.request, is_early=is_early)
                 return True

@@ -30,7 +30,7 @@ IDLE_SECONDS = 120
 """How long a connection without a request is kept open."""
 
 EVICT_SECONDS = 5
-"""How long a connection without complete request headers is kept when no more can be accepted."""
+"""How long a connection without progress is kept when no more can be accepted."""
 
 LEAVE_SECONDS = 10
 """How long a client may continue to send after its last response before its connection closes."""
@@ -40,6 +40,9 @@ STALLED_SECONDS = 5
 
 SLOW_BYTES = 2**14
 """Bytes per second that a body must send while others wait for its memory, or during shutdown."""
+
+HEAD_SECONDS = 2
+"""How long a large head may take while there is no memory for more."""
 
 SLOW = "is too slow to send a request"
 
@@ -54,8 +57,8 @@ class EventLoop:
     """Reads requests from sockets, writes responses to them, and closes those that take too long.
 
     `limit` is the most connections at once. While all connections together hold more than
-    `max_buffered` bytes, those with large bodies are not read. Only the oldest of them is read, so
-    that it can complete.
+    `max_buffered` bytes, those with large requests are not read. Only the oldest of them is read,
+    so that it can complete.
     """
 
     def __init__(
@@ -262,7 +265,7 @@ class EventLoop:
         self._held += held - connection.noted
         connection.noted = held
         request = connection.request
-        is_large = request is not None and request.body_length > SMALL_BODY
+        is_large = request is not None and request.size > SMALL_BODY
         if is_large and not connection.answer:
             self._large.setdefault(connection)
         else:
@@ -275,17 +278,20 @@ class EventLoop:
     # All connections -----------------------------------------------------------------------
 
     def _must_wait(self, connection: Connection) -> bool:
-        """Return whether a connection has a large body and there is no memory for more of it."""
+        """Return whether a connection has a large request and there is no memory for more of it."""
         return (
-            self._held > self._settings.max_buffered
-            and connection in self._large
-            and connection is not self._first_large()
+            self._is_short and connection in self._large and connection is not self._first_large()
         )
 
-    def _first_large(self) -> Connection | None:
-        """Return the connection whose large body is read even if memory is short.
+    @property
+    def _is_short(self) -> bool:
+        """Whether there is no memory for more."""
+        return self._held > self._settings.max_buffered
 
-        None while other large bodies are being answered, since that will free memory.
+    def _first_large(self) -> Connection | None:
+        """Return the connection whose large request is read even if memory is short.
+
+        None while other large requests are being answered, since that will free memory.
         """
         return None if self._answering else next(iter(self._large), None)
 
@@ -293,7 +299,7 @@ class EventLoop:
         """Watch the connections that waited for memory again, if there is memory now."""
         if not self._paused:
             return
-        if self._held <= self._settings.max_buffered:
+        if not self._is_short:
             resumed = list(self._paused)
         else:
             first = self._first_large()
@@ -316,10 +322,10 @@ class EventLoop:
                 if reason:
                     logger.info("%s %s; closed", connection.addr[0], reason)
                 self._close(connection)
-        if self._held > self._settings.max_buffered:
+        if self._is_short:
             waiting = [one for one in self.connections if one.unsent and now - one.moved > 2]
             for connection in sorted(waiting, key=lambda one: one.moved):
-                if self._held <= self._settings.max_buffered:
+                if not self._is_short:
                     break
                 logger.info(
                     "%s reads too slowly for a response this large; closed", connection.addr[0]
@@ -343,14 +349,18 @@ class EventLoop:
             return "" if taken > LEAVE_SECONDS else None
         if request is None:
             return "" if taken > IDLE_SECONDS else None
+        if connection.is_beginning and connection in self._large and self._is_short:
+            return SLOW if taken > HEAD_SECONDS else None
+        enough = SLOW_BYTES
         if connection in self._paused:
             connection.since += LOOK_SECONDS  # the server makes it wait
-            came = connection.count_waiting(SLOW_BYTES)
+            enough = min(SLOW_BYTES, request.missing or SLOW_BYTES)
+            came = connection.count_waiting(enough)
         else:
-            came = request.body_length - (connection.marked or 0)
-        is_new, connection.marked = connection.marked is None, request.body_length
+            came = request.size - (connection.marked or 0)
+        is_new, connection.marked = connection.marked is None, request.size
         is_pressed = is_hurried or (bool(self._paused) and connection in self._large)
-        is_slow = is_pressed and came < SLOW_BYTES and not is_new
+        is_slow = is_pressed and came < enough and not is_new
         return SLOW if is_slow or taken > self._settings.receive_seconds else None
 
     # Accepting connections -----------------------------------------------------------------
@@ -405,17 +415,18 @@ class EventLoop:
         self._accept_again = time.monotonic() + LOOK_SECONDS
 
     def _evict(self) -> bool:
-        """Close the connection that has waited longest without complete request headers.
+        """Close the connection that has made no progress for longest.
 
-        Return whether one was closed: it must have waited for `EVICT_SECONDS`.
+        Return whether one was closed: it must have made none for `EVICT_SECONDS`.
         """
         waiting = [
             connection
             for connection in self.connections
-            if connection.is_idle or connection.is_beginning
+            if not connection.is_answering
+            and (connection.is_beginning or connection not in self._paused)
         ]
-        longest = min(waiting, key=lambda connection: connection.since, default=None)
-        if longest is None or time.monotonic() - longest.since < EVICT_SECONDS:
+        longest = min(waiting, key=lambda connection: connection.still_since, default=None)
+        if longest is None or time.monotonic() - longest.still_since < EVICT_SECONDS:
             return False
         self._close(longest)
         return True

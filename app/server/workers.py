@@ -21,7 +21,7 @@ from itertools import islice
 from threading import Condition, Event, Lock, Thread, get_ident
 
 from ..errors import ServiceUnavailable
-from .answer import SMALL_BODY, Failure
+from .answer import Failure
 from .connection import Connection
 from .event_loop import EventLoop
 
@@ -38,6 +38,9 @@ WRITE_SECONDS = 0.05
 
 FEEDS = ("/active-users", "/user-behavior-day", "/ingest/events")
 """Path suffixes of operations whose small writes are committed together."""
+
+SMALL_WRITE = 2**16
+"""Bytes of the body of a small write."""
 
 TOGETHER = 32
 """The most writes in one commit; each response waits for all of them."""
@@ -306,7 +309,7 @@ class Workers:
             and request.command != "GET"
             and request.path.endswith(FEEDS)
             and request.completed
-            and request.body_length <= SMALL_BODY
+            and request.body_length <= SMALL_WRITE
             and "CONTENT_ENCODING" not in request.headers  # unpacked, the body may be large
             and answer is not None
             and not answer.wrote_header

@@ -17,6 +17,7 @@ MAGIC = b"SQLite format 3\0"
 
 # https://www.sqlite.org/fileformat2.html tells of these places, and those of a -wal below.
 HEADER_BYTES = 108
+USER_VERSION_AT = slice(60, 64)
 APPLICATION_ID_AT = slice(68, 72)
 TABLES_AT = slice(103, 105)
 """How many tables and indexes the first page of the schema has."""
@@ -52,7 +53,8 @@ def holds_database(path: Path) -> bool:
         raise StartError(f"the database {path} cannot be used: {error.strerror}") from error
     if _is_ours(newer):
         return True
-    if newer or any(header[TABLES_AT]) or any(header[APPLICATION_ID_AT]):
+    marks = (TABLES_AT, APPLICATION_ID_AT, USER_VERSION_AT)
+    if newer or any(any(header[place]) for place in marks):
         raise StartError(f"{path} is a database of another program")
     return False
 

@@ -409,6 +409,20 @@ def test_only_a_key_of_scope_admin_may(app: Any) -> None:
     assert answer.status_code == 403
 
 
+def test_what_a_request_deletes_is_in_no_file_any_more(
+    client: FlaskClient, database: Database
+) -> None:
+    """Beside a server that others write to, no minute may come in which the -wal is emptied."""
+    feed(database, view("distinctive-user", NOW, "/distinctive-page"), view("bob", NOW))
+    for body in ({"user_id": "distinctive-user"}, {"user_id": "nobody"}):
+        assert client.post(DELETE, json=body | {"dry_run": True}).status_code == 200
+        assert client.post(DELETE, json=body).status_code == 200
+        files = database.path.parent.glob(f"{database.path.name}*")
+        assert [file.name for file in files if b"distinctive" in file.read_bytes()] == []
+    with database.reading():  # a deletion does not fail because of a reader
+        assert client.post(DELETE, json={"user_id": "bob"}).status_code == 200
+
+
 def test_a_deletion_is_noted_without_names(opened: Database) -> None:
     feed(opened, view("ann-b", NOW - DAY), view("ann-b"), view("bob"))
     asked = run("delete", "--user", "ann-b", "--database", opened.path, input="n\n")

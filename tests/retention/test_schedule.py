@@ -23,6 +23,7 @@ from app.maintenance.integrity import CHECKS, find_wrong
 from app.maintenance.pruning import prune
 from app.maintenance.pruning_schedule import DAY, Schedule, find_held_back
 from app.maintenance.pruning_thread import pruning_daily
+from app.storage.audit_log import list_actions
 from app.storage.cutoffs import cutoffs_of, limits
 from app.storage.database import Database
 
@@ -65,7 +66,8 @@ def fill(database: Database, days: int, **more: Any) -> None:
 
 
 def prune_once(database: Database, schedule: Schedule) -> None:
-    for _ in prune(database, schedule.cutoffs(schedule.days())):
+    days = schedule.days()
+    for _ in prune(database, schedule.cutoffs(days), schedule.noted_at(days)):
         pass
 
 
@@ -255,6 +257,29 @@ def test_a_served_database_outlives_a_clock_that_is_ten_years_ahead(tmp_path: Pa
     with closing(Database(path)) as database:
         assert rows_of(database) == 50
         assert max(cutoffs_of(database)) == 0
+
+
+def test_what_a_server_prunes_itself_does_not_bear_its_clock_out(tmp_path: Path) -> None:
+    """It notes when it was done: by the same clock, which the next start would believe."""
+    now = int(time.time())
+    path = tmp_path / "a.db"
+    with closing(Database(path)) as database:
+        feed(database, *(view("ann", now - day * DAY) for day in range(50)))
+    environment = os.environ | {"ANALYSIS_KEEP_HISTORIES": "48"} | with_clock(tmp_path / "c", YEARS)
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", "--database", str(path)]
+    for _ in range(3):
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stderr is not None
+            try:
+                assert any(b"pruning holds back histories" in line for line in process.stderr)
+            finally:
+                process.terminate()
+        with closing(Database(path)) as database:
+            assert rows_of(database) == 49
+            assert [done["action"] for done in list_actions(database)] == ["prune"]
+            assert list_actions(database)[0]["at"] <= now + DAY
 
 
 def found(path: Path, clock: SetClock, **settings: Any) -> dict[tuple[str, str], str]:
