@@ -232,7 +232,7 @@ def test_only_what_is_made_for_it_migrates(
             assert (ended.value.code, told.err.count("\n")) == (1, 1), line
             assert "`saasus-analysis migrate` brings it up to date" in told.err
         assert older.read_bytes() == before, line
-    for expected in (f"schema 4 became {NEWEST}", "is up to date"):
+    for expected in (f"migrated from schema 4 to {NEWEST}", "is up to date"):
         with pytest.raises(SystemExit) as ended:
             main(["migrate"])
         told = capfd.readouterr()

@@ -185,7 +185,7 @@ def test_who_signs_in_behind_a_proxy_that_changes_the_host_is_told_what_to_set(
     refused = sign_in(person, key)
     assert refused.status_code == 403
     assert "http://stats.example.com:8443" in refused.text
-    assert "for as localhost." in refused.text
+    assert "sent to localhost." in refused.text
     assert "X-Forwarded-Host" in refused.text
     person.environ_base["HTTP_X_FORWARDED_HOST"] = "stats.example.com:8443"
     assert sign_in(person, key).status_code == 303
