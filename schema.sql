@@ -2,10 +2,11 @@
 --
 -- Conventions: a "day" is the number of calendar days since 1970-01-01 in the deployment's time
 -- zone, a "month" is year * 12 + month - 1; a "timestamp" and every "…_at" is in UNIX seconds.
--- Ids of the outside world stand once, in a dictionary table; facts carry the small integers.
+-- External ids are stored once, in a dictionary table; all other tables refer to them by integers.
 
--- What is fixed when the database is made. time_zone: IANA name. keep_query, collapse_ids: on or
--- off, how a referer's page is told; `summaries rebuild` changes them.
+-- Settings that are fixed when the database is made. time_zone: IANA name. keep_query and
+-- collapse_ids (on or off) decide which page a referer belongs to; only `summaries rebuild` changes
+-- these two.
 create table setting (
   name  text not null primary key,
   value text not null
@@ -38,9 +39,9 @@ create index referer_page on referer (page_id);
 
 -- Facts -------------------------------------------------------------------------------------
 
--- One row for each entry of a user's behaviour history. Clustered by block of time and user: a
--- user's day is a few ranges of the key, and a range of time is one. The timestamp is computed from
--- the key, since the second within the block takes two bytes and not four.
+-- One row for each entry of a user's behaviour history. Clustered by block of time and user, so
+-- that a user's day is a few ranges of the key and a range of time is a single one. The timestamp
+-- is computed from the key, since the second within the block takes two bytes instead of four.
 create table behavior (
   block      integer not null check (block >= 0), -- timestamp / 14400: four hours
   user_id    integer not null references user (id),
@@ -61,8 +62,9 @@ create table call_count (
   primary key (type, day, tenant_id)
 ) strict, without rowid;
 
--- Whose calls these were, where that is known: what to take away when a user is erased. Calls of
--- userinfo with an environment are in active_user; here are creations and calls without any.
+-- The calls in call_count whose user is known, so that erasing the user can subtract them. This
+-- table holds creations and calls of userinfo without an environment; active_user counts those with
+-- one.
 create table user_call (
   day       integer not null,
   type      integer not null check (type in (0, 2, 3)),
@@ -72,8 +74,8 @@ create table user_call (
   primary key (day, type, tenant_id, user_id)
 ) strict, without rowid;
 
--- Who was active: one row for each user in a day or month, tenant and environment. A user's calls of
--- userinfo in a day and tenant are the sum of `calls` and of what is in user_call.
+-- Who was active: one row for each user in a day or month, tenant and environment. A user's calls
+-- of userinfo in a day and tenant are the sum of `calls` and of the count in user_call.
 create table active_user (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
@@ -85,8 +87,8 @@ create table active_user (
   primary key (monthly, period, tenant_id, env_id, user_id)
 ) strict, without rowid;
 
--- How many were active. `computed` is the number of rows in active_user, kept in the same
--- transaction; `put` is what a client has set, and wins where it is there.
+-- How many users were active. `computed` is the number of rows in active_user, updated in the same
+-- transaction; `put` is a number that a client has set, and takes precedence unless it is null.
 create table active_users (
   monthly   integer not null check (monthly in (0, 1)),
   period    integer not null,          -- month if monthly, else day
@@ -97,18 +99,18 @@ create table active_users (
   primary key (monthly, period, tenant_id, env_id)
 ) strict, without rowid;
 
--- The numbers that were put: few, where all are asked for them first.
+-- Few rows have a number that was put, but each query that counts users looks for them.
 create index active_users_put on active_users (monthly, period, put) where put is not null;
 
--- Which events are known already, so that a second delivery changes nothing: digests of 16 bytes
--- of the feed and the id, many in a row. See event_ids.py and event_id_rows.py in app/storage.
+-- Digests (16 bytes) of the feed and the id of stored events, so that a second delivery changes
+-- nothing. A row holds many digests: see event_ids.py and event_id_rows.py in app/storage.
 create table event_id (
-  start integer primary key,           -- it holds digests whose first 7 bytes are from here on
+  start integer primary key,           -- the least that the first 7 bytes of its digests can be
   wide  integer not null check (wide in (0, 1)), -- 1: each day takes 4 bytes, else 2
-  ids   blob    not null check (length(ids) > 0) -- rests of digests (15 bytes) and days of events
+  ids   blob    not null check (length(ids) > 0) -- digests (15 of their bytes) and days of events
 ) strict;
 
--- How many of these ids there are of each day.
+-- How many of these ids belong to each day.
 create table event_id_day (
   day   integer primary key,
   count integer not null check (count > 0)
@@ -116,8 +118,8 @@ create table event_id_day (
 
 -- Page summaries ----------------------------------------------------------------------------
 
--- Made from `behavior` and droppable at any time. A span of level n is 8^n hours long and begins
--- span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.
+-- Computed from `behavior`; they can be dropped at any time. A span of level n is 8^n hours long
+-- and begins span * 8^n hours after 1970-01-01T00:00Z. See app/summaries.
 create table page_summary (
   level    integer not null check (level between 0 and 3),
   span     integer not null,
@@ -128,25 +130,27 @@ create table page_summary (
   primary key (level, span)
 ) strict;
 
--- Spans that are being summarized; a write in one takes it out, so that the summary is not stored.
+-- Spans that are being summarized. A write in such a span deletes its row, so that the outdated
+-- summary is not stored.
 create table page_sealing (
   level integer not null,
   span  integer not null,
-  token integer not null,              -- of the one who is at it
+  token integer not null,              -- random number of the thread that summarizes it
   primary key (level, span)
 ) strict, without rowid;
 
 -- Period summaries --------------------------------------------------------------------------
 
--- Days and months, made from `active_user` and `behavior` and droppable at any time. A write in one
--- takes it out, also while it is being made, so that it is not stored. See app/summaries/periods.
+-- Summaries of days and months, computed from `active_user`, `user_call` and `behavior`; they can
+-- be dropped at any time. A write in such a period deletes its row, even while the summary is being
+-- made, so that an outdated one is not stored. See app/summaries/periods.
 create table period_summary (
   data     text    not null check (data in ('users', 'members', 'actions', 'callers')),
   monthly  integer not null check (monthly in (0, 1)),
   period   integer not null,           -- month if monthly, else day
-  token    integer not null,           -- of the one who makes it
+  token    integer not null,           -- random number of the thread that makes it
   content  blob,                       -- null: it is being made
-  checksum integer,                    -- CRC-32 of all of the above but the token
+  checksum integer,                    -- CRC-32 of all of the above except the token
   primary key (data, monthly, period),
   check (not (monthly and data in ('actions', 'callers'))),
   check ((content is null) = (checksum is null))
@@ -154,15 +158,15 @@ create table period_summary (
 
 -- Retention ---------------------------------------------------------------------------------
 
--- Since when data are kept, where older ones were pruned. Nothing is taken in from before that.
--- Of pruned histories, the summaries of whole hours stay until page_statistics are pruned.
+-- Retention cutoffs: older data were pruned and are not accepted any more. The summaries of whole
+-- hours of pruned histories stay until page_statistics are pruned.
 create table kept (
   data  text    not null primary key
     check (data in ('histories', 'page_statistics', 'counts', 'event_ids')),
-  since integer not null               -- the timestamp at which the first day begins that is kept
+  since integer not null               -- timestamp at which the first kept day begins
 ) strict, without rowid;
 
--- What was done to the data as a whole, without a word of what they were.
+-- Maintenance actions on the data as a whole; the content of the data is never recorded here.
 create table audit (
   id      integer primary key,
   at      integer not null,
@@ -184,7 +188,7 @@ create table key (
   token_hash blob,                     -- bearer: SHA-256 of the token
   saas_id    text,                     -- signature
   secret     text,                     -- signature: in clear, since an HMAC cannot be checked otherwise
-  scopes     text not null,            -- words with a space between them
+  scopes     text not null,            -- words, separated by spaces
   created_at integer not null,
   expires_at integer,                  -- null: never
   revoked_at integer,                  -- null: not revoked
@@ -197,8 +201,8 @@ create unique index key_name on key (name) where revoked_at is null;
 
 -- The dashboard -----------------------------------------------------------------------------
 
--- Which browser is signed in with which key. A row goes when it is signed out, or some time after
--- it has expired.
+-- Which browser is signed in with which key. A row is deleted when the browser signs out, or some
+-- time after the session has expired.
 create table session (
   token_hash blob    not null primary key, -- SHA-256 of the token that the browser has as a cookie
   key_id     integer not null references key (id),
@@ -213,7 +217,7 @@ create table link (
   id         integer primary key,
   name       text    not null,
   token_hash blob    not null unique,  -- SHA-256 of the token that is in the path
-  tenant_id  integer references tenant (id), -- whose data alone it shows; null: those of all
+  tenant_id  integer references tenant (id), -- the only tenant it shows; null: all tenants
   created_at integer not null,
   expires_at integer not null,
   revoked_at integer,                  -- null: not revoked

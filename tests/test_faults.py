@@ -416,7 +416,7 @@ def test_what_is_committed_while_its_file_is_deleted_is_saved_or_not_answered(pa
         with closing(sqlite3.connect(path)) as other:
             assert other.execute("select name from tenant").fetchall() == [("one",)]
         with (
-            pytest.raises(ServiceUnavailable, match="changed by others; this may not be stored"),
+            pytest.raises(ServiceUnavailable, match="changed by others; this write may be lost"),
             database.writing() as connection,
         ):
             connection.execute(add, ("two",))
