@@ -288,8 +288,8 @@ def test_a_rebuild_that_cannot_make_all_summaries_says_so(
     assert ended.value.code == 75
     assert capfd.readouterr().err.splitlines()[-1] == (
         "Error: not all summaries were made, since the database is busy with another process: "
-        "answers are right without them, and a question makes those that it needs; run it again to "
-        "make all"
+        "answers are correct without them, and a query makes those that it needs; run this command "
+        "again to make all"
     )
 
 

@@ -1,6 +1,6 @@
-"""All that is stored, in rows: what an export consists of.
+"""Everything that an export consists of, in rows.
 
-They come in a total order that only the data decide, whatever integers stand for names.
+The rows are in a total order that depends only on the data, not on the integers of names.
 """
 
 import json
@@ -44,7 +44,7 @@ where call_count.day between :first_day and :last_day
 order by type, call_count.day, tenant.name
 """
 
-# They are stored in two tables, and of one in each environment: all are sorted to be added up.
+# User calls are in two tables, one of them by environment, so all are sorted to be added up.
 SELECT_USER_CALLS = """
 select type, day, tenant.name, user.name, sum(calls)
 from (
@@ -91,14 +91,14 @@ Read = Callable[[sqlite3.Connection, Mapping[str, Any]], Rows]
 def days_to_read(
     calendar: Calendar, first: int | None = None, last: int | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of the queries for a range of days, inclusive; None is without end.
+    """Return the parameters of the queries for a range of days, inclusive; None is unlimited.
 
-    A month is in a range that its first day is in, so that ranges that follow each other hold each
-    month once.
+    A month belongs to the range that contains its first day, so that consecutive ranges contain
+    each month once.
     """
     first = FIRST_DAY if first is None else first
     last = LAST_DAY if last is None else last
-    # Histories begin in 1970, in the west on the day before; days long before have no start.
+    # Timestamp 0 is on day -1 in western time zones; days long before that have no start.
     start = max(calendar.day_start(max(first, -1)), 0)
     end = min(calendar.day_start(max(last, -2) + 1) - 1, MAX_TIMESTAMP)
     return block_range(start, end) | {
@@ -111,7 +111,7 @@ def days_to_read(
 
 
 def read_histories(connection: sqlite3.Connection, days: Mapping[str, Any]) -> Rows:
-    """Yield timestamp, user and referer of each entry; entries of a user and second in order."""
+    """Yield timestamp, user and referer of each entry; those of a user and second stay in order."""
     return connection.execute(SELECT_HISTORIES, days)
 
 

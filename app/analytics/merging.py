@@ -1,4 +1,4 @@
-"""Storing the records of an export: each once, and never over what is there already."""
+"""Storing the records of an export: each once, and never overwriting what is stored."""
 
 import sqlite3
 from collections import defaultdict
@@ -33,7 +33,7 @@ from call_count
 where type = ? and day = ? and tenant_id = ?
 """
 
-# A seek for each environment that anybody was active in.
+# One index seek per environment with active users.
 FIND_USER_CALLS = """
 select nullif(sum(calls), 0)
 from (
@@ -52,7 +52,7 @@ from (
 )
 """
 
-# In the lowest environment that the user was active in, if there is any.
+# The calls count in the lowest environment in which the user was active, if there is any.
 ADD_ACTIVE_CALLS = """
 update active_user
 set calls = calls + ?5
@@ -84,25 +84,25 @@ SINCE = {
     "number": ("date", ["counts"]),
     "event-id": ("date", ["event_ids"]),
 }
-"""Which field of a record must not be before what is kept of which data."""
+"""By kind of record: its date or timestamp, and the data whose retention cutoffs apply to it."""
 
 
 class Loaded(NamedTuple):
-    """A record that was found good, with the line that it stands on."""
+    """A valid record, with its line number."""
 
     line: int
     content: dict[str, Any]
 
 
 class _Fact(NamedTuple):
-    """What can be known once: how it is found, and how it is added."""
+    """A value that can be stored only once: how to find it, and how to add it."""
 
     line: int
     find: str
     key: Any
     value: int
     add: tuple[str, ...]
-    """Statements, of which the first that changes a row adds it."""
+    """Statements to try in order, until one changes a row."""
     row: Any
 
 
@@ -113,9 +113,9 @@ def store(
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> None:
-    """Store records by kind; the report says which were known, or contradict what is known.
+    """Store records by kind; report which are duplicates, and which contradict what is stored.
 
-    Those of times that are not taken in, or older than what is kept, are refused.
+    Records with a time that is not accepted, or that is before a retention cutoff, are refused.
     """
     loaded = _acceptable(connection, calendar, times, records, report)
     names = Dictionary(connection)
@@ -159,7 +159,7 @@ def _acceptable(
                 is_old = value < since
             else:
                 monthly = record.content.get("type") == "monthly"
-                # As with PUT, a number may be of a time to come.
+                # As with PUT, the date of a number may be in the future.
                 of_kind = times._replace(last=MAX_TIMESTAMP) if kind == "number" else times
                 refusal = period_refusal(of_kind, calendar, value, monthly)
                 is_old = any(value < kept.first_period(data, calendar, monthly) for data in names)
@@ -183,9 +183,10 @@ def _store_histories(
     entries: list[tuple[int, tuple[int, int], int]],
     report: Report,
 ) -> None:
-    """Store entries: line, timestamp and user, referer.
+    """Store entries, each a line number, a moment (timestamp and user) and a referer.
 
-    Those of a user and second on lines behind each other are one: known as a whole, or not at all.
+    Entries of one moment on consecutive lines are compared as a whole with what is stored: all of
+    them are accepted, duplicates or refused.
     """
     known = _known_histories(connection, [moment for _, moment, _ in entries])
     behaviors = []
@@ -200,7 +201,9 @@ def _store_histories(
         elif known[moment] == referers:
             report.duplicates += len(referers)
         else:
-            error = ValidationError("the user has other histories in this second", "timestamp")
+            error = ValidationError(
+                "other histories of this user and second are stored", "timestamp"
+            )
             for line, _, _ in together:
                 report.refuse(line, error)
     append_behaviors(connection, calendar, behaviors)
@@ -209,7 +212,7 @@ def _store_histories(
 def _known_histories(
     connection: sqlite3.Connection, moments: list[tuple[int, int]]
 ) -> dict[tuple[int, int], list[int]]:
-    """Return the referers of what is stored about the users of these moments, around them."""
+    """Return the stored referers by moment, for at least these moments (timestamp and user)."""
     asked: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for timestamp, user in moments:
         asked[timestamp // BLOCK, user].append(timestamp)
@@ -261,10 +264,10 @@ def _store_ids(connection: sqlite3.Connection, records: Sequence[Loaded], report
 
 
 def _count(line: int, known: int | None, value: int, report: Report) -> None:
-    """Count in the report a value that was added unless one was known."""
+    """Report a value as accepted if none was known, else as a duplicate or refused."""
     if known is None:
         report.accepted += 1
     elif known == value:
         report.duplicates += 1
     else:
-        report.refuse(line, ValidationError("another value is stored here", "_schema"))
+        report.refuse(line, ValidationError("a different value is already stored", "_schema"))
