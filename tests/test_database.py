@@ -455,5 +455,5 @@ def test_processes_that_start_at_once_share_one_new_database(path: Path) -> None
         process.stdin.write(f'{{"type": "create_tenant", "tenant_id": "t{number}"}}')
     errors = "".join(process.communicate()[1] for process in processes)
     assert [process.returncode for process in processes] == [0] * 6, errors
-    assert errors == f"made a new database at {path}, with the days of UTC for ever\n"
+    assert errors == f"made a new database at {path}; its time zone is UTC and cannot be changed\n"
     assert fetched(path, COUNT) == [(6,)]

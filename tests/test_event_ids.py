@@ -190,7 +190,7 @@ def test_a_row_is_wide_only_while_a_day_needs_it(connection: sqlite3.Connection)
 
 
 WRONG = [
-    ("update event_id set ids = substr(ids, 2)", "bytes, which are no entries"),
+    ("update event_id set ids = substr(ids, 2)", "bytes, which is not a whole number of"),
     ("update event_id set ids = cast(ids || substr(ids, 1, 17) as blob)", "holds an id twice"),
     (
         "update event_id set start = start + 1 where start = (select max(start) from event_id)",

@@ -290,8 +290,8 @@ def test_a_rebuild_that_cannot_make_all_summaries_says_so(
     assert ended.value.code == 75
     assert capfd.readouterr().err.splitlines()[-1] == (
         "Error: not all summaries were made, since the database is busy with another process: "
-        "answers are right without them, and a question makes those that it needs; run it again to "
-        "make all"
+        "answers are correct without them, and a query makes those that it needs; run this command "
+        "again to make all"
     )
 
 
@@ -418,7 +418,7 @@ def test_what_is_committed_while_its_file_is_deleted_is_saved_or_not_answered(pa
         with closing(sqlite3.connect(path)) as other:
             assert other.execute("select name from tenant").fetchall() == [("one",)]
         with (
-            pytest.raises(ServiceUnavailable, match="changed by others; this may not be stored"),
+            pytest.raises(ServiceUnavailable, match="changed by others; this write may be lost"),
             database.writing() as connection,
         ):
             connection.execute(add, ("two",))

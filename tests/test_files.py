@@ -194,7 +194,8 @@ def test_who_makes_a_file_says_so_once(path: Path) -> None:
     events = path.with_name("events")
     events.write_text(FILES["january.ndjson"])
     told = [run("import", "events", events, "--database", path).stderr for _ in range(2)]
-    assert told == [f"made a new database at {path}, with the days of UTC for ever\n", ""]
+    made = f"made a new database at {path}; its time zone is UTC and cannot be changed\n"
+    assert told == [made, ""]
     other = path.with_name("other.db")
     assert run("restore", path, "--database", other).stderr == f"made a new database at {other}\n"
 
@@ -230,7 +231,7 @@ def test_only_what_is_made_for_it_migrates(
             assert "-> saasus-analysis migrate" in told.out
         else:
             assert (ended.value.code, told.err.count("\n")) == (1, 1), line
-            assert "`saasus-analysis migrate` brings it up to date" in told.err
+            assert "`saasus-analysis migrate` or the next start of `serve` brings it" in told.err
         assert older.read_bytes() == before, line
     for expected in (f"migrated from schema 4 to {NEWEST}", "is up to date"):
         with pytest.raises(SystemExit) as ended:
@@ -280,7 +281,7 @@ def test_a_server_whose_database_was_migrated_refuses_until_it_is_as_it_was(path
             assert [ask(server, *each) for each in asked] == [503] * 5
             assert ask(server, "GET", "/healthz") == 200
             assert list(connection.iterdump()) == before
-        assert log.read_text().count(f"was brought to schema {NEWEST + 1} by another version") == 1
+        assert log.read_text().count(f"was migrated to schema {NEWEST + 1} by another version") == 1
         sql(path, f"pragma user_version = {NEWEST}")
         assert [ask(server, *each) for each in (feed, ("GET", READ), ("GET", LIST))] == [200] * 3
 
@@ -383,7 +384,7 @@ def test_an_unreadable_file_is_left_as_it_is(path: Path) -> None:
     Database(path).close()
     path.chmod(0o444)
     if os.geteuid():
-        with pytest.raises(StartError, match="no right to write"):
+        with pytest.raises(StartError, match="no permission to write"):
             Database(path)
         assert path.stat().st_mode & 0o777 == 0o444
     else:

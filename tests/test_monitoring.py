@@ -153,9 +153,8 @@ def test_a_line_of_the_log_is_an_object_with_the_trace_id(tmp_path: Path) -> Non
             urlopen(Request(url, headers=headers))
         refused.value.close()
     made, line = [json.loads(line) for line in log.read_text().splitlines()]
-    assert (
-        made["message"] == f"made a new database at {tmp_path}/a.db, with the days of UTC for ever"
-    )
+    told = "; its time zone is UTC and cannot be changed"
+    assert made["message"] == f"made a new database at {tmp_path}/a.db{told}"
     assert line["trace"] == "my-trace"
     assert (line["level"], line["logger"]) == ("info", "saasus_analysis.access")
     assert (line["method"], line["status"], line["key"]) == ("GET", 400, "first")

@@ -241,7 +241,7 @@ def test_another_number_of_calls_is_refused() -> None:
         wrong = content.replace(b'"count":2', b'"count":1')
         (report,) = import_export(database, BytesIO(wrong), lambda _: None)
         (refusal,) = report.refused
-        assert refusal["message"] == "another value is stored here"
+        assert refusal["message"] == "a different value is already stored"
         assert exported(database, "user-calls") == content
 
 

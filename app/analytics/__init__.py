@@ -1,1 +1,1 @@
-"""What can be recorded, and what can be asked; it knows nothing of HTTP."""
+"""Recording events and querying what is stored, independently of HTTP."""

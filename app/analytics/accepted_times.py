@@ -1,4 +1,4 @@
-"""Which times are taken in: what is of an impossible time is refused before it is stored."""
+"""Which timestamps are accepted: impossible ones are refused before anything is stored."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,22 @@ DAY = 86400
 
 
 class Times(NamedTuple):
-    """The first and the last timestamp that are taken in now."""
+    """The first and the last timestamp that are accepted now."""
 
     first: int
     last: int
 
     def refusal(self, timestamp: int) -> str | None:
-        """Return why a timestamp is refused, or None for one that is taken in."""
+        """Return why a timestamp is refused, or None if it is accepted."""
         if timestamp < self.first:
-            return f"must not be before {self.first}: nothing earlier is taken in (accept_from)"
+            return f"must not be before {self.first}: nothing earlier is accepted (accept_from)"
         if timestamp > self.last:
             return f"must not be after {self.last}: that is too far ahead of this server's clock"
         return None
 
 
 def accepted_times(database: Database) -> Times:
-    """Return the timestamps that a database takes in by its clock and its settings."""
+    """Return the range of timestamps that a database accepts, by its clock and its settings."""
     first, last = 0, MAX_TIMESTAMP
     if database.accept_from is not None:
         first = max(database.calendar.day_start(parse_day(str(database.accept_from))), 0)
@@ -34,7 +34,7 @@ def accepted_times(database: Database) -> Times:
 
 
 def period_refusal(times: Times, calendar: Calendar, period: int, monthly: bool) -> str | None:
-    """Return why a day or month is refused: none of it is taken in."""
+    """Return why a day or month is refused, or None if any part of it is accepted."""
     first, last = (calendar.day_of(timestamp) for timestamp in times)
     first = first if times.first else FIRST_DAY
     if monthly:

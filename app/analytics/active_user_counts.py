@@ -1,4 +1,4 @@
-"""How many users were active, as the API tells it, and numbers that clients put."""
+"""The numbers of active users that the API returns, and those that clients PUT."""
 
 from ..days import MAX_TIMESTAMP, PERIODS
 from ..errors import InvalidRequest
@@ -7,7 +7,7 @@ from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from .accepted_times import accepted_times, period_refusal
 
-# The answer as it is sent: of a hundred thousand rows, none becomes an object of Python.
+# SQLite writes the JSON of the response, so that no row becomes a Python object.
 SELECT_ACTIVE_USERS = """
 select json_object('data', json_group_array(json_object(
   'date', date, 'tenant_id', name, 'env_id', env_id, 'active_users', users
@@ -65,8 +65,8 @@ def update_active_users(
 ) -> None:
     """Set the number of active users of a date, tenant and environment.
 
-    The date may be one to come. Raises InvalidRequest where the counts of that date were pruned, or
-    it is before all that is taken in.
+    The date may be in the future. Raises InvalidRequest if the counts of that date were pruned, or
+    if it is before the first date that is accepted.
     """
     monthly = PERIODS[type].monthly
     times = accepted_times(database)._replace(last=MAX_TIMESTAMP)

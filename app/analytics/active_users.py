@@ -1,6 +1,6 @@
-"""Who was active, in the days or months, the tenant and the environment that a question is about.
+"""Who was active in a range of days or months, in a tenant and an environment or in all.
 
-Loads bitmaps, so it is imported when the first question needs it.
+This module loads bitmaps, so it is imported when the first query needs it.
 """
 
 import json
@@ -17,9 +17,9 @@ from ..summaries.periods.reading import active_members, active_users
 from .selection import Days, Scope
 
 PAYS = 10
-"""So many rows of a tenant are read in the time that each tenant takes in a summary of all."""
+"""How many rows of a tenant can be read in the time that one tenant takes in a summary of all."""
 
-# The largest integer of a tenant stands for their number, which would take reading them all.
+# The largest id approximates the number of tenants, which SQLite could count only by reading all.
 COUNT_ROWS = """
 select coalesce(sum(active_users.computed), 0), (select max(id) from tenant)
 from json_each(:periods) as wanted
@@ -30,7 +30,7 @@ cross join active_users
   and active_users.env_id between coalesce(:env_id, 0) and coalesce(:env_id, 9223372036854775807)
 """
 
-# A seek for each period, and a text of JSON for its rows.
+# One index seek per period, and one JSON text for its rows.
 SELECT_USERS = """
 select wanted.value, (
   select json_group_array(user_id)
@@ -43,7 +43,7 @@ select wanted.value, (
 from json_each(:periods) as wanted
 """
 
-# In two halves: their sum may be more than an integer of SQLite holds.
+# Summed in two halves, since the sum may exceed an integer of SQLite.
 SELECT_PUT = """
 select period, sum(put >> 32), sum(put & 0xffffffff)
 from active_users
@@ -84,7 +84,7 @@ select exists (
 
 
 class ActiveUsersFilter(NamedTuple):
-    """Some periods, and a tenant and an environment or all: the parameters of queries."""
+    """The parameters of queries: a range of periods, a tenant and an environment (None: all)."""
 
     monthly: bool
     first: int
@@ -96,7 +96,7 @@ class ActiveUsersFilter(NamedTuple):
 def filter_of(
     database: Database, monthly: bool, first: int, last: int, scope: Scope
 ) -> ActiveUsersFilter:
-    """Return the cells from one day or month to another; of a tenant that is not known, none."""
+    """Return the filter for a range of days or months; an unknown tenant matches no rows."""
     tenant = None
     if scope.tenant_id is not None:
         with database.reading() as connection:
@@ -105,7 +105,7 @@ def filter_of(
 
 
 def users_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, BitMap]:
-    """Return the users of each period that anybody was active in."""
+    """Return the active users of each period that has any."""
     asked = {name: value for name, value in cells._asdict().items() if name != "tenant"}
     if cells.tenant is not None:
         periods = range(cells.first, cells.last + 1)
@@ -122,18 +122,19 @@ def users_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, B
 
 
 def users_of(members: BitMap64, tenant: int) -> BitMap:
-    """Return the users among the members of tenants, tenant * 2^32 + user, who are in this one."""
+    """Return the users of one tenant from the members of tenants, each tenant * 2^32 + user."""
     first, last = tenant << 32, (tenant + 1) << 32
     count = members.range_cardinality(first, last)
     return users_in(islice(members.iter_equal_or_larger(first), count))
 
 
 def count_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, int]:
-    """Return how many users were active in each period; one without any has no number.
+    """Return how many users were active in each period; periods without any are left out.
 
-    A number that was put stands for its cell; the users of all others are counted once.
+    For a cell (a period, tenant and environment) with a number that was put, that number counts.
+    Users of the other cells of a period are counted once.
     """
-    # Before the numbers that were put: pruning replaces users by such, and not the other way.
+    # Users are read before the numbers that were put: pruning replaces users by such numbers.
     numbers = {at: len(users) for at, users in users_by_period(database, cells).items()}
     with database.reading() as connection:
         parameters = cells._asdict()
@@ -148,7 +149,7 @@ def count_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, i
 def count_once(database: Database, cells: ActiveUsersFilter) -> int | None:
     """Return how many users were active in all of the periods together.
 
-    Returns None where it is not known who they are: numbers were put, or counts were pruned.
+    Returns None if it is not known who they were: numbers were put, or counts were pruned.
     """
     users = users_by_period(database, cells)
     with database.reading() as connection:
@@ -160,22 +161,20 @@ def count_once(database: Database, cells: ActiveUsersFilter) -> int | None:
 
 
 def active_by_day(database: Database, days: Days, scope: Scope) -> dict[int, int]:
-    """Return how many users were active on each day; a day without any has no number."""
-    # Bitmaps are loaded when the first question needs them.
-
+    """Return how many users were active on each day; days without any are left out."""
     return count_by_period(database, filter_of(database, False, *days, scope))
 
 
 def active_by_month(
     database: Database, first_month: int, last_month: int, scope: Scope
 ) -> dict[int, int]:
-    """Return how many users were active in each month; one without any has no number."""
+    """Return how many users were active in each month; months without any are left out."""
     return count_by_period(database, filter_of(database, True, first_month, last_month, scope))
 
 
 def active_in(database: Database, days: Days, scope: Scope) -> int | None:
     """Return how many users were active in all of the days together.
 
-    Returns None where it is not known who they are: numbers were put, or counts were pruned.
+    Returns None if it is not known who they were: numbers were put, or counts were pruned.
     """
     return count_once(database, filter_of(database, False, *days, scope))

@@ -1,6 +1,6 @@
-"""How many users were active in each tenant: what `who` tells of one, for all at once.
+"""How many users were active in each tenant: like `active_users`, but for many tenants at once.
 
-Loads bitmaps, so it is imported when the first question needs it.
+This module loads bitmaps, so it is imported when the first query needs it.
 """
 
 import json
@@ -13,7 +13,7 @@ from ..storage.database import Database
 from ..summaries.periods.reading import active_members
 from .selection import Days
 
-# In two halves: their sum may be more than an integer of SQLite holds.
+# Summed in two halves, since the sum may exceed an integer of SQLite.
 SELECT_PUT = """
 select tenant_id, sum(put >> 32), sum(put & 0xffffffff)
 from active_users
@@ -39,7 +39,7 @@ order by active_users.tenant_id
 def count_in_period(
     database: Database, tenants: Iterable[int], *, monthly: bool, period: int
 ) -> dict[int, int]:
-    """Return how many users were active in a day or month, with numbers that were put."""
+    """Return how many users were active in a day or month, including numbers that were put."""
     numbers = _count_members(database, tenants, monthly, period, period)
     parameters: dict[str, object] = {"monthly": monthly, "first": period, "last": period}
     with database.reading() as connection:
@@ -56,7 +56,7 @@ def count_in_days(
 ) -> dict[int, int] | dict[int, int | None]:
     """Return how many users were active in all of the days together.
 
-    That is None where it is not known who they are: numbers were put, or counts were pruned.
+    That is None if it is not known who they were: numbers were put, or counts were pruned.
     """
     numbers = _count_members(database, tenants, False, *days)
     parameters = {"monthly": False, "first": days.first, "last": days.last}

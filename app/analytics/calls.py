@@ -1,4 +1,4 @@
-"""The data of the tag `metrics`."""
+"""Calls and creations by day and tenant: the data of the API tag `metrics`."""
 
 import json
 import sqlite3
@@ -22,7 +22,7 @@ where call_count.type = :type
 order by call_count.day, tenant.name
 """
 
-# In two halves: their sum may be more than an integer of SQLite holds.
+# Summed in two halves, since the sum may exceed an integer of SQLite.
 SELECT_CALLS = """
 select type, day, sum(count >> 32), sum(count & 0xffffffff)
 from call_count
@@ -32,7 +32,7 @@ group by type, day
 order by type, day
 """
 
-# A seek for each type and day: those of other tenants are not read.
+# One index seek per type and day, without reading the rows of other tenants.
 SELECT_CALLS_OF_TENANT = """
 select call_count.type, call_count.day, 0, call_count.count
 from json_each(:types) as types
@@ -63,7 +63,7 @@ def get_aggregated_metrics(
     end_date: int,
     tenant_ids: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return how much was created by day (contract B.5). Shape: `AggregatedMetrics`."""
+    """Return how many creations there were by day (contract B.5). Shape: `AggregatedMetrics`."""
     if metrics_type == "create_saas_user":
         tenant_ids = None
     metrics = []
@@ -91,7 +91,7 @@ def count_calls(
 ) -> dict[str, dict[int, int]]:
     """Return how many calls there were by type and day, from one day to another.
 
-    Those of a tenant know no `create_saas_user`, which knows no tenant.
+    With a tenant, `create_saas_user` is left out, since it has no tenant.
     """
     counts: dict[str, dict[int, int]] = {type_: {} for type_ in TYPES}
     select = SELECT_CALLS
@@ -116,7 +116,7 @@ def count_calls_by_tenant(
 ) -> dict[int, int]:
     """Return how many calls of GetUserInfo there were by tenant, from one day to another.
 
-    If tenants are given, of those alone.
+    If `tenants` are given, only these are counted.
     """
     wanted = None if tenants is None else json.dumps(list(tenants))
     parameters = {"first": first, "last": last, "tenants": wanted}
@@ -145,8 +145,8 @@ def _daily_counts(
 def calls_by_day(
     database: Database, days: Days, tenant_id: str | None = None
 ) -> dict[str, dict[int, int]]:
-    """Return by type how many calls there were on each day; a day without any has no number.
+    """Return by type how many calls there were on each day; days without any are left out.
 
-    Of a tenant, `create_saas_user` is left out, which knows no tenant.
+    With a tenant, `create_saas_user` is left out, since it has no tenant.
     """
     return count_calls(database, *days, tenant_id)

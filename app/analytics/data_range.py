@@ -1,4 +1,4 @@
-"""Since when there are data, and which of them are of plausible times."""
+"""From which day on there are data, and for which days they are plausible."""
 
 import json
 import sqlite3
@@ -15,9 +15,9 @@ from .events import TYPE_NUMBERS
 from .selection import Days
 
 GAP_DAYS = 366
-"""Data that stand alone before a gap of more days have an implausible time."""
+"""Data before a gap of more days than this are taken to have an implausible time."""
 
-# Two seeks for each type of call.
+# Two index seeks per type of call.
 SELECT_CALL_DAYS = """
 select min(first), max(last)
 from (
@@ -80,7 +80,7 @@ def has_data(database: Database) -> bool:
 
 
 def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
-    """Return the first day from another one on with any data; None if there are none."""
+    """Return the first day with any data from the day `since` on; None if there are none."""
     calendar = database.calendar
     start = 0 if since <= calendar.day_of(0) else calendar.day_start(since)
     whole = month_of(since - 1) + 1 if since > FIRST_DAY else month_of(since)
@@ -98,7 +98,7 @@ def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
 def call_days(
     connection: sqlite3.Connection, *, first: int = FIRST_DAY, last: int = LAST_DAY
 ) -> tuple[int | None, int | None]:
-    """Return the first and the last day with calls from one day to another; None without calls."""
+    """Return the first and the last day with calls within a range of days; None if none."""
     parameters = {"first": first, "last": last, "types": json.dumps(list(TYPE_NUMBERS.values()))}
     days: tuple[int | None, int | None] = connection.execute(
         SELECT_CALL_DAYS, parameters
@@ -113,7 +113,7 @@ def active_periods(
     first: int = FIRST_DAY,
     last: int = LAST_DAY,
 ) -> tuple[int | None, int | None]:
-    """Return the first and the last day or month with active users from one to another, or None."""
+    """Return the first and last day or month with active users within a range; None if none."""
     parameters = {"monthly": monthly, "first": first, "last": last}
     periods: tuple[int | None, int | None] = connection.execute(
         SELECT_PERIODS, parameters
@@ -122,7 +122,7 @@ def active_periods(
 
 
 def plausible_days(database: Database) -> Days:
-    """Return the days until today that data are of, but for those that are alone long before."""
+    """Return the days with data up to today, except those before a gap of over GAP_DAYS."""
     today = database.calendar.day_of(database.clock.now())
     last = _last_day(database, today)
     if last is None:
@@ -136,7 +136,7 @@ def plausible_days(database: Database) -> Days:
 
 
 def count_outside(database: Database, days: Days) -> Outside:
-    """Return how much is stored of times outside of some days."""
+    """Return how much is stored outside a range of days."""
     start, end = days.seconds(database.calendar)
     parameters = block_range(max(start, 0), end) | days._asdict()
     with database.reading() as connection:
@@ -144,7 +144,7 @@ def count_outside(database: Database, days: Days) -> Outside:
 
 
 def _last_day(database: Database, today: int) -> int | None:
-    """Return the last day until today with any data; None if there are none."""
+    """Return the last day with any data, up to today; None if there are none."""
     calendar = database.calendar
     with database.reading() as connection:
         _, called = call_days(connection, last=today)
@@ -175,7 +175,7 @@ def _first_entry(connection: sqlite3.Connection, calendar: Calendar, start: int)
 
 
 def _last_entry(connection: sqlite3.Connection, calendar: Calendar, end: int) -> int | None:
-    """Return the day of the last entry of the blocks until a timestamp; None if there is none."""
+    """Return the day of the last entry in the blocks up to a timestamp; None if there is none."""
     (block,) = connection.execute(SELECT_LAST_BLOCK, {"block": end // BLOCK}).fetchone()
     if block is None or (day := _only_day_of(calendar, block)) is not None:
         return None if block is None else day
@@ -184,15 +184,15 @@ def _last_entry(connection: sqlite3.Connection, calendar: Calendar, end: int) ->
 
 
 def _only_day_of(calendar: Calendar, block: int) -> int | None:
-    """Return the day that holds all of a block, whose rows need not be read; None if two do."""
+    """Return the day that contains a whole block, so that no rows need be read; None for two."""
     day = calendar.day_of(block * BLOCK)
     return day if day == calendar.day_of((block + 1) * BLOCK - 1) else None
 
 
 def _first_pruned(connection: sqlite3.Connection, start: int) -> int | None:
-    """Return the timestamp of the first hour from one on with views of pruned time.
+    """Return the timestamp of the first pruned hour with views from a timestamp on, or None.
 
-    Summaries tell of it.
+    The views of pruned hours are in the summaries.
     """
     if not read_cutoffs(connection).histories:
         return None

@@ -1,4 +1,4 @@
-"""Reading our own events: each is checked, and becomes an `Event` to record."""
+"""Reading events in our own format: each is checked and becomes an `Event` to record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,20 +22,21 @@ NEEDS: Mapping[str, Sequence[str]] = {
 
 class Event(Schema):
     type = Choice(events.TYPES, required=True)
-    timestamp = Timestamp(metadata={"description": "Without it: now"})
-    user_id = Uuid(metadata={"description": "Needed by all but create_tenant"})
-    tenant_id = Uuid(metadata={"description": "Needed by create_tenant and create_tenant_user"})
+    timestamp = Timestamp(metadata={"description": "Default: now"})
+    user_id = Uuid(metadata={"description": "Required for all types except create_tenant"})
+    tenant_id = Uuid(metadata={"description": "Required for create_tenant and create_tenant_user"})
     env_id = Id()
     referer = Referer()
-    id = Text(metadata={"description": "The second event of an id changes nothing"})
+    id = Text(metadata={"description": "A second event with the same id changes nothing"})
 
 
 def event_reader(
     now: Callable[[], int], needs: Mapping[str, Sequence[str]] = NEEDS
 ) -> Callable[[Any], events.Event]:
-    """Return the reader of our own events.
+    """Return a reader of events in our own format.
 
-    `now` gives the timestamp of one that has none, `needs` what each type must have.
+    `now` returns the timestamp for an event without one; `needs` names the fields that are required
+    for each type.
     """
     load = record_loader(Event)
 

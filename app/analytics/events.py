@@ -1,4 +1,4 @@
-"""What all feeds become: events, and a report of what became of the records."""
+"""Events, which the records of every feed become, and the report on these records."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,20 +24,20 @@ EventId = tuple[str, str]
 
 
 class Place(NamedTuple):
-    """A tenant, and those of its environments that a user was active in."""
+    """A tenant, and its environments in which a user was active."""
 
     tenant_id: str = NO_TENANT
     env_ids: tuple[int, ...] = ()
 
 
 class Event(NamedTuple):
-    """Something that happened, whichever feed told of it.
+    """Something that happened, reported by any feed.
 
-    Each counts as a call in its places. `userinfo` marks the user active in each, and with a
-    referer adds a history entry; a creation has one place, no environment and no referer, and its
-    user is known for the sake of erasing only. An event is a duplicate if
-    `id` or `duplicate_of`, its id in another feed, is stored already; otherwise `id` and
-    `log_id` are stored.
+    An event counts as a call in each of its places. `userinfo` marks the user active in each, and
+    adds a history entry if there is a referer. A creation has one place, no environment and no
+    referer; its user is stored only so that it can be erased. An event is a duplicate if `id` or
+    `duplicate_of`, its id in another feed, is stored already; otherwise `id` and `log_id` are
+    stored.
     """
 
     type: str
@@ -51,30 +51,30 @@ class Event(NamedTuple):
 
 
 LISTED = 10_000
-"""How many refused records of one call or file transaction are told one by one."""
+"""How many refused records of one request or file transaction are listed one by one."""
 
 Reader = Callable[[Any], Event | None]
-"""Reads one record of a feed. Returns None for what is not counted; raises ValidationError."""
+"""Reads one record of a feed. Returns None if it is to be ignored; raises ValidationError."""
 
 
 events_stored = Signal(
-    "Events were stored. Sent by the database, with the `connection` and `events`, before commit."
+    "Events were stored. Sent by the database before the commit, with `connection` and `events`."
 )
 
 
 @dataclass
 class Report:
-    """What became of the records of one call or file."""
+    """How many records of one request or file were stored, and why others were refused."""
 
     accepted: int = 0
     duplicates: int = 0
     ignored: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
     unlisted: int = 0
-    """How many are refused beside these, which are the first."""
+    """How many more were refused than the first ones, which `refused` lists."""
 
     def counts(self) -> dict[str, int]:
-        """Return how many records had which outcome."""
+        """Return how many records had each outcome."""
         return {
             "accepted": self.accepted,
             "duplicates": self.duplicates,
@@ -83,12 +83,12 @@ class Report:
         }
 
     def document(self) -> dict[str, Any]:
-        """Return the report as it is answered. Shape: `IngestReport`."""
+        """Return the report as the body of a response. Shape: `IngestReport`."""
         unlisted = {"unlisted": self.unlisted} if self.unlisted else {}
         return self.counts() | {"refused": self.refused} | unlisted
 
     def refuse(self, index: int, error: ValidationError) -> None:
-        """Note why the record at an index was refused."""
+        """Report why the record at an index was refused."""
         if len(self.refused) < LISTED:
             self.refused.append({"index": index, "message": "; ".join(describe(error))})
         else:
@@ -98,9 +98,9 @@ class Report:
 def read_records(
     records: Iterable[Any], read: Reader, report: Report, first: int = 0
 ) -> list[Event]:
-    """Return the events of records; the report says what was ignored or refused.
+    """Return the events of records; report which records were ignored or refused.
 
-    A record that could not even be parsed comes as the ValidationError that tells why.
+    A record that could not be parsed is given as the ValidationError that explains why.
     """
     events = []
     for index, record in enumerate(records, first):

@@ -1,7 +1,8 @@
-"""What the users of a tenant viewed, of those who were in no other: page views know no tenant.
+"""What the exclusive users of a tenant viewed: those who were in no other tenant.
 
-No number here tells anything of another tenant: the people of this one may see it. Loads bitmaps,
-so it is imported when the first question needs it.
+Page views have no tenant, so only the views of these users are known to belong to it. No number
+here reveals anything about another tenant, so people of this one may see it. This module loads
+bitmaps, so it is imported when the first query needs it.
 """
 
 import json
@@ -30,8 +31,6 @@ from .page_statistics import Page, PageTotals, most_viewed
 from .selection import Days
 from .views_by_day import count_page_by_day
 
-"""The hours of a block of histories."""
-
 SELECT_USERS = """
 select block, json_group_array(user_id)
 from behavior
@@ -39,7 +38,7 @@ where block between :first and :last
 group by block
 """
 
-# A seek for each user.
+# One index seek per user.
 SELECT_REFERERS = """
 select json_group_array(behavior.referer_id)
 from json_each(:users) as wanted
@@ -54,18 +53,18 @@ where id in (select value from json_each(:referers))
 """
 
 Blocks = Mapping[int, BitMap]
-"""Users who viewed something, by the block of histories that it is in."""
+"""The users who viewed something, by block of histories."""
 
 
 @dataclass(frozen=True)
 class ExclusiveUsers:
-    """The users of a tenant who were in no other."""
+    """The users of a tenant who were in no other tenant."""
 
     users: BitMap
     left_out: int
-    """How many users of the tenant were in others as well."""
+    """How many users of the tenant were in other tenants as well."""
     since: int
-    """The timestamp since when that is known."""
+    """The timestamp from which on this is known."""
 
     def pairs_of(self, page: int) -> BitMap64:
         """Return the users as visitors of a page: page * 2^32 + user."""
@@ -79,7 +78,7 @@ class ExclusiveUsers:
 def totals_of_exclusive_users(
     database: Database, tenant_id: str, days: Days, **shown: Any
 ) -> PageTotals:
-    """Return what was viewed in some days; `shown` as in `page_totals`."""
+    """Return what exclusive users viewed in some days; `shown` is as in `page_totals`."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         start, end = known.seconds(database.calendar)
         viewers = _viewers(connection, start, end)
@@ -101,13 +100,13 @@ def totals_of_exclusive_users(
 def page_by_day_of_exclusive_users(
     database: Database, tenant_id: str, page: int, days: Days
 ) -> dict[int, tuple[int, int]]:
-    """Return the views and users of a page on each day that it was viewed."""
+    """Return the views and exclusive users of a page on each day on which they viewed it."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         return count_page_by_day(connection, database.calendar, page, known, alone.users)
 
 
 def page_users_of_exclusive_users(database: Database, tenant_id: str, page: int, days: Days) -> int:
-    """Return how many users viewed a page in all of the days together."""
+    """Return how many exclusive users viewed a page in all of the days together."""
     with _seeing(database, tenant_id, days) as (connection, alone, known):
         whole = summarize(connection, *known.seconds(database.calendar))
     users: int = whole.visitors.intersection_cardinality(alone.pairs_of(page))
@@ -118,10 +117,10 @@ def page_users_of_exclusive_users(database: Database, tenant_id: str, page: int,
 def _seeing(
     database: Database, tenant_id: str, days: Days
 ) -> Iterator[tuple[sqlite3.Connection, ExclusiveUsers, Days]]:
-    """Give one state of the data, the users who were alone then, and the days that it is known of.
+    """Yield a snapshot of the data, the exclusive users, and the days for which they are known.
 
-    Whatever view is seen was stored together with where its user was, so the users are looked for
-    after that state has begun.
+    The users are looked up after the snapshot was taken: each view in it was stored in the same
+    transaction as its user's tenants, so these are found.
     """
     calendar = database.calendar
     seal(database, *days.seconds(calendar))
@@ -132,16 +131,16 @@ def _seeing(
 
 
 def find_exclusive_users(database: Database, tenant_id: str, days: Days) -> ExclusiveUsers:
-    """Return the users of a tenant who were in no other in the months that some days are in.
+    """Return the users of a tenant who were in no other tenant in the months of some days.
 
-    Calls and creations without a tenant are in no other. Those who called without an environment
-    were active nowhere, but in their tenant all the same.
+    Calls and creations without a tenant do not count as another tenant. A call without an
+    environment makes nobody active, but its user was in its tenant nevertheless.
     """
     first, last = map(month_of, days)
     active = active_members(database, monthly=True, first=first, last=last)
     members = BitMap64.union(BitMap64(), *active.values())
     callers = callers_without_environment(database, *days)
-    # Last: what is pruned meanwhile was not seen.
+    # The cutoffs are read last, since what was pruned meanwhile was not seen above.
     with database.reading() as connection:
         tenant = find_tenant(connection, tenant_id) or NO_ONE
         none = find_tenant(connection, NO_TENANT) or NO_ONE
@@ -179,7 +178,7 @@ def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:
 def _count_views(
     connection: sqlite3.Connection, viewers: Blocks, start: int, end: int
 ) -> Counter[int]:
-    """Return the views by page of users in blocks of histories."""
+    """Return the views by page, counting in each block only those of its given users."""
     by_referer: Counter[int] = Counter()
     for block, users in viewers.items():
         parameters = {"block": block, "users": json.dumps(list(users)), "start": start, "end": end}

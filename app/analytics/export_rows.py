@@ -1,7 +1,6 @@
-"""Reading all stored data as the rows of an export.
+"""Everything that an export consists of, in rows.
 
-The order of the rows is total and depends only on the data, not on the integers that the database
-stores for names.
+The rows are in a total order that depends only on the data, not on the integers of names.
 """
 
 import json
@@ -24,7 +23,7 @@ from ..storage.blocks import block_range
 from ..storage.event_ids import read_ids
 from .events import TYPES
 
-# The table is clustered by block, so SQLite sorts only the rows of one block at a time.
+# The table is clustered by block, so that only the rows of a block are sorted at once.
 SELECT_HISTORIES = """
 select behavior.timestamp, user.name, referer.url
 from behavior
@@ -45,8 +44,7 @@ where call_count.day between :first_day and :last_day
 order by type, call_count.day, tenant.name
 """
 
-# The calls are in two tables, one of which has a row for each environment, so they are sorted and
-# summed.
+# User calls are in two tables, one of them by environment, so all are sorted to be added up.
 SELECT_USER_CALLS = """
 select type, day, tenant.name, user.name, sum(calls)
 from (
@@ -93,14 +91,14 @@ Read = Callable[[sqlite3.Connection, Mapping[str, Any]], Rows]
 def days_to_read(
     calendar: Calendar, first: int | None = None, last: int | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of the queries for a range of days, inclusive; None: no limit.
+    """Return the parameters of the queries for a range of days, inclusive; None is unlimited.
 
-    A month is in the range that contains its first day, so adjacent ranges contain each month once.
+    A month belongs to the range that contains its first day, so that consecutive ranges contain
+    each month once.
     """
     first = FIRST_DAY if first is None else first
     last = LAST_DAY if last is None else last
-    # Histories begin at 1970-01-01 in UTC, which is the day before in western time zones. The start
-    # of much earlier days cannot be computed.
+    # Timestamp 0 is on day -1 in western time zones; days long before that have no start.
     start = max(calendar.day_start(max(first, -1)), 0)
     end = min(calendar.day_start(max(last, -2) + 1) - 1, MAX_TIMESTAMP)
     return block_range(start, end) | {
@@ -113,7 +111,7 @@ def days_to_read(
 
 
 def read_histories(connection: sqlite3.Connection, days: Mapping[str, Any]) -> Rows:
-    """Yield timestamp, user and referer of each entry; entries of a user and second in order."""
+    """Yield timestamp, user and referer of each entry; those of a user and second stay in order."""
     return connection.execute(SELECT_HISTORIES, days)
 
 

@@ -1,4 +1,4 @@
-"""The data of the tag `userAnalysis`."""
+"""The behaviour histories of users: data of the API tag `userAnalysis`."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ from ..summaries.invalidation import invalidate
 from .accepted_times import accepted_times
 
 HISTORY_DAYS = 31
-"""How many days before today the histories of a user reach back (contract B.3)."""
+"""How many days before today a user's histories go back (contract B.3)."""
 
 DELETE_DAY = """
 delete from behavior
@@ -40,7 +40,7 @@ from behavior
 where block = ?1 and user_id = ?2 and second = ?3
 """
 
-# A seek for each block: the table is clustered by block and user.
+# One index seek per block, since the table is clustered by block and user.
 SELECT_HISTORIES = """
 select behavior.timestamp, referer.url
 from user
@@ -59,8 +59,8 @@ def update_user_behavior_histories_by_day(
 ) -> None:
     """Replace a user's histories of the day that holds `timestamp` (contract B.2).
 
-    Raises InvalidRequest, naming the index, for entries outside that day, where the histories of
-    that day were pruned, and for entries of an impossible day; nothing changes then.
+    Raises InvalidRequest, and changes nothing, if entries are outside that day (naming their
+    indexes), if the histories of that day were pruned, or if entries of that day are not accepted.
     """
     calendar = database.calendar
     day = calendar.day_of(timestamp)
@@ -72,7 +72,7 @@ def update_user_behavior_histories_by_day(
         expected = f"must be in the day of timestamp, from {first} to {last}"
         raise InvalidRequest(*(f"histories[{index}].timestamp: {expected}" for index in outside))
     refusal = accepted_times(database).refusal(max(first, 0))
-    if refusal and histories:  # an empty list clears a day, whichever it is
+    if refusal and histories:  # an empty list may clear any day
         raise InvalidRequest(f"timestamp: {refusal}")
     with database.writing() as connection:
         since = read_cutoffs(connection).histories
@@ -97,11 +97,11 @@ def update_user_behavior_histories_by_day(
 def append_behaviors(
     connection: sqlite3.Connection, calendar: Calendar, behaviors: list[tuple[int, int, int]]
 ) -> None:
-    """Add entries, each a timestamp, user and referer, behind those that are there.
+    """Add entries, each a timestamp, user and referer, after those that are stored.
 
     Entries of one user and second keep their order.
     """
-    # In the order of the table, which spares SQLite from going to and fro in it.
+    # SQLite inserts faster in the order of the table.
     rows = [(at // BLOCK, user, at % BLOCK, referer) for at, user, referer in behaviors]
     rows.sort(key=itemgetter(0, 1, 2))
     connection.executemany(APPEND_BEHAVIOR, rows)
@@ -111,7 +111,7 @@ def append_behaviors(
 def get_user_behavior_histories(database: Database, user_id: str) -> dict[str, Any]:
     """Return a user's histories of today and the 31 days before it (contract B.3).
 
-    Shape: `UserBehaviorHistories`; a user that is not known has none.
+    Shape: `UserBehaviorHistories`; an unknown user has no histories.
     """
     calendar = database.calendar
     today = calendar.day_of(database.clock.now())

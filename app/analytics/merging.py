@@ -1,4 +1,4 @@
-"""Storing the records of an export once, without ever overwriting stored data."""
+"""Storing the records of an export: each once, and never overwriting what is stored."""
 
 import sqlite3
 from collections import defaultdict
@@ -33,7 +33,7 @@ from call_count
 where type = ? and day = ? and tenant_id = ?
 """
 
-# One index lookup for each environment that had active users.
+# One index seek per environment with active users.
 FIND_USER_CALLS = """
 select nullif(sum(calls), 0)
 from (
@@ -52,7 +52,7 @@ from (
 )
 """
 
-# Adds to the lowest environment that the user was active in, if there is one.
+# The calls count in the lowest environment in which the user was active, if there is any.
 ADD_ACTIVE_CALLS = """
 update active_user
 set calls = calls + ?5
@@ -84,25 +84,25 @@ SINCE = {
     "number": ("date", ["counts"]),
     "event-id": ("date", ["event_ids"]),
 }
-"""By kind of record: its time field, and the data whose retention cutoffs it must not precede."""
+"""By kind of record: its date or timestamp, and the data whose retention cutoffs apply to it."""
 
 
 class Loaded(NamedTuple):
-    """A valid record and its line number."""
+    """A valid record, with its line number."""
 
     line: int
     content: dict[str, Any]
 
 
 class _Fact(NamedTuple):
-    """A value that is stored at most once: how it is looked up, and how it is added."""
+    """A value that can be stored only once: how to find it, and how to add it."""
 
     line: int
     find: str
     key: Any
     value: int
     add: tuple[str, ...]
-    """Statements to try in order, until one of them changes a row."""
+    """Statements to try in order, until one changes a row."""
     row: Any
 
 
@@ -113,9 +113,9 @@ def store(
     records: Mapping[str, Sequence[Loaded]],
     report: Report,
 ) -> None:
-    """Store records by kind; the report counts duplicates, and lists contradictions as refused.
+    """Store records by kind; report which are duplicates, and which contradict what is stored.
 
-    Records are also refused if their times are not accepted, or precede a retention cutoff.
+    Records with a time that is not accepted, or that is before a retention cutoff, are refused.
     """
     loaded = _acceptable(connection, calendar, times, records, report)
     names = Dictionary(connection)
@@ -159,7 +159,7 @@ def _acceptable(
                 is_old = value < since
             else:
                 monthly = record.content.get("type") == "monthly"
-                # As with PUT, a number of active users may be for a future date.
+                # As with PUT, the date of a number may be in the future.
                 of_kind = times._replace(last=MAX_TIMESTAMP) if kind == "number" else times
                 refusal = period_refusal(of_kind, calendar, value, monthly)
                 is_old = any(value < kept.first_period(data, calendar, monthly) for data in names)
@@ -172,7 +172,7 @@ def _acceptable(
 
 
 def _place(record: dict[str, Any], tenants: dict[str, int]) -> tuple[bool, int, int, int]:
-    """Return the key of a record of active users: monthly, period, tenant, environment."""
+    """Return the key of a record of active users."""
     monthly = PERIODS[record["type"]].monthly
     return monthly, record["date"], tenants[record["tenant_id"]], record["env_id"]
 
@@ -183,10 +183,10 @@ def _store_histories(
     entries: list[tuple[int, tuple[int, int], int]],
     report: Report,
 ) -> None:
-    """Store entries of line, (timestamp, user), and referer.
+    """Store entries, each a line number, a moment (timestamp and user) and a referer.
 
-    Entries of the same user and second on adjacent lines form one group, which is stored, a
-    duplicate, or refused as a whole.
+    Entries of one moment on consecutive lines are compared as a whole with what is stored: all of
+    them are accepted, duplicates or refused.
     """
     known = _known_histories(connection, [moment for _, moment, _ in entries])
     behaviors = []
@@ -201,7 +201,9 @@ def _store_histories(
         elif known[moment] == referers:
             report.duplicates += len(referers)
         else:
-            error = ValidationError("the user has other histories in this second", "timestamp")
+            error = ValidationError(
+                "other histories of this user and second are stored", "timestamp"
+            )
             for line, _, _ in together:
                 report.refuse(line, error)
     append_behaviors(connection, calendar, behaviors)
@@ -210,7 +212,7 @@ def _store_histories(
 def _known_histories(
     connection: sqlite3.Connection, moments: list[tuple[int, int]]
 ) -> dict[tuple[int, int], list[int]]:
-    """Return the referers of stored histories by timestamp and user, for at least the moments."""
+    """Return the stored referers by moment, for at least these moments (timestamp and user)."""
     asked: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for timestamp, user in moments:
         asked[timestamp // BLOCK, user].append(timestamp)
@@ -262,10 +264,10 @@ def _store_ids(connection: sqlite3.Connection, records: Sequence[Loaded], report
 
 
 def _count(line: int, known: int | None, value: int, report: Report) -> None:
-    """Count a value in the report: accepted if none was known, else a duplicate or refused."""
+    """Report a value as accepted if none was known, else as a duplicate or refused."""
     if known is None:
         report.accepted += 1
     elif known == value:
         report.duplicates += 1
     else:
-        report.refuse(line, ValidationError("another value is stored here", "_schema"))
+        report.refuse(line, ValidationError("a different value is already stored", "_schema"))

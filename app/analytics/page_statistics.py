@@ -38,10 +38,10 @@ def get_page_statistics(
     """Return views and distinct users by page from one second to another (contract B.6).
 
     Shape: `PageStatistics`. Both ends are inclusive; the users are counted exactly. With a limit,
-    only the most viewed pages are shown, and with filters (see `most_viewed`) those that pass them;
-    the totals still cover all.
+    only the most viewed pages are listed, and with filters (see `most_viewed`) only those that
+    match; the totals still cover all pages.
     """
-    # Bitmaps take 7 ms to load, of 200 for a start: the first question loads them.
+    # Loading bitmaps takes 7 of the 200 ms of a start, so it waits for the first query.
     from ..summaries.pages.reading import summarize
     from ..summaries.pages.sealing import seal
 
@@ -69,9 +69,10 @@ def most_viewed(
     contains: str | None = None,
     urls: Iterable[str] | None = None,
 ) -> list[tuple[int, str, int]]:
-    """Return page, URL and views: most views first, pages of equally many by URL.
+    """Return page, URL and views: most views first, pages with equally many views by URL.
 
-    With a text, it is in the URLs of the pages, in any case; with URLs, the pages are those alone.
+    `contains` selects the pages whose URL contains a text, ignoring case; `urls` selects the pages
+    with these URLs.
     """
     if contains is not None:
         connection.create_function("folded", 1, str.casefold, deterministic=True)
@@ -85,7 +86,7 @@ def most_viewed(
     else:
         least = nlargest(limit, views.values())[-1]
         above = [page for page, count in views.items() if count > least]
-        # The URLs decide among the pages at the limit.
+        # Ties at the limit are broken by URL.
         at_limit = [page for page, count in views.items() if count == least]
         shown = _urls(connection, above) + _urls(connection, at_limit, limit - len(above))
     told = [(page, url, views[page]) for page, url in shown]
@@ -95,7 +96,7 @@ def most_viewed(
 def _urls(
     connection: sqlite3.Connection, pages: list[int], limit: int = -1
 ) -> list[tuple[int, str]]:
-    """Return pages with their URLs; the first so many by URL if there is a limit."""
+    """Return pages with their URLs, in order of URL; with a limit, only the first ones."""
     parameters = {"pages": json.dumps(pages), "limit": limit}
     return connection.execute(SELECT_URLS, parameters).fetchall()
 
@@ -116,4 +117,4 @@ class PageTotals:
     users: int
     pages: list[Page]
     left_out: int = 0
-    """How many users of the tenant are not in it, since they were in other tenants as well."""
+    """How many users of the tenant are not counted, since they were in other tenants as well."""

@@ -29,14 +29,14 @@ order by referer.id
 
 
 class Action(NamedTuple):
-    """An action on a page: what `action` is in the query of referers, and their views."""
+    """An action on a page: a value of the query parameter `action`, and the views with it."""
 
     name: str
     views: int
 
 
 def views_by_day(database: Database, days: Days) -> dict[int, int]:
-    """Return how many views there were on each day; a day without any has no number."""
+    """Return how many views there were on each day; days without any are left out."""
     seal(database, *days.seconds(database.calendar))
     with database.reading() as connection:
         return count_by_day(connection, database.calendar, days)
@@ -45,9 +45,9 @@ def views_by_day(database: Database, days: Days) -> dict[int, int]:
 def page_totals(
     database: Database, days: Days, tenant_id: str | None = None, **shown: Any
 ) -> PageTotals:
-    """Return what was viewed; of a tenant, by those of its users who were in no other.
+    """Return what was viewed; with a tenant, only by its users who were in no other tenant.
 
-    `shown` are the limit and the filters of `page_statistics.most_viewed`: which pages are listed.
+    `shown` is the limit and the filters of `page_statistics.most_viewed`, for the pages listed.
     """
     if tenant_id is not None:
         return totals_of_exclusive_users(database, tenant_id, days, **shown)
@@ -62,7 +62,7 @@ def page_by_day(
 ) -> dict[int, tuple[int, int]]:
     """Return the views and users of a page on each day that it was viewed.
 
-    Of a tenant, they are those of users who were in no other.
+    With a tenant, only its users who were in no other tenant count.
     """
     page = _find_page(database, url)
     if tenant_id is not None:
@@ -89,9 +89,9 @@ def _find_page(database: Database, url: str) -> int:
 
 
 def actions_of(referer: str) -> set[str]:
-    """Return what a referer names as an action, `?action=…`."""
+    """Return the values of the query parameter `action` of a referer."""
     query = referer.partition("#")[0].partition("?")[2]
-    if "%" not in query and "+" not in query:  # a fifth of the time
+    if "%" not in query and "+" not in query:  # takes a fifth of the time of parse_qsl
         return {part[7:] for part in query.split("&") if part.startswith("action=")} - {""}
     return {value for name, value in parse_qsl(query) if name == "action"}
 
@@ -99,7 +99,7 @@ def actions_of(referer: str) -> set[str]:
 def page_actions(
     database: Database, url: str, days: Days, limit: int | None = None
 ) -> list[Action]:
-    """Return the actions on a page, most views first; so many at most."""
+    """Return the actions on a page, most views first; with a limit, at most that many."""
     by_referer = action_views(database, *days)
     views: Counter[str] = Counter()
     with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Storing events, with all that is derived from them."""
+"""Storing events, and everything that is derived from them."""
 
 import sqlite3
 from collections import Counter, defaultdict
@@ -57,21 +57,22 @@ set computed = computed + excluded.computed
 """
 
 ActiveUsers = defaultdict[tuple[bool, int, int, int], dict[int, int]]
-"""Users by whether a period is a month, the period, tenant and environment.
+"""Active users by (whether the period is a month, period, tenant, environment).
 
-Each with the number of calls to count there (schema.sql): 0 in a month.
+Each user has the number of calls to count there (schema.sql), which is 0 in a month.
 """
 
 
 def record_events(database: Database, events: Sequence[Event], report: Report) -> None:
-    """Store events in one transaction; count in the report what was stored and what was known.
+    """Store events in one transaction; report how many were stored and how many are duplicates.
 
-    Raises ServiceUnavailable, with nothing stored, for events that `checking` would refuse now.
+    Raises ServiceUnavailable, with nothing stored, if data as old as these events were pruned after
+    `checking` had accepted them.
     """
     with database.writing() as connection:
         kept = read_cutoffs(connection)
         if any(kept) and any(event.timestamp < _since(kept, event) for event in events):
-            raise ServiceUnavailable("older data were pruned at this moment; nothing was stored")
+            raise ServiceUnavailable("older data were pruned meanwhile; nothing was stored")
         new = _without_duplicates(connection, database.calendar, events)
         _store(connection, database.calendar, new)
         events_stored.send(database, connection=connection, events=new)
@@ -80,9 +81,10 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
 
 
 def checking(database: Database, read: Reader, field: str) -> Reader:
-    """Return a reader that also refuses events of a time that a database does not take in.
+    """Return a reader that also refuses events with a timestamp that a database does not accept.
 
-    They are older than what is kept, or of an impossible time. `field` is where records have it.
+    Such a timestamp is impossible or before a retention cutoff. `field` is the field of records
+    that the error names.
     """
     kept = cutoffs_of(database)
     pruned = any(kept)
@@ -176,7 +178,7 @@ def _store(connection: sqlite3.Connection, calendar: Calendar, events: Sequence[
 
 
 def mark_active(connection: sqlite3.Connection, active: ActiveUsers) -> int:
-    """Store who was active, and add their calls; return how many of these were not known."""
+    """Store who was active, and add their calls; return how many of these users are new there."""
     total = 0
     changed: set[tuple[bool, int]] = set()
     for key, users in sorted(active.items()):

@@ -1,4 +1,4 @@
-"""What part of the data a page is about: days, a tenant, an environment."""
+"""The part of the data that a query is about: days, a tenant, an environment."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from ..days import Calendar
 
 
 class Days(NamedTuple):
-    """Days that follow each other, from the first to the last, both of them in it."""
+    """A range of days, from the first to the last, inclusive."""
 
     first: int
     last: int
 
     def before(self) -> "Days":
-        """Return as many days right before these."""
+        """Return the same number of days right before these."""
         return Days(self.first - len(self), self.first - 1)
 
     def seconds(self, calendar: Calendar) -> tuple[int, int]:
@@ -26,7 +26,7 @@ class Days(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose data: of one tenant, of one environment, or of all."""
+    """Whose data are meant: those of a tenant and an environment; None is all."""
 
     tenant_id: str | None = None
     env_id: int | None = None

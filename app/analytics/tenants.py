@@ -1,4 +1,4 @@
-"""Tenants and environments, with how they are used."""
+"""Tenants and environments, and how much they are used."""
 
 import json
 import sqlite3
@@ -29,7 +29,7 @@ order by (
 limit :limit
 """
 
-# In two halves: their sum may be more than an integer of SQLite holds. Type 0 is userinfo.
+# Summed in two halves, since the sum may exceed an integer of SQLite. Type 0 is userinfo.
 SELECT_FEWER_CALLS = """
 select tenant_id, high, low, high_before, low_before
 from (
@@ -53,7 +53,7 @@ order by name
 limit :limit
 """
 
-# A seek for each day, latest first: its rows are not read.
+# One index seek per day, latest first, without reading its rows.
 SELECT_DAYS = """
 with recursive found (day) as (
   select max(latest)
@@ -93,7 +93,7 @@ where exists (
   )
 """
 
-# Latest days first, so that of very many cells the latest are looked at.
+# Latest days first, so that the limit keeps the latest cells.
 SELECT_ENVIRONMENTS = """
 select env_id
 from (
@@ -132,7 +132,7 @@ order by users desc, tenant.name
 limit :limit
 """
 
-# A seek for each period: those of other tenants are not read.
+# One index seek per period, without reading the rows of other tenants.
 SELECT_ENVIRONMENTS_OF_TENANT = """
 select env_id,
        max(iif(not monthly and period = :today, users, 0)),
@@ -157,14 +157,14 @@ limit :limit offset :start
 NO_LIMIT = -1
 
 CELLS = 10_000
-"""The most days of a tenant and environment that are looked at for what is offered to choose."""
+"""How many cells, each a day of a tenant and environment, are read at most to list choices."""
 
 
 class Tenant(NamedTuple):
     """A tenant: its active users, and its calls of GetUserInfo.
 
-    `active` are those of some days, and `active_before` of as many before them; None where it is
-    not known who they are.
+    `active` counts those of some days, and `active_before` those of as many days before; None if it
+    is not known who they were.
     """
 
     tenant_id: str
@@ -175,11 +175,11 @@ class Tenant(NamedTuple):
     calls: int
     calls_before: int
     last_day: int | None
-    """The last day until tomorrow with calls or active users."""
+    """The last day with calls or active users, up to tomorrow."""
 
 
 class Fading(NamedTuple):
-    """A tenant with fewer calls of GetUserInfo than in as many days before."""
+    """A tenant with fewer calls of GetUserInfo than in the same number of days before."""
 
     tenant_id: str
     calls: int
@@ -204,9 +204,10 @@ def tenants(
     contains: str | None = None,
     limit: int | None = None,
 ) -> list[Tenant]:
-    """Return tenants, by their ids: all, one, or those with a text in their ids, in any case.
+    """Return tenants in order of their ids: all, one, or those whose ids contain a text.
 
-    With a limit, they are those with the most users in the month of the last day.
+    The text may be in any case. With a limit, they are those with the most users in the month of
+    the last day.
     """
     today = database.calendar.day_of(database.clock.now())
     parameters = {
@@ -242,7 +243,7 @@ def tenants(
 
 
 def fading(database: Database, days: Days, limit: int) -> list[Fading]:
-    """Return the tenants that lost calls against as many days before, the greatest loss first."""
+    """Return the tenants with fewer calls than in as many days before, the greatest loss first."""
     with database.reading() as connection:
         parameters = days._asdict() | {"first_before": days.before().first}
         calls = {
@@ -254,7 +255,7 @@ def fading(database: Database, days: Days, limit: int) -> list[Fading]:
         lost = {tenant: before - now for tenant, (now, before) in calls.items()}
         least = min(nlargest(limit, lost.values()), default=0)
         above = [tenant for tenant, number in lost.items() if number > least]
-        # The names decide among the tenants at the limit.
+        # Ties at the limit are broken by name.
         at_limit = [tenant for tenant, number in lost.items() if number == least]
         names = _names(connection, above) + _names(connection, at_limit, limit - len(above))
     found = [Fading(name, *calls[tenant]) for tenant, name in names]
@@ -264,7 +265,7 @@ def fading(database: Database, days: Days, limit: int) -> list[Fading]:
 def _names(
     connection: sqlite3.Connection, tenants: Collection[int], limit: int = NO_LIMIT
 ) -> list[tuple[int, str]]:
-    """Return tenants with their names; the first so many by name if there is a limit."""
+    """Return tenants with their names, in order of name; with a limit, only the first ones."""
     parameters = {"tenants": json.dumps(list(tenants)), "limit": limit}
     return connection.execute(SELECT_NAMES, parameters).fetchall()
 
@@ -272,7 +273,7 @@ def _names(
 def _last_days(
     connection: sqlite3.Connection, tenants: Collection[int], tomorrow: int
 ) -> dict[int, int]:
-    """Return the last day until tomorrow on which each tenant had calls or active users, if any."""
+    """Return each tenant's last day with calls or active users, up to tomorrow, if there is one."""
     last_days: dict[int, int] = {}
     missing = set(tenants)
     for (day,) in connection.execute(SELECT_DAYS, {"tomorrow": tomorrow}):
@@ -296,8 +297,8 @@ def tenant_environments(
 ) -> tuple[list[Environment], int]:
     """Return environments of a tenant, the most active first, and how many there are in all.
 
-    With a limit, there are so many at most, from a start on; with a text, its digits are in their
-    ids.
+    `start` and `limit` select a part of the list; `contains` selects the environments whose ids
+    contain these digits.
     """
     today = database.calendar.day_of(database.clock.now())
     looked_at = sorted({*range(days.before().first, days.last + 1), today})
@@ -329,9 +330,9 @@ def tenant_environments(
 def environments(
     database: Database, days: Days, tenant_id: str | None = None, limit: int = NO_LIMIT
 ) -> list[int]:
-    """Return the environments in which users were active, of a tenant or of all, by their ids.
+    """Return the environments in which users were active, of a tenant or of all, in order of id.
 
-    With a limit, they are those with the most users a day, of the latest CELLS numbers.
+    With a limit, they are those with the most users per day. Only the latest CELLS cells are read.
     """
     with database.reading() as connection:
         tenant = None if tenant_id is None else find_tenant(connection, tenant_id) or NO_ONE
@@ -341,9 +342,9 @@ def environments(
 
 
 def tenant_ids(database: Database, days: Days, limit: int) -> list[str]:
-    """Return the tenants in which users were active, those with the most users a day first.
+    """Return the tenants in which users were active, those with the most users per day first.
 
-    Of very many numbers, the latest CELLS are looked at.
+    Only the latest CELLS cells are read.
     """
     with database.reading() as connection:
         rows = connection.execute(SELECT_LARGEST, _cells(days) | {"limit": limit}).fetchall()

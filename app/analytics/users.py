@@ -1,4 +1,4 @@
-"""One user: found by name, with tenants and history."""
+"""Users: finding them by id, and the tenants and history of one user."""
 
 import json
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from ..validation.fields import MAX_INTEGER
 from .selection import Days
 
 PIECE = 6
-"""The blocks that are looked through first for a page of entries, and then twice as many: a day."""
+"""How many blocks (a day) are searched first for a page of entries; each step doubles this."""
 
-# SQLite's lower() is that of ASCII.
+# SQLite's lower() changes only ASCII letters.
 FIND_USERS = """
 select name
 from user
@@ -33,7 +33,7 @@ order by name
 limit :limit
 """
 
-# A seek for each month, tenant and environment.
+# One index seek per month, tenant and environment.
 SELECT_TENANTS = """
 select tenant.name, env_id, last_month
 from (
@@ -50,7 +50,7 @@ order by last_month desc, tenant.name, env_id
 limit :limit
 """
 
-# Two seeks; both in one select would read the whole table.
+# Two index seeks; min and max in one select would read the whole table.
 SELECT_BLOCKS = "select (select min(block) from behavior), (select max(block) from behavior)"
 
 SELECT_ENTRIES = """
@@ -66,7 +66,7 @@ order by behavior.timestamp desc, behavior.seq desc
 limit :limit
 """
 
-# A seek for each block; of the user's, only the first and the last are read.
+# One index seek per block, without reading the rows of other users.
 SELECT_EXTENT = """
 select min(behavior.timestamp), max(behavior.timestamp), count(behavior.timestamp)
 from json_each(:blocks) as wanted
@@ -76,7 +76,7 @@ where behavior.timestamp between :since and :until
 
 
 class Membership(NamedTuple):
-    """Where a user was active, and in which month last."""
+    """A tenant and environment in which a user was active, and the last month of it."""
 
     tenant_id: str
     env_id: int
@@ -84,7 +84,7 @@ class Membership(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry of a user's history, with the page that its referer is of."""
+    """An entry of a user's history, with the page of its referer."""
 
     timestamp: int
     referer: str
@@ -92,7 +92,7 @@ class Entry(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """The timestamps of a user's first and last entry in some time, and how many there are."""
+    """The timestamps of a user's first and last entry in a range of time, and their number."""
 
     first: int
     last: int
@@ -100,16 +100,16 @@ class Extent(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """The place of an entry in a user's history: the next ones are those before it."""
+    """The last entry of a page of a user's history: the next page has those before it."""
 
     timestamp: int
     seq: int
 
 
 def find_users(database: Database, text: str, limit: int) -> list[str]:
-    """Return users with a text in their ids, whatever the case of its ASCII letters.
+    """Return users whose ids contain a text, ignoring the case of ASCII letters.
 
-    The very one comes first, then those that begin with the text.
+    An exact match comes first, then ids that begin with the text.
     """
     find = FIND_USERS if text else FIRST_USERS
     with database.reading() as connection:
@@ -118,13 +118,13 @@ def find_users(database: Database, text: str, limit: int) -> list[str]:
 
 
 def user_exists(database: Database, user_id: str) -> bool:
-    """Return whether anything is known of a user."""
+    """Return whether a user is known."""
     with database.reading() as connection:
         return find_user(connection, user_id) is not None
 
 
 def user_tenants(database: Database, user_id: str, limit: int = -1) -> list[Membership]:
-    """Return where a user was active, latest first; so many at most if there is a limit."""
+    """Return where a user was active, latest first; with a limit, at most that many places."""
     with database.reading() as connection:
         parameters = {"user": find_user(connection, user_id), "limit": limit}
         return [Membership(*row) for row in connection.execute(SELECT_TENANTS, parameters)]
@@ -139,9 +139,9 @@ def user_entries(
     limit: int,
     before: Cursor | None = None,
 ) -> tuple[list[Entry], Cursor | None]:
-    """Return a user's latest entries of some days, and where to go on; None at the end.
+    """Return a user's latest entries of some days, and the cursor of the next page, if any.
 
-    Those of equal timestamp come in the opposite order to that of the API.
+    The order is the reverse of the API's, also among entries of equal timestamp.
     """
     day_start = database.calendar.day_start
     with database.reading() as connection:
@@ -172,12 +172,12 @@ def user_entries(
 
 
 def user_extent(database: Database, user_id: str) -> Extent | None:
-    """Return a user's entries until tomorrow, as a whole; None if there are none."""
+    """Return the extent of a user's entries up to tomorrow; None if there are none."""
     return _extent(database, user_id, 0, _end_of_tomorrow(database))
 
 
 def user_future(database: Database, user_id: str) -> Extent | None:
-    """Return a user's entries of a time to come, as a whole; None if there are none."""
+    """Return the extent of a user's entries after tomorrow; None if there are none."""
     return _extent(database, user_id, _end_of_tomorrow(database) + 1, MAX_TIMESTAMP)
 
 

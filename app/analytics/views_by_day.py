@@ -1,6 +1,6 @@
 """What was viewed on each day.
 
-Loads bitmaps, so it is imported when the first question needs it.
+This module loads bitmaps, so it is imported when the first query needs it.
 """
 
 import json
@@ -26,7 +26,7 @@ where behavior.block between :first_block and :last_block
   and referer.page_id = :page
 """
 
-# A seek for each block and user.
+# One index seek per block and user.
 COUNT_VIEWS = """
 select count(*)
 from json_each(:blocks) as blocks
@@ -47,7 +47,7 @@ class Span:
 
 
 def count_by_day(connection: sqlite3.Connection, calendar: Calendar, days: Days) -> dict[int, int]:
-    """Return how many views there were on each day; a day without any has no number."""
+    """Return how many views there were on each day; days without any are left out."""
     counts = {
         day: count_views(connection, *Days(day, day).seconds(calendar))
         for day in _days_with_views(connection, calendar, days)
@@ -64,8 +64,8 @@ def count_page_by_day(
 ) -> dict[int, tuple[int, int]]:
     """Return the views of a page and its users on each day that it was viewed.
 
-    If users are given, they alone are counted, and their views; of time whose histories were
-    pruned, these are not known.
+    If `users` are given, only they and their views are counted. These views are not known where
+    histories were pruned.
     """
     all_pairs = BitMap64(range(page << 32, (page + 1) << 32))
     pairs = all_pairs if users is None else BitMap64(users).shift(page << 32)
@@ -90,7 +90,7 @@ def count_page_by_day(
 
 
 def _days_with_views(connection: sqlite3.Connection, calendar: Calendar, days: Days) -> range:
-    """Return the days between the first and the last view."""
+    """Return those of the days that are between the first and the last view."""
     first, last = extent(connection)
     if first is None:
         return range(0)

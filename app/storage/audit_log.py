@@ -1,4 +1,4 @@
-"""What was done to the data as a whole, and when."""
+"""The audit log: which maintenance actions were done to the data as a whole, and when."""
 
 import json
 import sqlite3
@@ -16,7 +16,7 @@ order by id desc
 limit :limit
 """
 
-# A seek for each action, however often it was done.
+# One index seek per action, however many rows it has.
 SELECT_LATEST = """
 with recursive done (action) as (
   select min(action)
@@ -36,9 +36,9 @@ order by action
 def note(
     connection: sqlite3.Connection, at: int, action: str, details: Mapping[str, object]
 ) -> None:
-    """Note an action, one of those in `schema.sql`, with what it changed.
+    """Record an action, one of those in `schema.sql`, with what it changed.
 
-    The details are numbers, and never what was in the data.
+    The details are numbers, never the content of the data.
     """
     connection.execute(INSERT_AUDIT, (at, action, json.dumps(details)))
 
@@ -49,7 +49,7 @@ def latest_actions(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def list_actions(database: Database, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return what was done, oldest first; `at` is in UNIX seconds. With a limit, the latest."""
+    """Return the actions, oldest first; with a limit, only the latest. `at` is in UNIX seconds."""
     parameters = {"limit": -1 if limit is None else limit}
     with database.reading() as connection:
         rows = connection.execute(SELECT_AUDIT, parameters).fetchall()

@@ -4,9 +4,9 @@ import sqlite3
 from typing import Any
 
 BLOCK = 14400
-"""The seconds of a block (schema.sql)."""
+"""The length of a block in seconds (schema.sql)."""
 
-# A seek for each block: its rows are not read.
+# One index seek per block, without reading its rows.
 SELECT_STORED_BLOCKS = """
 with recursive stored (block) as (
   select min(block)
@@ -25,7 +25,7 @@ order by block
 
 
 def blocks_between(start: int, end: int, stored: range | None = None) -> range:
-    """Return the blocks from one second to another, inclusive, but none beyond those `stored`."""
+    """Return the blocks from one second to another, inclusive, limited to those in `stored`."""
     first, last = start // BLOCK, end // BLOCK
     if stored is not None:
         first, last = max(first, stored.start), min(last, stored.stop - 1)
@@ -42,6 +42,6 @@ def block_range(start: int, end: int) -> dict[str, Any]:
 
 
 def stored_blocks(connection: sqlite3.Connection, start: int, end: int) -> list[int]:
-    """Return the blocks with entries that hold seconds from one to another, inclusive."""
+    """Return the blocks that have entries, from one second to another, inclusive."""
     rows = connection.execute(SELECT_STORED_BLOCKS, block_range(start, end))
     return [block for (block,) in rows]

@@ -1,25 +1,26 @@
-"""Connections to SQLite, and what each of them is set to."""
+"""Connections to SQLite, and their settings."""
 
 import sqlite3
 from pathlib import Path
 from tempfile import gettempdir
 
-# A pragma takes no parameters. Where one is formatted below, it is with a whole number of ours, or
-# the quoted name of a folder.
+# A pragma takes no bound parameters. Those that are formatted below contain only a number, or the
+# quoted name of a folder.
 SET_SYNCHRONOUS = {
     "full": "pragma synchronous = full",
     "normal": "pragma synchronous = normal",
     "off": "pragma synchronous = off",
 }
 
-# SQLite overwrites what it deletes only where it was built so, or is told to.
+# Not every build of SQLite overwrites deleted data by default.
 OVERWRITE = "pragma secure_delete = on"
 
 
 def connect(path: Path | str, busy_seconds: float, synchronous: str) -> sqlite3.Connection:
     """Open a database file; a transaction on it begins with an explicit `begin`.
 
-    It waits so many seconds for other processes. `synchronous` is the setting of that name.
+    The connection waits `busy_seconds` for locks of other processes. `synchronous` is the setting
+    of that name.
     """
     connection = sqlite3.connect(
         path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
@@ -40,14 +41,14 @@ def open_in_memory() -> sqlite3.Connection:
 
 
 def set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
-    """Let a connection wait so long for other processes."""
+    """Set for how many seconds a connection waits for locks of other processes."""
     connection.execute(f"pragma busy_timeout = {round(seconds * 1000):d}")
 
 
 def make_room_to_sort(connection: sqlite3.Connection, folder: Path) -> None:
-    """Let SQLite sort in a folder what does not fit into memory, if there is no /tmp or the like.
+    """Let SQLite use a folder for large sorts if the system has no folder for temporary files.
 
-    This holds for all connections of the process.
+    This applies to all connections of the process.
     """
     try:
         gettempdir()

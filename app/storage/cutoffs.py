@@ -1,4 +1,4 @@
-"""Since when data are kept, where older ones were pruned."""
+"""Retention cutoffs: the timestamps before which data were pruned."""
 
 import sqlite3
 from typing import NamedTuple
@@ -11,22 +11,22 @@ SELECT_KEPT = "select data, since from kept"
 
 
 class Cutoffs(NamedTuple):
-    """The timestamps at which the first days begin that are kept; 0 where nothing was pruned.
+    """The retention cutoffs: when the first kept day of each data begins; 0 if none were pruned.
 
-    Nothing is taken in from before them: it would be pruned at once, count again what is counted,
-    or be taken for new where its id is not known any more.
+    Data before a cutoff are not accepted: they would be pruned at once, be counted twice, or pass
+    for new because their id was pruned.
     """
 
     histories: int = 0
-    """Also of who was active, and whose calls were counted."""
+    """This cutoff also applies to who was active and to whose calls were counted."""
     page_statistics: int = 0
     counts: int = 0
     event_ids: int = 0
 
     def first_period(self, data: str, calendar: Calendar, monthly: bool) -> int:
-        """Return the first day that is kept of some data, or the first month that is not over then.
+        """Return the first day for which some data are kept, or the month that contains this day.
 
-        Without anything pruned, that is before all others.
+        If none were pruned, return a number before all days and months.
         """
         since = getattr(self, data)
         if not since:
@@ -36,25 +36,25 @@ class Cutoffs(NamedTuple):
 
 
 def read_cutoffs(connection: sqlite3.Connection) -> Cutoffs:
-    """Return since when the data of a database are kept."""
+    """Return the retention cutoffs of a database."""
     return Cutoffs(**dict(connection.execute(SELECT_KEPT)))
 
 
 def cutoffs_of(database: Database) -> Cutoffs:
-    """Return since when the data of a database are kept now."""
+    """Return the current retention cutoffs of a database."""
     with database.reading() as connection:
         return read_cutoffs(connection)
 
 
 def before_cutoff(since: int) -> str:
-    """Return what is said of a timestamp that is before what is kept."""
+    """Return the error message for a timestamp before a retention cutoff."""
     return f"must not be before {since}: older data were pruned"
 
 
 def limits(settings: Settings, database: Database, today: int | None = None) -> dict[str, int]:
-    """Return the timestamps since when data are to be kept; of what is kept for ever, none.
+    """Return the cutoffs that the settings ask for; data that are kept for ever have none.
 
-    Settings count from a day, which is that of the clock if none is given.
+    The settings count days back from `today`, by default the day of the clock.
     """
     calendar = database.calendar
     if today is None:

@@ -1,7 +1,7 @@
 """The SQLite file: connections and transactions.
 
-Every write is one `begin immediate` transaction on the one writing connection; reads run beside
-it on connections of their own (WAL), each seeing one state of the data.
+Every write is one `begin immediate` transaction on the one writing connection; reads run at the
+same time on connections of their own (WAL), each with a snapshot of the data.
 """
 
 import logging
@@ -35,25 +35,25 @@ MINIMUM_SQLITE = (3, 37)
 
 EMPTY_WAL = "pragma wal_checkpoint(truncate)"
 
-# Takes in what no reader needs, and waits for nobody.
+# Copies as much of the -wal into the file as is possible without waiting for readers.
 TAKE_IN_WAL = "pragma wal_checkpoint(passive)"
 
 WAL_LIMIT = 16 * 1024 * 1024
-"""Bytes of the -wal from which on a write waits for readers, to empty it."""
+"""The size of the -wal, in bytes, from which on a write waits for readers to empty it."""
 
 WAL_PATIENCE = 2
-"""How many seconds emptying the -wal waits for readers; writes wait meanwhile."""
+"""For how many seconds emptying the -wal waits for readers; writes wait during this time."""
 
 WAL_PAUSE = 3
-"""How long the -wal is left alone after that, in multiples of the wait: writes lose a quarter."""
+"""The pause before the next attempt, in multiples of the wait: writes lose a quarter at most."""
 
 COPIED_AT_ONCE = 1024
-"""Pages of a copy between two looks at signals."""
+"""How many pages of a snapshot are copied before Python can handle signals again."""
 
 TAKE_SNAPSHOT = "select count(*) from sqlite_schema"
 
-# Change nothing. The first write, of an ordinary size, needs pages and is undone; the second goes
-# to the disk like any other.
+# These statements change nothing. The first write, of an ordinary size, needs new pages and is
+# rolled back; the second goes to the disk like any other.
 TRY_WRITE = (
     "savepoint room",
     "insert into setting (name, value) values ('try_write', hex(zeroblob(131072)))",
@@ -67,17 +67,18 @@ class Group:
     """Writes of one thread that are committed together."""
 
     is_open: bool = False
-    """Whether their transaction has begun; the thread has the write lock then."""
+    """Whether their transaction has begun; if so, the thread holds the write lock."""
     loss: ServiceUnavailable | None = None
-    """Why nothing of them can be stored any more."""
+    """The error that keeps all of them from being stored; None if there is none."""
 
 
 class Database:
-    """One database file, with the calendar that is fixed in it and the clock of its application.
+    """One database file, with the calendar of its time zone and the clock of its application.
 
-    Makes the file with mode 0600 if it is missing, and migrates it if it is older, where that is
-    wanted. Raises StartError if the file is missing or older otherwise, is not ours, is newer than
-    this program, or was made for another time zone; a file that is not ours is not touched.
+    `create` makes the file with mode 0600 if it is missing, and `migrate` migrates an older one.
+    Raises StartError if the file is missing or older otherwise, is newer than this program, was
+    made with another time zone or page rule, or belongs to another program; such a file is not
+    touched.
     """
 
     def __init__(
@@ -100,9 +101,9 @@ class Database:
         self.path = path
         self.clock = clock or Clock()
         self.accept_ahead = accept_ahead
-        """How many days ahead of the clock what is fed may be; None: any."""
+        """How many days ahead of the clock a timestamp may be; None: any number."""
         self.accept_from = accept_from
-        """The first day of which anything is taken in; None: any."""
+        """The first day whose data are accepted; None: every day is accepted."""
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
         self._create = create
@@ -119,14 +120,14 @@ class Database:
         self.sealing = Lock()
         """Held by the thread that makes summaries."""
         self.on_write_wait: Callable[[float], object] = lambda seconds: None
-        """Told how long each write waited for other threads and processes, in seconds."""
+        """Called with how many seconds each write waited for other threads and processes."""
         self._wanted = {
             "time_zone": time_zone,
             "keep_query": SWITCHED[keep_query],
             "collapse_ids": SWITCHED[collapse_ids],
         }
         self._open()
-        self._create = False  # a file that goes missing later may come back
+        self._create = False  # a file that goes missing later may come back: make no new one
 
     @classmethod
     def open(
@@ -150,7 +151,7 @@ class Database:
     def _open(self) -> None:
         try:
             self.is_new = self._create and make_file(self.path)
-            """Whether the file was made now, and with it what is fixed in it."""
+            """Whether this process made the file, and so fixed its settings."""
             if not self.path.exists():
                 raise StartError(
                     f"there is no database {self.path}; `saasus-analysis serve` makes one, and "
@@ -158,9 +159,9 @@ class Database:
                 )
             if not holds_database(self.path) and not self._create:
                 raise StartError(f"there is no database in {self.path} yet: it is empty")
-            if not os.access(self.path, os.W_OK):  # SQLite would open it, and fail at a write
+            if not os.access(self.path, os.W_OK):  # SQLite would open it and fail at a write
                 raise StartError(
-                    f"the database {self.path} cannot be used: no right to write to it"
+                    f"the database {self.path} cannot be used: no permission to write to it"
                 )
             make_private(self.path)
             self._writer = self._connect()
@@ -185,31 +186,31 @@ class Database:
         self._files: list[tuple[int, int] | None] = self._find_files()
         if self.is_new:
             logger.warning(
-                "made a new database at %s, with the days of %s for ever",
+                "made a new database at %s; its time zone is %s and cannot be changed",
                 self.path.absolute(),
                 self.calendar.zone,
             )
 
     def enter_server(self) -> None:
-        """Count as a server that has the file open; say in the log if there is another one."""
+        """Register as a server that has the file open; log a warning if there is another one."""
         self._is_server = True
         with suppress(OSError):
             self._server_lock = enter(self.path)
         if self._server_lock is not None and count_others(self._server_lock):
             logger.warning(
                 "another server has %s open: both work, and each waits for the other's writes; "
-                "end one of them unless this is meant",
+                "stop one of them unless this is intended",
                 self.path.absolute(),
             )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees one state of the data.
+        """Yield a connection that sees one snapshot of the data.
 
-        Raises ServiceUnavailable where asking again later can help.
+        Raises ServiceUnavailable if a later retry can help.
         """
         group = self._group
-        if group and group.is_open:  # which has to see what it has written
+        if group and group.is_open:  # this thread must see its own writes
             with transient_errors():
                 yield self._writer
             return
@@ -220,10 +221,10 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection to a private copy, for what may take as long as whoever reads it.
+        """Yield a connection to a private copy, for reads that a slow client can prolong.
 
-        The -wal grows while somebody reads the database itself. The copy is a temporary file of
-        SQLite: it has no name, and goes with the connection or the process.
+        The -wal grows as long as a read of the database itself lasts. The copy is a temporary file
+        of SQLite without a name, which disappears with the connection or the process.
         """
         with closing(sqlite3.connect("", isolation_level=None)) as copy:
             with self.reading() as connection:
@@ -232,10 +233,10 @@ class Database:
             yield copy
 
     def read_json(self, sql: str, parameters: Mapping[str, object]) -> str:
-        """Return the one value of a query, which is JSON text.
+        """Return the single value of a query, a JSON text.
 
-        Rows cost most where threads read at once: each is a time that another one may take over.
-        Raises ServiceUnavailable where asking again later can help.
+        When several threads read at once, one value is much faster than many rows, since another
+        thread may take over at each row. Raises ServiceUnavailable if a later retry can help.
         """
         with self.reading() as connection:
             text: str = connection.execute(sql, parameters).fetchone()[0]
@@ -266,10 +267,11 @@ class Database:
 
     @contextmanager
     def writing(self, patience: float | None = None) -> Iterator[sqlite3.Connection]:
-        """Give the connection that writes; commit at the end, undo everything on an exception.
+        """Yield the writing connection; commit at the end, roll back on an exception.
 
-        Waits for other threads, and `busy_seconds` for other processes; with a patience, so many
-        seconds for both. Raises ServiceUnavailable where asking again later can help.
+        Waits for other threads without a limit, and `busy_seconds` for other processes; with a
+        patience, that many seconds for both together. Raises ServiceUnavailable if a later retry
+        can help.
         """
         group = self._group
         if group and (group.is_open or patience is None):
@@ -290,10 +292,10 @@ class Database:
 
     @contextmanager
     def group_commit(self) -> Iterator[None]:
-        """Let everything that this thread writes meanwhile wait for one commit, at the end.
+        """Commit everything that this thread writes in the context together, at its end.
 
-        Each `writing` still stores all of its own or nothing. Raises ServiceUnavailable at the end
-        if none of them could be stored.
+        Each `writing` still stores all of its changes or none. Raises ServiceUnavailable at the end
+        if the commit failed, so that nothing was stored.
         """
         group = self._thread.group = Group()
         try:
@@ -324,7 +326,7 @@ class Database:
             if self._writer.in_transaction:
                 self._writer.execute("rollback to one")
                 self._writer.execute("release one")
-            elif group.is_open:  # SQLite has undone all of it
+            elif group.is_open:  # SQLite has rolled back the whole group
                 group.loss = ServiceUnavailable("the database failed; nothing was stored")
                 if isinstance(error, ServiceUnavailable):
                     group.loss = error
@@ -357,7 +359,7 @@ class Database:
             self._let_go(group)
 
     def _let_go(self, group: Group) -> None:
-        """Undo what of a group is not committed, and let others write."""
+        """Roll back a group unless it is committed, and release the write lock."""
         group.is_open = False
         if self._writer.in_transaction:
             self._writer.rollback()
@@ -365,10 +367,10 @@ class Database:
 
     @contextmanager
     def erasing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection like that of `writing` for deleting names and what people did.
+        """Yield a connection like that of `writing`, for deleting names and histories.
 
-        References are not checked: for each name that is deleted, SQLite would read the tables that
-        refer to it.
+        Foreign keys are not checked: SQLite would read all tables that refer to a name, for each
+        name that is deleted.
         """
         with self._lock(-1), transient_errors():
             self._open_again()
@@ -381,9 +383,9 @@ class Database:
             self._keep_wal_small()
 
     def empty_wal(self, patience: int = WAL_PATIENCE) -> bool:
-        """Take the -wal into the file and empty it, after waiting so many seconds for readers.
+        """Copy the -wal into the file and empty it, waiting `patience` seconds for readers.
 
-        Return whether that was done. New readers do not prevent it, only those who read already.
+        Return whether that was done. Only readers that have begun earlier can prevent it.
         """
         with self._lock(-1), transient_errors("the -wal was not emptied"):
             self._open_again()
@@ -396,17 +398,17 @@ class Database:
         return size_of(f"{self.path}-wal")
 
     def wal_held(self) -> float:
-        """Return for how many seconds nothing could be taken from the -wal into the file.
+        """Return for how many seconds readers have kept the -wal from being copied into the file.
 
-        That is 0 where no reader keeps it from that.
+        This is 0 if no reader does.
         """
         with self._idle_connection() as connection:
             (_, frames, taken_in) = connection.execute(TAKE_IN_WAL).fetchone()
-            # Nothing else writes into the file itself.
+            # Only copying from the -wal writes to the file itself.
             return 0.0 if frames == taken_in else max(0.0, time.time() - self.path.stat().st_mtime)
 
     def try_write(self, patience: float | None = None) -> None:
-        """Write as others do, changing nothing. Raises ServiceUnavailable if it does not work."""
+        """Try to write, without changing anything. Raises ServiceUnavailable if that fails."""
         with self.writing(patience) as connection:
             for statement in TRY_WRITE:
                 connection.execute(statement)
@@ -419,7 +421,7 @@ class Database:
     def _refuse_other_version(self, connection: sqlite3.Connection) -> None:
         """Raise ServiceUnavailable if a program of another version has migrated the database.
 
-        To be called in a transaction, which sees the schema that it then finds or fills.
+        Call it inside the transaction that reads or writes, so that both see the same schema.
         """
         version = read_version(connection)
         if version == self._version:
@@ -427,8 +429,8 @@ class Database:
         if version != self._logged_version:
             self._logged_version = version
             logger.error(
-                "%s was brought to schema %d by another version of this program, and this one "
-                "knows %d: nothing is read or stored until that version is started in its place",
+                "%s was migrated to schema %d by another version of this program, and this version "
+                "needs %d: nothing is read or stored until the other version is started instead",
                 self.path,
                 version,
                 self._version,
@@ -439,9 +441,9 @@ class Database:
 
     @contextmanager
     def _lock(self, seconds: float) -> Iterator[None]:
-        """Hold the write lock, after waiting so long for other threads; with -1, however long."""
+        """Hold the write lock, waiting `seconds` for other threads; -1 waits without a limit."""
         if (group := self._group) and group.is_open:
-            self._commit(group)  # whose lock this thread has
+            self._commit(group)  # it holds the write lock
         if not self._write_lock.acquire(timeout=seconds):
             raise ServiceUnavailable("the database is busy with other writes; nothing was stored")
         try:
@@ -453,24 +455,24 @@ class Database:
         return [identity_of(f"{self.path}{suffix}") for suffix in FILES]
 
     def _open_again(self) -> None:
-        """Where other files than those that are open are at the path, open those.
+        """Open the files at the path if they are not the ones that are open.
 
-        To be called with the write lock. SQLite itself would go on with files that have no name any
-        more, and what it stores there is lost with the process. Raises ServiceUnavailable if there
-        is no file, it cannot be used, or questions are still answered from the old one.
+        Call it with the write lock held. SQLite itself would go on with deleted files, and what it
+        stores there is lost when the process ends. Raises ServiceUnavailable if there is no file,
+        if it cannot be used, or if the old one is still being read.
         """
         with self._lending:
             found = self._find_files()
             if found == self._files:
                 return
             if found[0] is None:
-                # It may come back: what is open stays open.
+                # The file may come back, so the connections stay open.
                 raise ServiceUnavailable("the database file is gone; nothing was stored")
             if self._lent:
                 raise ServiceUnavailable("the database file is being opened; nothing was stored")
             if self._files:
-                # What is in a -wal file without a name would be lost, and one that has its name
-                # still would be taken for that of the other file.
+                # The content of a deleted -wal would be lost, and a -wal that is still at the path
+                # would be taken for that of the new file.
                 (busy, _, _) = self._writer.execute(EMPTY_WAL).fetchone()
                 if busy:
                     raise ServiceUnavailable("the database is busy; nothing was stored")
@@ -489,7 +491,7 @@ class Database:
                 self.enter_server()
 
     def _save_what_was_committed(self) -> None:
-        """See to it that a commit is in the files at the path, also if they changed meanwhile."""
+        """Ensure that a commit is in the files at the path, even if these were replaced."""
         found = self._find_files()
         if found == self._files:
             return
@@ -497,17 +499,17 @@ class Database:
             if found[0] == self._files[0]:
                 self._open_again()
                 return
-        raise ServiceUnavailable("the database file was changed by others; this may not be stored")
+        raise ServiceUnavailable("the database file was changed by others; this write may be lost")
 
     def _keep_wal_small(self) -> None:
-        """Empty a large -wal; to be called with the write lock, after a commit.
+        """Empty a large -wal; call it with the write lock held, after a commit.
 
-        SQLite begins at its start again only in a moment without readers, which may never come.
+        SQLite itself reuses the -wal from its start only when nobody reads, which may never happen.
         """
         began = time.monotonic()
         if began < self._wal_rests_until or self.wal_bytes() < WAL_LIMIT:
             return
-        # What was to be stored is stored, whatever becomes of this.
+        # The commit is done, so that a failure here loses nothing.
         with suppress(sqlite3.OperationalError), self._patient(WAL_PATIENCE):
             self._writer.execute(EMPTY_WAL).fetchone()
         ended = time.monotonic()
@@ -515,7 +517,7 @@ class Database:
 
     @contextmanager
     def _patient(self, seconds: float | None) -> Iterator[None]:
-        """Wait so long for other processes, and not `busy_seconds`."""
+        """Wait `seconds` for other processes instead of `busy_seconds`; None changes nothing."""
         if seconds is None:
             yield
             return

@@ -1,4 +1,4 @@
-"""Dictionaries: the names of the outside world and the small integers that facts carry."""
+"""Dictionaries: external names, and the integers that stand for them in all other tables."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ NO_TENANT = "00000000-0000-0000-0000-000000000000"
 """The tenant that calls and creations without a tenant count under (contract B.5)."""
 
 NO_ONE = 0
-"""The integer of no name: theirs begin with 1."""
+"""An integer that no name has: the integers of names begin with 1."""
 
 FIND_USERS = "select name, id from user where name in (select value from json_each(?))"
 ADD_USER = "insert into user (name) values (?)"
@@ -27,17 +27,17 @@ FIND_PAGE = "select id from page where url = ?"
 
 
 def find_user(connection: sqlite3.Connection, name: str) -> int | None:
-    """Return the integer of a user; None if there is none of this name."""
+    """Return the integer of a user; None if no user has this name."""
     return _find(connection, FIND_USER, name)
 
 
 def find_tenant(connection: sqlite3.Connection, name: str) -> int | None:
-    """Return the integer of a tenant; None if there is none of this name."""
+    """Return the integer of a tenant; None if no tenant has this name."""
     return _find(connection, FIND_TENANT, name)
 
 
 def find_page(connection: sqlite3.Connection, url: str) -> int | None:
-    """Return the integer of a page; None if there is none of this URL."""
+    """Return the integer of a page; None if no page has this URL."""
     return _find(connection, FIND_PAGE, url)
 
 

@@ -1,8 +1,8 @@
-"""How a row of `event_id` holds ids: as entries behind each other, in any order.
+"""The format of a row of `event_id`: concatenated entries, in any order.
 
-An entry is the digest of an id without its first byte, which all digests of a row have in common,
-and a day. A row holds the digests from its `start` to that of the next row, and at most as many as
-fit into one page of the file: so it is this module, and not SQLite, that says how full pages are.
+An entry is a day and the digest of an id, without the first byte, which all digests of a row share.
+A row holds the digests from its `start` up to that of the next row, and at most as many as fit into
+one page of the file. So this module, not SQLite, decides how full pages are.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,28 +10,28 @@ from struct import Struct, error
 from typing import NamedTuple
 
 START_SIZE = 7
-"""How many bytes of a digest, as a number, are compared with `start`."""
+"""How many leading bytes of a digest form the number that is compared with `start`."""
 
 PREFIX_SIZE = 1
-"""How many bytes all digests of a row have in common."""
+"""How many leading bytes, the prefix, all digests of a row share."""
 
 PREFIX_SHIFT = 8 * (START_SIZE - PREFIX_SIZE)
-"""How far these are shifted to the left in `start`."""
+"""By how many bits the prefix is shifted to the left in `start`."""
 
 NARROW, WIDE = Struct(">15sH"), Struct(">15si")
-"""An entry with a day from 1970-01-01 to 2149-06-06, and with any day."""
+"""The format of an entry with a day from 1970-01-01 to 2149-06-06, and of one with any day."""
 
 FORMS = (NARROW, WIDE)
-"""By whether a row is wide."""
+"""The format by whether a row is wide."""
 
 LONGEST = 4056
-"""Bytes of entries in a row: what SQLite stores in a page of 4096 bytes, beside its own."""
+"""The most bytes of entries in a row: what fits into a page of 4096 bytes of SQLite."""
 
 FILL = 0.95
-"""How full a row is at most after it was cut: if it were full, the next id would cut it again."""
+"""How full a row is at most after a split: if it were full, the next id would split it again."""
 
 Entry = tuple[bytes, int]
-"""The rest of a digest, and the day."""
+"""A digest without its prefix, and the day."""
 
 
 class Row(NamedTuple):
@@ -48,7 +48,7 @@ class Row(NamedTuple):
         return len(self.ids) % FORMS[self.wide].size == 0
 
     def prefix(self) -> bytes:
-        """Return the bytes that all digests of the row have in common."""
+        """Return the leading bytes that all digests of the row share."""
         return (self.start >> PREFIX_SHIFT).to_bytes(PREFIX_SIZE)
 
     def day_of(self, rest: bytes) -> int | None:
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def start_of(digest: bytes) -> int:
-    """Return what is compared with the `start` of rows."""
+    """Return the number of a digest that is compared with the `start` of rows."""
     return int.from_bytes(digest[:START_SIZE])
 
 
@@ -82,9 +82,9 @@ def pack(start: int, entries: Sequence[Entry]) -> Row:
 
 
 def cut(rows: Sequence[Row]) -> Iterator[Row]:
-    """Yield rows with the entries of rows that follow each other, equally full and not too long.
+    """Distribute the entries of adjacent rows among rows that are equally full and not too long.
 
-    Digests whose `start` is the same stay together, however many they are.
+    Digests with the same `start_of` stay together, however many there are.
     """
     wide = any(row.wide for row in rows)
     size = FORMS[wide].size
@@ -106,7 +106,7 @@ def cut(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def pack_in_order(ids: Iterable[tuple[bytes, int]]) -> Iterator[Row]:
-    """Yield rows of digests and their days, which come in the order of the digests."""
+    """Yield rows of digests and their days, given in the order of the digests."""
     most = int(LONGEST // NARROW.size * FILL)
     start = last = -1
     entries: list[Entry] = []
@@ -127,7 +127,7 @@ def _start(entry: bytes) -> bytes:
 
 
 def _widened(row: Row) -> bytes:
-    """Return the entries of a row as those of a wide one."""
+    """Return the entries of a row in the wide format."""
     if row.wide:
         return row.ids
     return b"".join([WIDE.pack(*entry) for entry in row.entries()])

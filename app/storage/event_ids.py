@@ -1,7 +1,7 @@
-"""Ids of events as they are stored: digests of 16 bytes, which tell a second delivery.
+"""Event ids, stored as digests of 16 bytes to recognize a second delivery.
 
-An id may name a person, and nothing needs its text again. The digest has no secret key: an export
-must tell duplicates in any database that reads it.
+The text of an id is not stored: it may name a person, and nothing needs it again. The digest has no
+secret key, so that any database that imports an export recognizes duplicates.
 """
 
 import json
@@ -26,27 +26,27 @@ from .event_id_rows import (
 )
 
 SIZE = 16
-"""The bytes of a digest, of which two are alike with a probability of 2^-96 at most."""
+"""The bytes of a digest; two ids have the same one with a probability of 2^-96 at most."""
 
 STEM_SIZE = 4
-"""How many of these bytes are those of the stem of an id."""
+"""How many of these bytes are a digest of the stem of an id."""
 
 NUMBERED = 4
-"""How many characters at the end are not part of the stem."""
+"""How many characters at the end of an id are not part of its stem."""
 
-# A copy of these takes half as long as a new one.
+# Copying a hash object takes half as long as making a new one.
 STEM, WHOLE = blake2b(digest_size=STEM_SIZE), blake2b(digest_size=SIZE - STEM_SIZE)
 
 ASKED = 1000
-"""How many digests are looked up at once, and how many rows are read to delete from."""
+"""How many digests are looked up, or how many rows are read for a deletion, at once."""
 
 BEFORE_ALL = -1
-"""What is before the `start` of every row."""
+"""A number below the `start` of every row."""
 
 AFTER_ALL = Row(1 << 8 * START_SIZE, 0, b"")
-"""What is behind all rows."""
+"""A row that comes after all others."""
 
-# Of each number, the `start` of the row that it belongs in, in the order of the numbers.
+# For each number, the `start` of the row that it belongs in, in the order of the numbers.
 SELECT_STARTS = """
 select (select max(start) from event_id where start <= asked.value)
 from json_each(?) as asked
@@ -58,10 +58,10 @@ from event_id
 where start in (select value from json_each(?))
 """
 
-# Concatenated blobs are text for SQLite, of the same bytes.
+# SQLite concatenates blobs into a text with the same bytes, so the result is cast.
 APPEND = "update event_id set ids = cast(ids || ? as blob) where start = ?"
 
-# Of the same prefix, the row of a start with three before it and four behind it at most.
+# The row of a start, with at most three rows before it and four after it, all of the same prefix.
 SELECT_AROUND = """
 select start, wide, ids
 from event_id
@@ -116,8 +116,8 @@ SELECT_DAYS = "select day, count from event_id_day"
 def digest_of(source: str, id_: str) -> bytes:
     """Return the digest of an id and the feed that it comes from.
 
-    Ids that differ in their last characters alone begin alike: consecutive ones are stored beside
-    each other, and not each in another page.
+    The digests of ids that differ only in their last characters begin with the same bytes, so that
+    consecutive ids are stored next to each other instead of each in another page.
     """
     text = f"{source}\0{id_}"
     stem, whole = STEM.copy(), WHOLE.copy()
@@ -127,7 +127,7 @@ def digest_of(source: str, id_: str) -> bytes:
 
 
 class EventIds:
-    """The ids that a transaction is about: those that are stored, and those that it adds."""
+    """The ids in one transaction: those that are already stored, and those that it adds."""
 
     def __init__(self, connection: sqlite3.Connection, digests: Collection[bytes]) -> None:
         self._connection = connection
@@ -135,7 +135,7 @@ class EventIds:
         self._starts: dict[bytes, int] = {}
         """The start of the row of each digest."""
         self._room: dict[int, int] = {}
-        """How many bytes may be appended to a row, by its start."""
+        """How many bytes can still be appended to a row, by its start."""
         self._added: list[bytes] = []
         in_order = sorted(digests)
         for begin in range(0, len(in_order), ASKED):
@@ -192,7 +192,7 @@ class EventIds:
                 self._days[digest] = day
 
     def _distribute(self, others: dict[int, Row]) -> None:
-        """Store the first of what comes to rows, and make the rows around equally full."""
+        """Store the first of these additions to rows, and make the rows around it equally full."""
         start = next(iter(others))
         first = first_start(start)
         around = {"first": first, "start": start, "end": first + (1 << PREFIX_SHIFT)}
@@ -204,7 +204,7 @@ class EventIds:
 
 
 def delete_days(connection: sqlite3.Connection, first: int, last: int) -> int:
-    """Delete the ids of some days, inclusive; return how many these were."""
+    """Delete the ids of a range of days, inclusive; return how many were deleted."""
     total = 0
     after: int | None = BEFORE_ALL
     while after is not None:
@@ -216,9 +216,10 @@ def delete_days(connection: sqlite3.Connection, first: int, last: int) -> int:
 def delete_some(
     connection: sqlite3.Connection, first: int, last: int, after: int
 ) -> tuple[int, int | None]:
-    """Delete the ids of some days, inclusive, from the first rows behind a start.
+    """Delete the ids of a range of days, inclusive, from the next rows after a start.
 
-    Return how many these were, and the start of the last of the rows; None if nothing is left.
+    Return how many were deleted, and the start of the last row that was read; None if there is
+    nothing more to delete.
     """
     if not connection.execute(HAS_DAY, (first, last)).fetchone()[0]:
         return 0, None
@@ -241,7 +242,7 @@ def delete_some(
 def read_ids(
     connection: sqlite3.Connection, first: int = FIRST_DAY, last: int = LAST_DAY
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield the digests of some days, inclusive, with their day, in the order of the digests."""
+    """Yield the digests of a range of days, inclusive, with their days, in order of the digests."""
     for values in connection.execute(SELECT_ROWS):
         row = Row(*values)
         prefix = row.prefix()
@@ -251,7 +252,7 @@ def read_ids(
 
 
 def store_in_order(connection: sqlite3.Connection, ids: Iterable[tuple[bytes, int]]) -> None:
-    """Fill a database without ids with digests and their days, in the order of the digests."""
+    """Store digests and days, given in the order of the digests, in a database without ids."""
     counts: Counter[int] = Counter()
 
     def counted() -> Iterator[tuple[bytes, int]]:
@@ -264,13 +265,13 @@ def store_in_order(connection: sqlite3.Connection, ids: Iterable[tuple[bytes, in
 
 
 def find_wrong(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield what is wrong with the rows and with the counts by day, each in words."""
+    """Yield a description of each error in the rows and in the counts by day."""
     counted: Counter[int] = Counter()
     rows = (Row(*values) for values in connection.execute(SELECT_ROWS))
     for row, behind in pairwise(chain(rows, [AFTER_ALL])):
         name = f"row {row.start} of event_id"
         if not row.is_whole():
-            yield f"{name} has {len(row.ids)} bytes, which are no entries"
+            yield f"{name} has {len(row.ids)} bytes, which is not a whole number of entries"
             continue
         digests = [row.prefix() + rest for rest, _ in row.entries()]
         counted.update(day for _, day in row.entries())
@@ -278,7 +279,7 @@ def find_wrong(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"{name} holds an id twice"
         for digest in digests:
             if not row.start <= start_of(digest) < behind.start:
-                yield f"{name} holds {digest.hex()}, which belongs in another"
+                yield f"{name} holds {digest.hex()}, which belongs in another row"
     stored = dict(connection.execute(SELECT_DAYS))
     for day in sorted(stored.keys() | counted.keys()):
         if stored.get(day, 0) != counted[day]:

@@ -1,4 +1,4 @@
-"""The events that were fed, which a double keeps beside what is counted from them."""
+"""The events that were fed: a test double keeps them in addition to what it counts from them."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
 """What a file holds, read without SQLite.
 
-SQLite takes in what lies beside a file that it opens, and makes files there. So the file of another
-program is told from ours before SQLite sees it.
+SQLite copies a -wal next to a file that it opens into that file, and makes files next to it. So the
+file of another program must be recognized before SQLite opens it.
 """
 
 import stat
@@ -15,26 +15,27 @@ APPLICATION_ID = 0x5AA5A11A
 
 MAGIC = b"SQLite format 3\0"
 
-# https://www.sqlite.org/fileformat2.html tells of these places, and those of a -wal below.
+# https://www.sqlite.org/fileformat2.html describes these offsets, and those in a -wal below.
 HEADER_BYTES = 108
 USER_VERSION_AT = slice(60, 64)
 APPLICATION_ID_AT = slice(68, 72)
 TABLES_AT = slice(103, 105)
-"""How many tables and indexes the first page of the schema has."""
+"""The number of tables and indexes on the first page of the schema."""
 
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
 
 
 class NotADatabase(StartError):
-    """A file is not one of SQLite, or is damaged where that is told."""
+    """A file is not a SQLite database, or its header is damaged."""
 
 
 def holds_database(path: Path) -> bool:
     """Return whether a file holds a database of this program; False if it is empty.
 
     A SQLite database without any table counts as empty: a start that was interrupted leaves one.
-    Raises StartError if the file holds anything else, is none, or cannot be read. Call it while
-    this process has no connection to the file: closing it gives up all locks that SQLite has on it.
+    Raises StartError if the file holds anything else, is not a regular file, or cannot be read.
+    Call it while this process has no connection to the file: closing a file releases all locks that
+    SQLite holds on it.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -47,7 +48,7 @@ def holds_database(path: Path) -> bool:
             raise NotADatabase(f"the database {path} cannot be used: file is not a database")
         if _is_ours(header):
             return True
-        # A new database is in its -wal as a whole until that is taken into the file.
+        # The whole of a new database is in its -wal until that is copied into the file.
         newer = _first_page_of_wal(path)
     except OSError as error:
         raise StartError(f"the database {path} cannot be used: {error.strerror}") from error
@@ -64,7 +65,7 @@ def _is_ours(header: bytes) -> bool:
 
 
 def _first_page_of_wal(path: Path) -> bytes:
-    """Return the start of the first page of a database as its -wal has it, or nothing."""
+    """Return the start of the first page of a database from its -wal; empty if it is not there."""
     wal = Path(f"{path.resolve()}-wal")
     if not wal.exists():
         return b""

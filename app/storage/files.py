@@ -1,4 +1,4 @@
-"""Files as SQLite holds them open, and who may use them."""
+"""The files that SQLite keeps open, and who may access them."""
 
 import logging
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 logger = logging.getLogger("saasus_analysis.database")
 
 FILES = ("", "-wal", "-shm")
-"""What is behind the names of the files that SQLite holds open."""
+"""The suffixes of the files that SQLite keeps open."""
 
 
 def identity_of(path: str) -> tuple[int, int] | None:
-    """Return what tells a file from any other, whatever its name; None if there is none."""
+    """Return device and inode, which identify a file whatever its name; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 (a third of the time of Path.stat)
     except OSError:
@@ -20,7 +20,7 @@ def identity_of(path: str) -> tuple[int, int] | None:
 
 
 def size_of(path: str) -> int:
-    """Return the bytes of a file; 0 if there is none."""
+    """Return the size of a file in bytes; 0 if there is none."""
     try:
         return os.stat(path).st_size  # noqa: PTH116 (as above)
     except OSError:
@@ -28,18 +28,19 @@ def size_of(path: str) -> int:
 
 
 def make_file(path: Path) -> bool:
-    """Make an empty file for its owner alone; return False if there is something already."""
+    """Make an empty file that only its owner can access; return False if the path exists."""
     if path.exists():
         return False
-    # Not exclusively: of a link that leads nowhere, what it names is made.
+    # Without O_EXCL, so that the target of a dangling link is made.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return True
 
 
 def make_private(path: Path) -> None:
-    """Take from a file the rights that others have: it holds signing secrets and what people did.
+    """Remove the permissions of others from a file: it holds signing secrets and personal data.
 
-    The file of another owner keeps its group, by whose rights it may be ours to use.
+    If the file has another owner, its group keeps its permissions, since this process may have
+    access through the group only.
     """
     mode = path.stat().st_mode & 0o777
     too_much = mode & rights_of_others(path)
@@ -52,5 +53,5 @@ def make_private(path: Path) -> None:
 
 
 def rights_of_others(path: Path) -> int:
-    """Return the bits of a file's mode that let others in."""
+    """Return the bits of a file's mode that give others access."""
     return 0o077 if path.stat().st_uid == os.geteuid() else 0o007

@@ -60,7 +60,7 @@ Row = tuple[Any, ...]
 
 
 def insert_key(connection: sqlite3.Connection, row: Mapping[str, Any]) -> None:
-    """Store a key. Raises sqlite3.IntegrityError if a key of its name is there and not revoked."""
+    """Store a key. Raises sqlite3.IntegrityError if a key of its name exists and is not revoked."""
     connection.execute(INSERT_KEY, row)
 
 
@@ -74,9 +74,9 @@ def find_key(connection: sqlite3.Connection, prefix: str, now: int) -> Row | Non
 
 
 def list_keys(connection: sqlite3.Connection, now: int, limit: int | None) -> list[dict[str, Any]]:
-    """Return all keys, the revoked ones too, oldest first, without anything secret.
+    """Return all keys, including revoked ones, oldest first, without their secrets.
 
-    With a limit, there are so many at most: valid keys are preferred, then the newest.
+    With a limit, return at most that many: valid keys are preferred, then the newest.
     """
     return select_limited(connection, LIST_KEYS, now, limit)
 
@@ -92,16 +92,17 @@ def has_keys(connection: sqlite3.Connection) -> bool:
 
 
 def revoke_key(connection: sqlite3.Connection, name: str, now: int) -> bool:
-    """Revoke the key of a name and forget its secret; return whether there was one."""
+    """Revoke the key of a name and delete its secret; return whether there was one."""
     return connection.execute(REVOKE_KEY, {"name": name, "now": now}).rowcount > 0
 
 
 def retire_key(
     connection: sqlite3.Connection, name: str, *, old_name: str, until: int, now: int
 ) -> Row | None:
-    """Rename a key, and let it expire at a time; return its scopes and SaaS id, or None.
+    """Rename a valid key, and let it expire at `until` at the latest.
 
-    Raises sqlite3.IntegrityError if the new name is taken.
+    Return its scopes and SaaS id; None if there is no such key. Raises sqlite3.IntegrityError if
+    the new name is taken.
     """
     given = {"name": name, "old_name": old_name, "until": until, "now": now}
     row: Row | None = connection.execute(RETIRE_KEY, given).fetchone()
@@ -109,5 +110,5 @@ def retire_key(
 
 
 def note_key_use(connection: sqlite3.Connection, prefix: str, now: int) -> None:
-    """Note when the key with a prefix was used last."""
+    """Store when the key with a prefix was last used."""
     connection.execute(NOTE_USE, {"prefix": prefix, "now": now})

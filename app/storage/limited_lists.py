@@ -1,4 +1,4 @@
-"""Lists of keys and links, of which there can be more than anybody wants to see."""
+"""Lists of keys and links, limited because there can be too many to show."""
 
 import sqlite3
 from operator import itemgetter
@@ -10,7 +10,7 @@ def select_limited(
 ) -> list[dict[str, Any]]:
     """Return the rows of a statement as dicts by column, oldest first, without their ids.
 
-    The statement takes `:now` and `:limit`; None is no limit.
+    The statement takes `:now` and `:limit`; a limit of None returns all rows.
     """
     cursor = connection.execute(statement, {"now": now, "limit": -1 if limit is None else limit})
     names = [column[0] for column in cursor.description]

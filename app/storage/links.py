@@ -52,7 +52,7 @@ where id = :id
 
 
 def insert_link(connection: sqlite3.Connection, row: Mapping[str, Any]) -> None:
-    """Store a link. Raises sqlite3.IntegrityError if a link of its name is not revoked."""
+    """Store a link. Raises sqlite3.IntegrityError if one of its name exists and is not revoked."""
     connection.execute(INSERT_LINK, row)
 
 
@@ -66,9 +66,9 @@ def find_link(
 
 
 def list_links(connection: sqlite3.Connection, now: int, limit: int | None) -> list[dict[str, Any]]:
-    """Return all links, the revoked ones too, oldest first, without their tokens.
+    """Return all links, including revoked ones, oldest first, without their tokens.
 
-    With a limit, there are so many at most: valid links are preferred, then the newest.
+    With a limit, return at most that many: valid links are preferred, then the newest.
     """
     return select_limited(connection, LIST_LINKS, now, limit)
 
@@ -84,5 +84,5 @@ def revoke_link(connection: sqlite3.Connection, name: str, now: int) -> bool:
 
 
 def note_link_use(connection: sqlite3.Connection, id_: int, now: int) -> None:
-    """Note when a link was used last."""
+    """Store when a link was last used."""
     connection.execute(NOTE_USE, {"id": id_, "now": now})

@@ -1,4 +1,4 @@
-"""The steps that bring a database of an older version to the newest schema, one version each."""
+"""The steps that migrate a database to the newest schema, one version at a time."""
 
 import sqlite3
 from collections.abc import Callable
@@ -28,7 +28,7 @@ DROP_DIGESTS = "drop table event_id_by_digest"
 
 
 def pack_event_ids(connection: sqlite3.Connection) -> None:
-    """Store the ids of version 8 as version 9 does."""
+    """Convert the event ids of schema version 8 to version 9."""
     for statement in (RENAME_DIGESTS, CREATE_ROWS, CREATE_DAYS):
         connection.execute(statement)
     store_in_order(connection, connection.execute(SELECT_BY_DIGEST))
@@ -146,8 +146,8 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection], None], ...] = (
     drop table audit_of_fewer_actions;
     create index audit_action on audit (action, at);
     """,
-    # What was deleted by SQLites that overwrite nothing is in the free pages: they are filled with
-    # zeros first. Digests in order make full pages.
+    # Builds of SQLite that do not overwrite deleted data have left it in the free pages, so these
+    # are filled with zeros first. Digests are inserted in order, since that makes full pages.
     """
     create table filler (content blob);
     insert into filler (content)
@@ -272,4 +272,4 @@ MIGRATIONS: tuple[str | Callable[[sqlite3.Connection], None], ...] = (
     """,
     pack_event_ids,
 )
-"""SQL scripts and functions; the first leads from schema version 1 to 2, and so on."""
+"""SQL scripts and functions; the first migrates from schema version 1 to 2, and so on."""

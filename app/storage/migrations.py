@@ -1,4 +1,4 @@
-"""The schema of a database file: made, brought up to date, or refused."""
+"""Making the schema of a database file, migrating it, or refusing the file."""
 
 import os
 import sqlite3
@@ -26,14 +26,14 @@ def newest_version() -> int:
 NEWEST = newest_version()
 
 FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
-"""The settings that are fixed when the database is made, with what they are if not given."""
+"""The settings that are fixed when the database is made, with their defaults."""
 
 REMEDIES = {
     "time_zone": "use another database",
     "keep_query": "change it with `saasus-analysis summaries rebuild`",
     "collapse_ids": "change it with `saasus-analysis summaries rebuild`",
 }
-"""What to do about a start with another value."""
+"""What an operator who starts with another value can do instead, by setting."""
 
 
 def prepare(
@@ -44,10 +44,11 @@ def prepare(
     create: bool = True,
     migrate: bool = False,
 ) -> dict[str, str]:
-    """Return the settings that are fixed in a database.
+    """Make or migrate the schema of a database; return the settings that are fixed in it.
 
-    Makes the schema if there is none, or migrates it, where that is wanted. Raises StartError, and
-    leaves the database as it is, if its schema is not that of this program then.
+    A missing schema is made if `create` is set, an older one migrated if `migrate` is set. Raises
+    StartError, and leaves the database as it is, if its schema is still not that of this program,
+    or if a fixed setting is not the one that is `wanted`.
     """
     connection.execute("begin immediate")
     try:
@@ -64,7 +65,7 @@ def prepare(
         elif version > newest:
             raise StartError(
                 f"{path} was made by a newer version of this program "
-                f"(schema {version}, known here up to {newest}); nothing was changed"
+                f"(schema {version}, supported up to {newest}); nothing was changed"
             )
         elif version < newest and not migrate:
             raise StartError(older(path, version))
@@ -90,18 +91,18 @@ def prepare(
     finally:
         if connection.in_transaction:
             connection.rollback()
-    # Last, so that what is refused is not changed.
+    # This comes last, so that a file that is refused is not changed.
     _use_wal(connection)
-    read_version(connection)  # makes the files that are open from now on
+    read_version(connection)  # makes the -wal and -shm files that stay open
     return stored
 
 
 def older(path: Path, version: int) -> str:
-    """Return what is said of a database of an older version where it is not to be migrated."""
+    """Return the error message for a database of an older version that must not be migrated."""
     return (
         f"{path} was made by an older version of this program (schema {version}, needed is "
-        f"{newest_version()}); `saasus-analysis migrate` brings it up to date, with a copy of it "
-        "beside, and so does the next start of `serve`"
+        f"{newest_version()}); `saasus-analysis migrate` or the next start of `serve` brings it up "
+        "to date and leaves a copy of it beside it"
     )
 
 
@@ -111,14 +112,15 @@ def read_version(connection: sqlite3.Connection) -> int:
 
 
 def copy_before(path: Path, version: int) -> Path:
-    """Return where a migration leaves a copy of a database as it was with a version."""
+    """Return the path at which a migration leaves a copy of a database of an older version."""
     return path.with_name(f"{path.name}.schema-{version}.backup")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch a database to WAL, which fails at once where another process is about to do the same.
+    """Switch a database to WAL mode.
 
-    A transaction waits for that, as long as the connection waits for others.
+    That fails at once if another process is doing the same. An exclusive transaction waits for the
+    other process, up to the connection's busy timeout; then it is tried again.
     """
     while True:
         try:
@@ -138,7 +140,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Run a script inside the transaction that is open (`executescript` would commit it)."""
+    """Run a script inside the open transaction (`executescript` would commit it)."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -148,7 +150,7 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
 
 
 def _back_up(path: Path, version: int) -> None:
-    """Copy the database as it is before a migration; the copy gets its name when it is whole."""
+    """Copy the database before a migration; the copy gets its final name when it is complete."""
     target = copy_before(path, version)
     part = target.with_name(f"{target.name}.part")
     try:

@@ -1,7 +1,8 @@
 """How many servers have a database open.
 
-Each locks a byte of the file, far behind those that SQLite locks. The lock belongs to the open
-file: it is gone with the process, whatever ends that, and SQLite's own locks do not touch it.
+Each server locks a byte of the file, far behind those that SQLite locks. The lock belongs to the
+open file: it disappears with the process, however that ends, and SQLite's own locks do not affect
+it.
 """
 
 import fcntl
@@ -13,17 +14,17 @@ from pathlib import Path
 
 FIRST_BYTE = 2**62
 MOST = 16
-"""How many servers are told apart."""
+"""The most servers that can be counted."""
 
 FLOCK = "hhqqi"
 """A `struct flock` of Linux: type, whence, start, length, process."""
 
 
 def enter(path: Path) -> int | None:
-    """Count as a server that has a database open, until the descriptor that is returned is closed.
+    """Register as a server that has a database open, until the returned descriptor is closed.
 
-    Returns None where the system has no such locks. To be closed after all connections: closing a
-    file gives up the locks that SQLite holds on it.
+    Return None if the system has no such locks. Close the descriptor after all connections: closing
+    a file releases the locks that SQLite holds on it.
     """
     if sys.platform != "linux":
         return None
@@ -40,7 +41,7 @@ def enter(path: Path) -> int | None:
 
 
 def count_others(file: int) -> int:
-    """Return how many servers have a database open, but for the one whose descriptor this is."""
+    """Return how many servers have a database open, except the one that has this descriptor."""
     if sys.platform != "linux":
         return 0
     found = 0
@@ -54,7 +55,7 @@ def count_others(file: int) -> int:
 def count_servers(path: Path) -> int:
     """Return how many servers have a database open.
 
-    To be called while this process has no connection to it, as `header.holds_database`.
+    Call it while this process has no connection to the file, like `file_header.holds_database`.
     """
     file = os.open(path, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""The rule by which a referer becomes a page."""
+"""The rule that maps a referer to its page."""
 
 import json
 import re
@@ -29,7 +29,7 @@ REMAP = (
     """,
 )
 
-# The slash before a host is preceded by another one.
+# A slash after another one precedes a host, which is not a segment of the path.
 _id_in_path = re.compile(
     r"(?<!/)/(?:[0-9]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)", re.IGNORECASE
 )
@@ -37,7 +37,7 @@ _id_in_path = re.compile(
 
 @dataclass(frozen=True)
 class PageRule:
-    """What of a referer makes its page."""
+    """Which parts of a referer make up its page."""
 
     keep_query: bool = False
     """Whether the query and the fragment belong to the page."""
@@ -57,7 +57,7 @@ def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def read_page_rule(connection: sqlite3.Connection) -> PageRule:
-    """Return the rule that the pages of a database are made by."""
+    """Return the rule that maps referers to pages in a database."""
     fixed = read_settings(connection)
     return PageRule(fixed["keep_query"] == "on", fixed["collapse_ids"] == "on")
 
@@ -65,9 +65,10 @@ def read_page_rule(connection: sqlite3.Connection) -> PageRule:
 def change_page_rule(
     connection: sqlite3.Connection, rule: PageRule, kept: Collection[int] = ()
 ) -> None:
-    """Make the pages of all referers anew; a page that no referer has goes, unless it is kept.
+    """Store a new rule, and map all referers to pages again.
 
-    What is derived from pages is the caller's to drop.
+    Pages that have no referer any more are deleted, except those in `kept`. The caller must drop
+    the summaries, which are derived from pages.
     """
     connection.create_function("page_of", 1, rule.page_of, deterministic=True)
     for statement in REMAP:

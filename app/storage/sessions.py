@@ -22,7 +22,7 @@ where session.token_hash = :token_hash
 
 DELETE_SESSION = "delete from session where token_hash = :token_hash"
 
-# A bounded number each time, however many there are: signing in waits for it.
+# The number is limited, since a request waits for it.
 DELETE_EXPIRED = """
 delete from session
 where token_hash in (
@@ -43,7 +43,7 @@ def insert_session(
     now: int,
     expires_at: int,
 ) -> None:
-    """Store that a browser is signed in with the key of a prefix."""
+    """Store that a browser is signed in with the key that has this prefix."""
     given = {"token_hash": token_hash, "prefix": prefix, "now": now, "expires_at": expires_at}
     connection.execute(INSERT_SESSION, given)
 
@@ -51,13 +51,13 @@ def insert_session(
 def find_session_key(
     connection: sqlite3.Connection, token_hash: bytes, now: int
 ) -> tuple[Any, ...] | None:
-    """Return name, scopes, prefix and last use of the valid key of a session; None if none."""
+    """Return name, scopes, prefix and last use of the valid key of a session, or None."""
     row: tuple[Any, ...] | None
     row = connection.execute(FIND_KEY, {"token_hash": token_hash, "now": now}).fetchone()
     return row
 
 
 def delete_session(connection: sqlite3.Connection, token_hash: bytes, now: int) -> None:
-    """Delete a session, and some of those that have expired."""
+    """Delete a session, and a limited number of expired ones."""
     connection.execute(DELETE_SESSION, {"token_hash": token_hash})
     connection.execute(DELETE_EXPIRED, {"now": now})

@@ -1,4 +1,4 @@
-"""Transactions, and the errors of SQLite that can pass."""
+"""Transactions, and the transient errors of SQLite."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _PASSING = {
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Begin to write; commit at the end, undo everything on an exception."""
+    """Begin a write transaction; commit it at the end, roll it back on an exception."""
     try:
         connection.execute("begin immediate")
         yield
@@ -35,9 +35,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def transient_errors(outcome: str = "nothing was stored") -> Iterator[None]:
-    """Turn the SQLite errors that can pass into ServiceUnavailable; others are bugs.
+    """Turn the transient errors of SQLite into ServiceUnavailable; other errors are bugs.
 
-    The message ends with the outcome: what holds then.
+    The message ends with `outcome`, which says what was not done.
     """
     try:
         yield

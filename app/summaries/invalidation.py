@@ -1,6 +1,6 @@
-"""Dropping the summaries that a write makes wrong.
+"""Dropping the summaries that a write makes outdated.
 
-Apart from the rest, which loads what a write does not need.
+This is a module of its own, since the others load bitmaps, which a write does not need.
 """
 
 import sqlite3
@@ -47,9 +47,9 @@ DROP_ALL = (
 def invalidate(
     connection: sqlite3.Connection, calendar: Calendar, timestamps: Iterable[int]
 ) -> None:
-    """Drop the summaries that a write of histories with these timestamps makes wrong.
+    """Drop the summaries that a write of histories with these timestamps makes outdated.
 
-    A day goes with the hours that it begins and ends in.
+    The summary of a day is dropped with any hour that the day overlaps.
     """
     hours = sorted({timestamp // HOUR for timestamp in timestamps})
     for first, last in joined([(hour, hour + 1) for hour in hours]):
@@ -66,21 +66,21 @@ def invalidate(
 def invalidate_active_users(
     connection: sqlite3.Connection, periods: Iterable[tuple[bool, int]]
 ) -> None:
-    """Drop who was active in periods, each with whether it is a month."""
+    """Drop the summaries of who was active, by (whether the period is a month, period)."""
     connection.executemany(DROP_ACTIVE, sorted(periods))
 
 
 def invalidate_callers(connection: sqlite3.Connection, days: Iterable[int]) -> None:
-    """Drop who called on days."""
+    """Drop the summaries of who called on these days."""
     connection.executemany(DROP_CALLERS, [(day,) for day in sorted(days)])
 
 
 def stop_sealing(connection: sqlite3.Connection) -> None:
-    """Let no summary be stored that was begun before."""
+    """Prevent page summaries that are being made now from being stored."""
     connection.execute(STOP_ALL_SEALING)
 
 
 def invalidate_all(connection: sqlite3.Connection) -> None:
-    """Drop all summaries that can be made again: not those of pruned time."""
+    """Drop all summaries except those of pruned time, which cannot be made again."""
     for statement in DROP_ALL:
         connection.execute(statement)

@@ -1,4 +1,4 @@
-"""How summaries are sealed: by one thread of a process at a time, beside those who write."""
+"""How summaries are sealed: by one thread of a process at a time, without blocking writes."""
 
 import logging
 import secrets
@@ -15,18 +15,18 @@ logger = logging.getLogger("saasus_analysis.summaries")
 Made = TypeVar("Made")
 
 PATIENCE = 1
-"""How many seconds a question waits for others who write before it does without sealing."""
+"""For how many seconds a query waits for other writes before it goes on without sealing."""
 
 Progress = Callable[[list[Any]], Iterable[Any]]
-"""Wraps the list of what is to be done, to show how far it is."""
+"""Wraps a list of work to do, to show the progress through it."""
 
 
 @contextmanager
 def seal_lock(database: Database, patience: int | None) -> Iterator[bool]:
-    """Return whether this thread may seal; no other one does meanwhile.
+    """Yield whether this thread may seal; if so, no other thread of the process can meanwhile.
 
-    Sealing ends where the database cannot be written to: an answer needs no summaries. Without
-    a patience, summaries are all that is wanted, and ServiceUnavailable is raised.
+    If the database cannot be written to, sealing ends silently, since an answer needs no summaries.
+    Without a patience, the summaries are the purpose, so ServiceUnavailable is raised instead.
     """
     if not database.sealing.acquire(blocking=False):
         yield False
@@ -48,7 +48,7 @@ def seal_one(
     make: Callable[[sqlite3.Connection], Made],
     end: Callable[[sqlite3.Connection, int, Made], None],
 ) -> None:
-    """Make a summary beside those who write, and store it unless its rows changed meanwhile.
+    """Make a summary without blocking writes, and store it unless its rows changed meanwhile.
 
     `begin` stores a token for the summary. A write of its rows deletes the token in the same
     transaction. `end` stores what was made if the token is still there.
@@ -64,12 +64,12 @@ def seal_one(
 
 @contextmanager
 def left_to_questions() -> Iterator[None]:
-    """Say in a ServiceUnavailable what holds when not all summaries could be made."""
+    """Explain in a ServiceUnavailable what it means that not all summaries could be made."""
     try:
         yield
     except ServiceUnavailable as error:
         reason, _, _ = str(error.description).partition(";")
         raise ServiceUnavailable(
-            f"not all summaries were made, since {reason}: answers are right without them, and a "
-            "question makes those that it needs; run it again to make all"
+            f"not all summaries were made, since {reason}: answers are correct without them, and a "
+            "query makes those that it needs; run this command again to make all"
         ) from error.__cause__

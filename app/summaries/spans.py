@@ -7,26 +7,26 @@ from ..storage.blocks import BLOCK
 HOUR = 3600
 
 BLOCK_HOURS = BLOCK // HOUR
-"""The hours of a block of histories."""
+"""The length of a block of histories in hours."""
 
 COUNT_BY_LEVEL = "select level, count(*) from page_summary group by level order by level"
 
 LENGTHS = (1, 8, 64, 512)
-"""The hours of a span by its level."""
+"""The length of a span in hours, by its level."""
 
 
 def count_by_level(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Return how many summaries there are of each level."""
+    """Return each level that has page summaries, with how many it has."""
     return connection.execute(COUNT_BY_LEVEL).fetchall()
 
 
 def range_of_spans(level: int, first: int, last: int) -> dict[str, int]:
-    """Return the parameters of a query for summaries."""
+    """Return the parameters of a query for the summaries of a range of spans, inclusive."""
     return {"level": level, "first": first, "last": last}
 
 
 def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ascending ranges with those joined that touch, and without those that are empty."""
+    """Join those of the ascending ranges that touch, and leave out the empty ones."""
     touching: list[tuple[int, int]] = []
     for begin, end in ranges:
         if begin == end:

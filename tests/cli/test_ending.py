@@ -183,7 +183,7 @@ def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
     folder: Path, line: str
 ) -> None:
     line = f"saasus-analysis {line} --database new.db --time-zone Asia/Tokyo"
-    for expected in ("new.db, with the days of Asia/Tokyo for ever", None):
+    for expected in ("new.db; its time zone is Asia/Tokyo and cannot be changed", None):
         with running(line, folder) as process:
             assert process.stdout is not None
             until = iter(process.stdout.readline, "")
@@ -196,7 +196,7 @@ def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
 def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder: Path) -> None:
     line = "saasus-analysis import events january.ndjson --json --database new.db"
     ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
-    assert "new.db, with the days of Asia/Tokyo for ever" in ended.stderr
+    assert "new.db; its time zone is Asia/Tokyo and cannot be changed" in ended.stderr
     assert "made a new" not in done(line, folder).stderr
 
 
@@ -452,7 +452,7 @@ def test_a_file_that_is_being_written_when_a_signal_comes_is_removed(
 def test_an_import_that_a_signal_ends_says_nothing_of_it(
     folder: Path, number: signal.Signals, code: int
 ) -> None:
-    made = f"made a new database at {folder}/new.db, with the days of UTC for ever\n"
+    made = f"made a new database at {folder}/new.db; its time zone is UTC and cannot be changed\n"
     with running("saasus-analysis import events - --database new.db", folder) as process:
         until(process, "new.db-wal", folder)
         process.send_signal(number)

@@ -60,7 +60,7 @@ def test_an_import_names_the_lines_that_it_refuses(filled: Path, tmp_path: Path)
     file.write_bytes(ndjson(CALL | {"count": 9}, VISIT, {"kind": "x"}))
     done = run("import", "export", file, "--database", filled)
     assert done.returncode == 1
-    assert f"{file}: line 2: another value is stored here" in done.stdout
+    assert f"{file}: line 2: a different value is already stored" in done.stdout
     assert f"{file}: line 4: kind: must be one of" in done.stdout
     assert done.stdout.endswith("0 accepted, 1 duplicates, 0 ignored, 2 refused\n")
 

@@ -49,10 +49,10 @@ def test_what_is_known_changes_nothing(database: Database, record: dict[str, Any
 @pytest.mark.parametrize(
     ("record", "change", "message"),
     [
-        (VISIT, {"referer": "/b"}, "timestamp: the user has other histories in this second"),
-        (CALL, {"count": 3}, "another value is stored here"),
-        (NUMBER, {"active_users": 0}, "another value is stored here"),
-        (EVENT_ID, {"date": "2026-05-20"}, "another value is stored here"),
+        (VISIT, {"referer": "/b"}, "timestamp: other histories of this user and second are stored"),
+        (CALL, {"count": 3}, "a different value is already stored"),
+        (NUMBER, {"active_users": 0}, "a different value is already stored"),
+        (EVENT_ID, {"date": "2026-05-20"}, "a different value is already stored"),
     ],
 )
 def test_what_contradicts_what_is_stored_is_refused_by_its_line(

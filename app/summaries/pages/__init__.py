@@ -1,1 +1,1 @@
-"""Page summaries: spans of hours, from which page statistics are answered."""
+"""Page summaries: summaries of spans of hours, for page statistics."""

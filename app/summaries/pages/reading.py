@@ -1,4 +1,4 @@
-"""Answering from the fewest summaries that fit, and from rows."""
+"""Answering queries from the fewest summaries that cover a range, and from rows elsewhere."""
 
 import json
 import sqlite3
@@ -23,7 +23,7 @@ where behavior.block between :first_block and :last_block
   and behavior.timestamp between :start and :end
 """
 
-# A text of JSON a block is read in less time than its rows one by one.
+# Reading one JSON text per block is faster than reading its rows one by one.
 SELECT_VIEWED = """
 select json_group_array(referer.page_id << 32 | behavior.user_id)
 from behavior
@@ -57,7 +57,8 @@ where span << (3 * level) < :pruned
 def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
     """Return the summary of a range of seconds, both ends inclusive.
 
-    Where histories were pruned, an hour is in the range that its first second is in.
+    In pruned time, where only summaries are left, an hour belongs to the range that contains its
+    first second.
     """
     parts, rest = cover(connection, start, end, decode)
     parts += [read_rows(connection, a, b) for a, b in rest]
@@ -65,7 +66,7 @@ def summarize(connection: sqlite3.Connection, start: int, end: int) -> Summary:
 
 
 def count_views(connection: sqlite3.Connection, start: int, end: int) -> int:
-    """Return how many views there were in a range of seconds, as `summarize` tells them."""
+    """Return how many views there were in a range of seconds, counted as in `summarize`."""
     parts, rest = cover(connection, start, end, decode_total)
     for a, b in rest:
         (rows,) = connection.execute(COUNT_VIEWS, block_range(a, b)).fetchone()
@@ -76,7 +77,7 @@ def count_views(connection: sqlite3.Connection, start: int, end: int) -> int:
 def cover(
     connection: sqlite3.Connection, start: int, end: int, decode: Callable[[Row], Part | None]
 ) -> tuple[list[Part], list[tuple[int, int]]]:
-    """Return the fewest summaries for a range of seconds, decoded, and the ranges without any.
+    """Return the fewest summaries that cover a range of seconds, decoded, and the uncovered ranges.
 
     A summary that is decoded to None counts as missing.
     """
@@ -92,17 +93,17 @@ def cover(
 
 
 def pruned_hours(connection: sqlite3.Connection) -> int:
-    """Return the first hour whose rows are there still, where older ones were pruned, else 0.
+    """Return the first hour whose rows were not pruned; 0 if no rows were pruned.
 
-    Of the hours before it, summaries are all that there is.
+    Only summaries are left of the hours before it.
     """
     return read_cutoffs(connection).histories // HOUR
 
 
 def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[int, Summary]:
-    """Return the summaries of hours from the rows, and where those were pruned as stored.
+    """Return the summaries of hours, made from the rows, or as stored if these were pruned.
 
-    An hour without rows has none.
+    An hour without rows has no summary.
     """
     views: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
     parameters = block_range(first * HOUR, last * HOUR - 1)
@@ -119,14 +120,14 @@ def read_hours(connection: sqlite3.Connection, first: int, last: int) -> dict[in
 def pruned_summaries(
     connection: sqlite3.Connection,
 ) -> Iterator[tuple[int, int, Summary | None]]:
-    """Yield level, span and summary of what begins in pruned time; None is a damaged one."""
+    """Yield level, span and summary of each span that begins in pruned time; None if damaged."""
     if pruned := pruned_hours(connection):
         for row in connection.execute(SELECT_PRUNED, {"pruned": pruned}):
             yield row[0], row[1], decode(row)
 
 
 def read_rows(connection: sqlite3.Connection, start: int, end: int) -> Summary:
-    """Return the summary of a range of seconds from the rows."""
+    """Return the summary of a range of seconds, made from the rows."""
     viewed = array("Q")
     for (block,) in connection.execute(SELECT_VIEWED, block_range(start, end)):
         viewed.extend(json.loads(block))
@@ -136,7 +137,7 @@ def read_rows(connection: sqlite3.Connection, start: int, end: int) -> Summary:
 def _stored(
     connection: sqlite3.Connection, first: int, last: int, decode: Callable[[Row], Part | None]
 ) -> tuple[list[Part], list[tuple[int, int]]]:
-    """Return the fewest summaries for a range of hours, and the ranges that none is there for."""
+    """Return the fewest summaries that cover a range of hours, and the uncovered ranges."""
     parts = []
     gaps = [(first, last)]
     for level, length in reversed(list(enumerate(LENGTHS))):

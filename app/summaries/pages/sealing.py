@@ -1,4 +1,4 @@
-"""Sealing closed spans of time, and checking what was sealed."""
+"""Sealing closed spans of time, which ended before today, and checking the stored summaries."""
 
 import sqlite3
 import sys
@@ -14,10 +14,10 @@ from .reading import SELECT_SUMMARIES, pruned_hours, pruned_summaries, read_hour
 from .summary import Row, Summary, decode, encode
 
 PIECE, TOP = 2, 3
-"""The level that is sealed at once, with those below it, and the level of the longest spans."""
+"""The level that is sealed together with all levels below it, and that of the longest spans."""
 
 PAYS = 256
-"""A span of fewer rows is not sealed: reading them costs no more than reading summaries."""
+"""A span with fewer rows is not sealed: reading them costs no more than reading summaries."""
 
 
 COUNT_VIEWS = """
@@ -31,7 +31,7 @@ from (
 )
 """
 
-# In hours. Where rows were pruned, there are summaries of hours.
+# In hours. In pruned time, the summaries of hours take the place of the rows.
 SELECT_EXTENT = """
 select min(hour), max(hour) + 1
 from (
@@ -81,10 +81,10 @@ def seal(
     progress: Progress = lambda spans: spans,
     patience: int | None = PATIENCE,
 ) -> None:
-    """Seal the closed spans that a range of seconds touches, where it pays.
+    """Seal the closed spans that a range of seconds touches and that have enough rows.
 
-    Leaves it where another thread is at it, or the database cannot be written to within so many
-    seconds: an answer needs no summaries. `progress` wraps the list of what is to be done.
+    Does nothing if another thread is sealing, and stops if the database cannot be written to within
+    `patience` seconds (see `seal_lock`). `progress` wraps the list of the spans to seal.
     """
     with seal_lock(database, patience) as mine:
         if mine:
@@ -94,7 +94,7 @@ def seal(
 
 
 def store_hours(connection: sqlite3.Connection, first: int, last: int) -> None:
-    """Store the summaries that are missing of hours whose rows are about to be pruned."""
+    """Store the missing summaries of hours whose rows are about to be pruned."""
     stored = connection.execute(SELECT_SUMMARIES, range_of_spans(0, first, last - 1))
     whole = {row[1] for row in stored if decode(row)}
     missing = [(hour, hour + 1) for hour in range(first, last) if hour not in whole]
@@ -105,9 +105,9 @@ def store_hours(connection: sqlite3.Connection, first: int, last: int) -> None:
 
 
 def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
-    """Drop all summaries, make the pages by a rule if it is a new one, and seal whatever pays.
+    """Drop all summaries, apply the page rule if it has changed, and seal what has enough rows.
 
-    The summaries of pruned time stay, with the pages as they were.
+    The summaries of pruned time stay, with the pages of the old rule.
     """
     with database.writing() as connection:
         invalidate_all(connection)
@@ -122,9 +122,9 @@ def rebuild(database: Database, rule: PageRule, progress: Progress) -> None:
 
 
 def check(connection: sqlite3.Connection, progress: Progress) -> Iterator[tuple[int, int, str]]:
-    """Compare every summary with the rows; yield level and span of those that are wrong, and why.
+    """Compare every summary with the rows; yield level, span and error of each wrong one.
 
-    One is `damaged` (not what was stored once) or `differs`.
+    The error is `damaged` (the checksum does not match) or `differs` (from the rows).
     """
     spans = connection.execute(SELECT_ALL_SPANS).fetchall()
     tops = sorted({span * LENGTHS[level] // LENGTHS[TOP] for level, span in spans})
@@ -137,15 +137,16 @@ def check(connection: sqlite3.Connection, progress: Progress) -> Iterator[tuple[
 
 
 def _closed(database: Database) -> int:
-    """Return the first hour that is not over before today."""
+    """Return the hour in which today begins: all hours before it are closed."""
     calendar = database.calendar
     return calendar.day_start(calendar.day_of(database.clock.now())) // HOUR
 
 
 def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tuple[int, int]]:
-    """Return the spans to seal, as level and span, for a question about a range of seconds.
+    """Return the spans to seal, as level and span, for a query about a range of seconds.
 
-    These are the pieces that the range touches and the longer spans that are wholly in it.
+    These are the spans of level PIECE that the range touches, and the longer ones that are
+    completely inside it.
     """
     found = []
     with database.reading() as connection:
@@ -166,7 +167,7 @@ def _unsealed(database: Database, start: int, end: int, closed: int) -> list[tup
 def _missing(
     connection: sqlite3.Connection, level: int, spans: range, closed: int
 ) -> Iterator[int]:
-    """Yield those of the spans that are not sealed, where it pays."""
+    """Yield the spans that are not sealed and have enough rows."""
     length = LENGTHS[level]
     stored = _stored_spans(connection, level, spans)
     next_rows = spans.start * length
@@ -176,7 +177,7 @@ def _missing(
         if span in stored or end <= next_rows:
             continue
         until = min(end, closed)
-        if until < end:  # today is in it: its closed hours are what can be
+        if until < end:  # it contains today, so only its closed hours can be sealed
             hours = range(max(begin, pruned), until)
             if len(_stored_spans(connection, 0, hours)) == len(hours):
                 continue
@@ -195,14 +196,14 @@ def _stored_spans(connection: sqlite3.Connection, level: int, spans: range) -> s
 
 
 def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
-    """Return how many rows a range of hours has, up to PAYS."""
+    """Return how many rows a range of hours has, but at most PAYS."""
     parameters = {**block_range(first * HOUR, last * HOUR - 1), "most": PAYS}
     (count,) = connection.execute(COUNT_VIEWS, parameters).fetchone()
     return int(count)
 
 
 def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
-    """Return the hour that begins what can be summarized, and the one behind it; None for none."""
+    """Return the first hour that can be summarized, and the one after the last; None if none."""
     hours: tuple[int | None, int] = connection.execute(
         SELECT_EXTENT, {"pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     ).fetchone()
@@ -210,7 +211,7 @@ def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
 
 
 def _next(connection: sqlite3.Connection, hour: int) -> int:
-    """Return an hour before which nothing can be summarized from an hour on."""
+    """Return a lower bound for the next hour, from a given one on, that can be summarized."""
     parameters = {"hour": hour, "pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     (found,) = connection.execute(SELECT_NEXT, parameters).fetchone()
     return hour if found is None else int(found)
@@ -227,7 +228,7 @@ def _seal(database: Database, level: int, span: int, closed: int, patience: int 
         return [
             encode(level, span, summary)
             for level, span, summary in _make(connection, level, span, closed)
-            # Nothing is known of a pruned hour without views: its summary may be damaged.
+            # A pruned hour without views is unknown, since its stored summary may be damaged.
             if summary.views or (span + 1) * LENGTHS[level] > pruned
         ]
 
@@ -245,7 +246,7 @@ def _make(
     closed: int = sys.maxsize,
     hours: dict[int, Summary] | None = None,
 ) -> Generator[tuple[int, int, Summary], None, Summary]:
-    """Yield level, span and summary, from the rows, of a span and of all in it that are closed."""
+    """Yield level, span and summary, made from the rows, of the closed spans within a span."""
     if level == PIECE:
         until = min((span + 1) * LENGTHS[PIECE], closed)
         hours = read_hours(connection, span * LENGTHS[PIECE], until)
@@ -263,6 +264,6 @@ def _make(
 
 
 def _parent(connection: sqlite3.Connection, level: int, span: int) -> Summary:
-    """Return the summary of a long span, from those of the level below and rows for the rest."""
+    """Return the summary of a long span, made from shorter summaries, and rows where none are."""
     length = LENGTHS[level] * HOUR
     return summarize(connection, span * length, (span + 1) * length - 1)

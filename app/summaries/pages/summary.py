@@ -1,4 +1,4 @@
-"""The summary of some time, and the row that it is stored as."""
+"""The summary of a range of time, and the row in which it is stored."""
 
 import struct
 import sys
@@ -17,9 +17,10 @@ Row = tuple[int, int, bytes, bytes, bytes, int]
 
 @dataclass
 class Summary:
-    """What was viewed in some time.
+    """What was viewed in a range of time.
 
-    `views` by page; `visitors`, every page * 2^32 + user that viewed it; and all `users`.
+    `views` counts the views by page, `visitors` holds page * 2^32 + user for each user who viewed a
+    page, and `users` holds all users.
     """
 
     views: Counter[int] = field(default_factory=Counter)
@@ -34,8 +35,8 @@ class Summary:
 
     @classmethod
     def union(cls, summaries: Iterable[Self]) -> Self:
-        """Return the summary of the time that summaries cover together."""
-        # The smaller ones are added to a copy of the largest, which is made at once.
+        """Return the summary of all the time that these summaries cover."""
+        # The smaller counters are added to a copy of the largest, since copying it is fast.
         parts = sorted(summaries, key=lambda part: len(part.views), reverse=True)
         views = Counter(parts[0].views) if parts else Counter()
         for part in parts[1:]:
@@ -48,15 +49,15 @@ class Summary:
         )
 
     def has(self, users: BitMap | None, page: int | None) -> bool:
-        """Return whether any of these users, or anybody, may have viewed a page, or anything."""
+        """Return whether any of these users may have viewed a page; None is any user or page."""
         if users is not None and not self.users & users:
             return False
         return bool(self.users) if page is None else page in self.views
 
     def without(self, users: BitMap | None, page: int | None = None) -> Self:
-        """Return the summary as if these users, or all, had not viewed a page, or anything.
+        """Return the summary as if these users had not viewed a page; None is all users or pages.
 
-        Views of a page that others viewed as well stay: whose they are is not known.
+        The views of a page that others viewed as well stay, since it is not known whose they are.
         """
         gone = self._pairs(users, page)
         visitors = self.visitors - gone
@@ -67,7 +68,7 @@ class Summary:
         return rest
 
     def _pairs(self, users: BitMap | None, page: int | None) -> BitMap64:
-        """Return the visitors that are some users, or any, and of a page, or of any."""
+        """Return the visitors with these users and this page; None is any user or page."""
         pairs = self.visitors.copy()
         if page is not None:
             pairs &= BitMap64(range(page << 32, (page + 1) << 32))
@@ -82,7 +83,7 @@ class Summary:
 
 
 def users_in(pairs: Iterable[int]) -> BitMap:
-    """Return the users of pairs, each something * 2^32 + user."""
+    """Return the users of pairs, each a page or tenant * 2^32 + user."""
     _, users = _halves(array("Q", pairs))
     return BitMap(array("I", users))
 
@@ -102,7 +103,7 @@ def encode(level: int, span: int, summary: Summary) -> Row:
 
 
 def decode(row: Row) -> Summary | None:
-    """Return the summary of a row, or None if the row is not one that `encode` made."""
+    """Return the summary of a row, or None if the row is damaged."""
     if not _is_whole(row):
         return None
     _, _, views, visitors, users, _ = row
@@ -110,23 +111,23 @@ def decode(row: Row) -> Summary | None:
 
 
 def decode_total(row: Row) -> int | None:
-    """Return how many views the summary of a row tells of, or None like `decode`."""
+    """Return how many views the summary of a row counts, or None if the row is damaged."""
     return sum(_unpack_views(row[2])[1]) if _is_whole(row) else None
 
 
 def decode_users(row: Row) -> BitMap | None:
-    """Return the users of the summary of a row, or None like `decode`."""
+    """Return the users of the summary of a row, or None if the row is damaged."""
     return BitMap.deserialize(row[4]) if _is_whole(row) else None
 
 
 def pack_views(views: Mapping[int, int]) -> bytes:
-    """Return views by an integer as they are stored."""
+    """Return views by page or referer in their stored form."""
     form = f"<{len(views)}I{len(views)}Q"
     return compress(struct.pack(form, *views.keys(), *views.values()), level=1)
 
 
 def unpack_views(packed: bytes) -> Counter[int]:
-    """Return the views that `pack_views` was given."""
+    """Return the views that were given to `pack_views`."""
     return Counter(dict(zip(*_unpack_views(packed), strict=True)))
 
 

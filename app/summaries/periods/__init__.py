@@ -1,1 +1,1 @@
-"""Period summaries: days and months, from which the dashboard's numbers are answered."""
+"""Period summaries: summaries of days and months, for the numbers of the dashboard."""

@@ -1,4 +1,4 @@
-"""Views with an action on a day: read from the rows, and as they are stored."""
+"""Summaries of the views with an action on a day."""
 
 import json
 import re
@@ -35,12 +35,12 @@ _with_action = re.compile(r"[^?#]*\?(?:[^#]*&)?action=")
 
 @dataclass(frozen=True)
 class ActionKind(Kind[Counter[int]]):
-    """A summary of a day's views, by referer, of referers whose query has `action=`."""
+    """A summary of a day's views by referer, for the referers whose query has `action=`."""
 
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> list[int]:
-        # Rows of the hour in which a pruned day ended may be there still: they do not count.
+        # Some rows of the hour in which the last pruned day ended may remain: they do not count.
         kept = read_cutoffs(connection).first_period("histories", calendar, monthly=False)
         first, last = max(first, kept, calendar.day_of(0)), min(last, LAST_DAY)
         if first > last:
@@ -74,7 +74,7 @@ ACTIONS = ActionKind("actions", monthly=False)
 
 
 def has_action(referer: str) -> bool:
-    """Return whether a referer has a parameter `action` in its query."""
+    """Return whether a referer has a query parameter `action`."""
     return bool(_with_action.match(referer))
 
 

@@ -1,4 +1,4 @@
-"""Who was active in a day or month: read from the rows, and as it is stored."""
+"""Summaries of who was active in a day or month; the same can be read from the rows."""
 
 import json
 import sqlite3
@@ -15,7 +15,7 @@ from .kinds import Kind
 
 Bitmap = TypeVar("Bitmap", BitMap, BitMap64)
 
-# A seek for each period: its rows are not read.
+# One index seek per period, without reading its rows.
 SELECT_PERIODS = """
 with recursive found (period) as (
   select min(period)
@@ -42,7 +42,7 @@ from active_users
 where monthly = :monthly and period = :period
 """
 
-# A text of JSON is read in less time than its rows one by one.
+# Reading one JSON text is faster than reading its rows one by one.
 SELECT_USERS = """
 select json_group_array(user_id)
 from active_user
@@ -74,10 +74,10 @@ order by env_id
 """
 
 FEW = 16
-"""Of so many environments, those of all together are united when they are asked for."""
+"""With more environments than this, the union of all is stored; else a query computes it."""
 
 ALL = 2**64 - 1
-"""Stands for all environments together where there are more; it is above every environment."""
+"""The key of the stored union of all environments; it is above the id of every environment."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class ActiveKind(Kind[dict[int, Bitmap]], Generic[Bitmap]):
         return {env_id: self.bitmap.deserialize(part) for env_id, part in _unpack(content)}
 
     def of(self, content: bytes, env_id: int | None) -> Bitmap:
-        """Return what a content tells of an environment, or of all together."""
+        """Return who was active in an environment, or in any if it is None, from a content."""
         part = _find(content, ALL if env_id is None else env_id)
         if part is not None:
             return self.bitmap.deserialize(part)
         parts = [part for _, part in _unpack(content)] if env_id is None else []
-        # The smaller ones are added to the largest in place: half the time of a union.
+        # Adding the smaller bitmaps to the largest in place takes half the time of a union.
         bitmaps = map(self.bitmap.deserialize, sorted(parts, key=len, reverse=True))
         whole = next(bitmaps, self.bitmap())
         for bitmap in bitmaps:
@@ -126,7 +126,7 @@ class ActiveKind(Kind[dict[int, Bitmap]], Generic[Bitmap]):
         return whole
 
     def read(self, connection: sqlite3.Connection, period: int, env_id: int | None) -> Bitmap:
-        """Return who was active in a period, in an environment or in all, from the rows."""
+        """Return who was active in an environment, or in any if it is None, from the rows."""
         parameters = {"monthly": self.monthly, "period": period, "env_id": env_id}
         (active,) = connection.execute(self.select, parameters).fetchone()
         return self.bitmap(json.loads(active))
@@ -136,13 +136,13 @@ USERS = {
     monthly: ActiveKind("users", monthly, SELECT_USERS, SELECT_USERS_BY_ENVIRONMENT, BitMap)
     for monthly in (False, True)
 }
-"""The integers of users, by whether they were active in a month."""
+"""Summaries of active users, by whether the period is a month."""
 
 MEMBERS = {
     monthly: ActiveKind("members", monthly, SELECT_MEMBERS, SELECT_MEMBERS_BY_ENVIRONMENT, BitMap64)
     for monthly in (False, True)
 }
-"""Tenant * 2^32 + user, by whether they were active in a month."""
+"""Summaries of who was active in which tenant, tenant * 2^32 + user, likewise."""
 
 
 def _pack(parts: Mapping[int, bytes]) -> bytes:
@@ -162,7 +162,7 @@ def _unpack(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _find(content: bytes, env_id: int) -> bytes | None:
-    """Return the part of an environment, without a look at all others; None if there is none."""
+    """Return the part of an environment by a binary search; None if there is none."""
     (count,) = struct.unpack_from("<I", content)
 
     def env_at(index: int) -> int:

@@ -1,4 +1,4 @@
-"""Who called on a day without an environment, and so was in a tenant and active nowhere."""
+"""Summaries of who called in a tenant on a day without an environment, so was not active there."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from pyroaring import BitMap64
 from ...days import Calendar
 from .kinds import Kind
 
-# A seek for each day: its rows are not read. Type 0, below, is userinfo.
+# One index seek per day, without reading its rows. Type 0, in the statements below, is userinfo.
 SELECT_DAYS = """
 with recursive found (day) as (
   select min(day)
@@ -47,7 +47,7 @@ where monthly = 0 and period = :day
 
 @dataclass(frozen=True)
 class CallerKind(Kind[BitMap64]):
-    """A summary of those who called on a day without an environment: tenant * 2^32 + user."""
+    """A summary of who called on a day without an environment, as tenant * 2^32 + user."""
 
     def periods(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int

@@ -1,4 +1,4 @@
-"""What a kind of period summaries is: how its contents are made, stored and read."""
+"""The base class for each kind of period summary: how contents are made, stored and read."""
 
 import sqlite3
 import struct
@@ -23,10 +23,10 @@ order by period
 
 @dataclass(frozen=True)
 class Kind(ABC, Generic[Content]):
-    """A kind of summaries of days, or of months; ranges of periods include both ends."""
+    """A kind of summary, of days or of months; ranges of periods include both ends."""
 
     data: str
-    """What `period_summary` calls it."""
+    """The value of the column `data` in `period_summary`."""
     monthly: bool
 
     @abstractmethod
@@ -39,20 +39,20 @@ class Kind(ABC, Generic[Content]):
     def has_rows(
         self, connection: sqlite3.Connection, calendar: Calendar, period: int, least: int
     ) -> bool:
-        """Return whether a period has at least so many rows."""
+        """Return whether a period has at least `least` rows."""
 
     @abstractmethod
     def make(self, connection: sqlite3.Connection, calendar: Calendar, period: int) -> bytes:
-        """Return the content of the summary of a period, from its rows."""
+        """Return the content of the summary of a period, made from its rows."""
 
     @abstractmethod
     def decode(self, content: bytes) -> Content:
-        """Return what a content says."""
+        """Return the decoded content."""
 
     def contents(
         self, connection: sqlite3.Connection, calendar: Calendar, first: int, last: int
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield the periods of a range with their contents, as stored or else made from rows."""
+        """Yield the periods of a range with their contents, stored or else made from the rows."""
         stored = set()
         for period, content in self.stored_contents(connection, first, last):
             stored.add(period)
@@ -64,14 +64,14 @@ class Kind(ABC, Generic[Content]):
     def stored_contents(
         self, connection: sqlite3.Connection, first: int, last: int
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield the periods of a range that have summaries, with the contents; no damaged ones."""
+        """Yield the periods of a range with undamaged summaries, and their contents."""
         found = connection.execute(SELECT_SUMMARIES, self.range(first, last))
         for period, content, stored in found:
             if stored == self.checksum(period, content):
                 yield period, content
 
     def range(self, first: int, last: int) -> dict[str, object]:
-        """Return the parameters of a query for summaries."""
+        """Return the parameters of a query for the summaries of a range of periods."""
         return {"data": self.data, "monthly": self.monthly, "first": first, "last": last}
 
     def checksum(self, period: int, content: bytes) -> int:

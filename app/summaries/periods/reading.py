@@ -1,4 +1,4 @@
-"""Answering from the summaries of days and months, and from rows where there are none."""
+"""Answering queries from the summaries of days and months, and from rows where none are stored."""
 
 from collections import Counter
 
@@ -14,9 +14,10 @@ from .sealing import seal
 def active_users(
     database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
 ) -> dict[int, BitMap]:
-    """Return the users who were active by day or month, in an environment or in all.
+    """Return the users who were active by day or month, in one environment or in any.
 
-    The periods are numbers of days or of months, inclusive; those without anybody are left out.
+    `first` and `last` are numbers of days or of months, inclusive. Periods without active users are
+    left out.
     """
     return _read_active(database, USERS[monthly], first, last, env_id)
 
@@ -24,12 +25,12 @@ def active_users(
 def active_members(
     database: Database, *, monthly: bool, first: int, last: int, env_id: int | None = None
 ) -> dict[int, BitMap64]:
-    """Return who was active in which tenant, tenant * 2^32 + user, like `active_users`."""
+    """Return who was active in which tenant, as tenant * 2^32 + user; see `active_users`."""
     return _read_active(database, MEMBERS[monthly], first, last, env_id)
 
 
 def action_views(database: Database, first: int, last: int) -> Counter[int]:
-    """Return the views by referer, of referers whose query has `action=`, in a range of days."""
+    """Return the views in a range of days by referer, for referers whose query has `action=`."""
     seal(database, [ACTIONS], first, last)
     views: Counter[int] = Counter()
     with database.reading() as connection:
@@ -39,7 +40,7 @@ def action_views(database: Database, first: int, last: int) -> Counter[int]:
 
 
 def callers_without_environment(database: Database, first: int, last: int) -> BitMap64:
-    """Return who called without an environment in a range of days: tenant * 2^32 + user."""
+    """Return who called without an environment in a range of days, as tenant * 2^32 + user."""
     seal(database, [CALLERS], first, last)
     with database.reading() as connection:
         contents = CALLERS.contents(connection, database.calendar, first, last)

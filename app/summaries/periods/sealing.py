@@ -1,7 +1,7 @@
-"""Summaries of days and months: sealed, read and checked.
+"""Sealing and checking the summaries of days and months.
 
-A day or month that is over is sealed when a question first asks for it; where its rows are few,
-where another thread seals, or where the database cannot be written to, it is read from the rows.
+A past day or month is sealed when a query first needs it. It is read from the rows instead if these
+are few, if another thread is sealing, or if the database cannot be written to.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from .kinds import Kind
 KINDS: Collection[Kind[Any]] = (*USERS.values(), *MEMBERS.values(), ACTIONS, CALLERS)
 
 PAYS = 1000
-"""A period of fewer rows is not sealed: reading them takes a third of a millisecond."""
+"""A period with fewer rows is not sealed: reading them takes a third of a millisecond."""
 
 SELECT_SEALED = """
 select period
@@ -55,7 +55,7 @@ def seal(
     progress: Progress = lambda periods: periods,
     patience: int | None = PATIENCE,
 ) -> None:
-    """Seal the periods of a range that are over, where it pays; see `sealing.seal`."""
+    """Seal the past periods of a range that have enough rows; see `pages.sealing.seal`."""
     with seal_lock(database, patience) as mine:
         if mine:
             for kind, period in progress(_unsealed(database, kinds, first, last)):
@@ -63,8 +63,8 @@ def seal(
 
 
 def seal_all(database: Database, progress: Progress) -> None:
-    """Seal all that is over, where it pays."""
-    # The numbers of months are among those of days.
+    """Seal all past periods that have enough rows."""
+    # The range of all days includes the numbers of all months.
     with left_to_questions():
         seal(database, KINDS, FIRST_DAY, LAST_DAY, progress, patience=None)
 
@@ -72,9 +72,9 @@ def seal_all(database: Database, progress: Progress) -> None:
 def check(
     connection: sqlite3.Connection, calendar: Calendar, progress: Progress
 ) -> Iterator[tuple[str, str, str]]:
-    """Compare every summary with the rows; yield what it is of, its date and why it is wrong.
+    """Compare every summary with the rows; yield data, date and error of each wrong one.
 
-    One is `damaged` (not what was stored once) or `differs`.
+    The error is `damaged` (the checksum does not match) or `differs` (from the rows).
     """
     kinds = {(kind.data, kind.monthly): kind for kind in KINDS}
     for data, monthly, period in progress(connection.execute(SELECT_ALL).fetchall()):
@@ -90,7 +90,7 @@ def check(
 def _unsealed(
     database: Database, kinds: Collection[Kind[Any]], first: int, last: int
 ) -> list[tuple[Kind[Any], int]]:
-    """Return the kinds and periods to seal for a question about a range."""
+    """Return the kinds and periods to seal for a query about a range."""
     calendar = database.calendar
     today = calendar.day_of(database.clock.now())
     found: list[tuple[Kind[Any], int]] = []
