@@ -19,7 +19,7 @@ from app.config import PREFIX
 from app.days import Clock
 from app.storage.database import Database
 
-pytest_plugins = ["app.pytest_plugin", "pytester", "tests.browser"]
+pytest_plugins = ["app.pytest_plugin", "pytester", "tests.support.browser"]
 
 ROOT = Path(__file__).parent.parent
 NOW = 1_779_157_378  # 2026-05-19T02:22:58Z

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from .subject import Subject
-from .targets import TARGETS
+from .support.subject import Subject
+from .support.targets import TARGETS
 
 
 @pytest.fixture(scope="module")

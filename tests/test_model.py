@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from .calls import NO_TENANT
-from .world import USERS, Moment, World
+from .support.calls import NO_TENANT
+from .support.world import USERS, Moment, World
 
 # America/Sao_Paulo skips the midnight of 2017-10-15 and repeats the last hour of 2018-02-17,
 # America/New_York repeats an hour of 2017-11-05.

@@ -22,11 +22,11 @@ from schemathesis import Case, GenerationMode, Response
 from app import create_app
 from app.auth import keys
 
-from . import schemathesis_hooks  # noqa: F401 (makes valid data fit together)
 from .conftest import NOW, SetClock
-from .ingest.records import api_log, eventbridge, page
-from .model import Model
-from .refusals import BASE, LAST_SECOND, WRITES
+from .support import schemathesis_hooks  # noqa: F401 (makes valid data fit together)
+from .support.model import Model
+from .support.records import api_log, eventbridge, page
+from .support.refusals import BASE, LAST_SECOND, WRITES
 
 MONTH = 32 * 86400
 

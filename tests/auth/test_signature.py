@@ -13,7 +13,7 @@ from app.days import MAX_TIMESTAMP
 from app.storage.database import Database
 
 from ..conftest import RunningServer, SetClock, run, serving
-from .signer import authorization
+from ..support.signer import authorization
 
 HOST = "localhost"
 TARGET = f"/v1/analysis/metrics/page-statistics?start_timestamp=0&end_timestamp={MAX_TIMESTAMP}"

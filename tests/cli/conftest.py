@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT, run
-from .tree import FILES
+from ..support.command_tree import FILES
 
 
 @pytest.fixture(scope="session")

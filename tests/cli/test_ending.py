@@ -20,10 +20,10 @@ from app.ingest.files import BATCH
 from app.storage.migrations import MIGRATIONS
 
 from ..conftest import ROOT, serving
-from ..test_database import locked_by_another_process
-from ..test_faults import bound_by_permissions
+from ..storage.test_database import locked_by_another_process
+from ..storage.test_faults import bound_by_permissions
+from ..support.command_tree import COMMANDS
 from .conftest import done, running
-from .tree import COMMANDS
 
 ON_A_DATABASE = [
     "audit",

@@ -10,8 +10,8 @@ from app.cli import COMMANDS, main
 from app.cli.command import Command
 
 from ..conftest import run
+from ..support.command_tree import TREE
 from .conftest import done, running
-from .tree import TREE
 
 SERVERS = {"serve", "demo", "double"}
 EXAMPLES = [

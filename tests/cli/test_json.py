@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ..support.command_tree import COMMANDS
 from .conftest import done, running
-from .tree import COMMANDS
 
 BEARER, SIGNATURE = {"token"}, {"SAASUS_SAAS_ID", "SAASUS_API_KEY", "SAASUS_SECRET_KEY"}
 COPY = {"bytes", "schema", "database"}

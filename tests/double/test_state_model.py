@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from app.config import load_settings
 from app.double import application
 
-from ..calls import BASE, utc
-from ..ingest.records import api_log, eventbridge, page
+from ..support.calls import BASE, utc
+from ..support.records import api_log, eventbridge, page
 
 # Midnights around the change of clocks in Berlin, where the 29th has 23 hours, and other seconds.
 MIDNIGHTS = [utc(f"2026-03-{time}:00") for time in ("28T18:30", "28T23:00", "29T00:00", "29T22:00")]

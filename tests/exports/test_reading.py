@@ -13,9 +13,9 @@ from app.ingest.files import UnreadableFile
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 
-from ..calls import get, ingest, put, utc
 from ..ingest.test_files import Endless
-from .files import exported, imported
+from ..support.calls import get, ingest, put, utc
+from ..support.export_files import exported, imported
 
 HEAD = {"kind": "export", "version": 1, "time_zone": "UTC"}
 VISIT = {"kind": "history", "timestamp": 5, "user_id": "ann", "referer": "/a"}

@@ -18,10 +18,10 @@ from app.exports.tables import TABLES
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 
-from .. import model
+from ..support import model
+from ..support.export_files import exported, imported, records
+from ..support.world import Moment, World
 from ..test_model import Call, calls, days, ids, moments, tenants, writes
-from ..world import Moment, World
-from .files import exported, imported, records
 
 
 class Fed(World):

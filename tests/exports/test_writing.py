@@ -16,8 +16,8 @@ from app.exports.writing import export
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 
-from ..calls import ingest, put, utc
-from .files import exported, records
+from ..support.calls import ingest, put, utc
+from ..support.export_files import exported, records
 
 ANN = {"type": "userinfo", "user_id": "ann", "tenant_id": "acme", "env_id": 3, "referer": "/a"}
 

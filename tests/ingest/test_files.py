@@ -16,7 +16,7 @@ from app.ingest.files import DEEPEST, Format, UnreadableFile, _Shallow, import_s
 from app.storage.database import Database
 
 from ..conftest import ROOT, run
-from .records import api_log, eventbridge, page
+from ..support.records import api_log, eventbridge, page
 
 GOOD = {"type": "create_tenant", "tenant_id": "t"}
 
