@@ -21,6 +21,8 @@ from app.config import PREFIX
 from app.days import Clock
 from app.storage.database import Database
 
+from .support import examples  # noqa: F401 (loads the profile of property tests)
+
 pytest_plugins = ["app.pytest_plugin", "pytester", "tests.support.browser"]
 
 ROOT = Path(__file__).parent.parent
@@ -34,9 +36,9 @@ ROOM = 4 * 2**30
 
 def pytest_configure() -> None:
     """Keep the files of tests in memory where there is room: a disk is slow to confirm writes."""
-    if "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK):
-        if shutil.disk_usage(IN_MEMORY).free >= ROOM:
-            os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+    is_free = "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK)
+    if is_free and shutil.disk_usage(IN_MEMORY).free >= ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
 class SetClock(Clock):

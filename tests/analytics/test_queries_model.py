@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from app.analytics import active_users
@@ -15,6 +15,7 @@ from app.summaries.periods import sealing as period_sealing
 
 from ..maintenance.test_pruning import DATA, TODAY
 from ..support.asked import ENVIRONMENTS, PAGES, REFERERS, TENANTS, TYPES, USERS, Asked, number_of
+from ..support.examples import examples
 
 DAY = number_of(TODAY)
 
@@ -72,13 +73,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe"])
-@settings(
-    max_examples=20,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=examples(20))
 @given(
     pays=st.sampled_from([1, 1, 1000]),
     few=st.sampled_from([0, 1000]),

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.analytics.events import Event, Place, Report
@@ -27,6 +27,7 @@ from app.storage.event_ids import read_ids
 from ..conftest import NOW, SetClock
 from ..maintenance.test_erasing import answers, assert_right
 from ..support import older_databases as older
+from ..support.examples import examples
 from ..support.export_files import exported, imported
 
 DAY = 24 * 3600
@@ -83,14 +84,7 @@ events = st.one_of(
     ),
 )
 batches = st.lists(st.lists(events, max_size=8), max_size=4)
-property_test = settings(
-    max_examples=60,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate, Phase.shrink],
-)
+property_test = settings(max_examples=examples(60), phases=[Phase.generate, Phase.shrink])
 NUMBERS = {"userinfo": 0, "create_saas_user": 2, "create_tenant_user": 3}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from app import create_app
@@ -30,6 +30,7 @@ from app.summaries.periods import sealing as period_sealing
 
 from ..conftest import NOW, SetClock, run
 from ..support.calls import BASE
+from ..support.examples import examples
 from ..support.model import Model
 from .test_erasing import DAY, HOUR, TODAY, answers, assert_right, feed, view
 from .test_keeping import prune_all
@@ -237,14 +238,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize(("zone", "pays"), [("UTC", 1), ("Asia/Kolkata", 256)])
-@settings(
-    max_examples=20,
-    phases=[Phase.explicit, Phase.generate],
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=examples(20), phases=[Phase.explicit, Phase.generate])
 @given(steps=st.lists(steps, min_size=6, max_size=30), last=st.tuples(backs, st.just(31), names))
 def test_what_is_deleted_was_never_there(
     zone: str, pays: int, steps: list[Any], last: tuple[int, int, dict[str, str]]

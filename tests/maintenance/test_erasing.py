@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analytics import active_user_counts, calls, page_statistics
@@ -29,6 +29,7 @@ from app.summaries.pages import sealing
 
 from ..conftest import NOW, SetClock, run
 from ..summaries.test_pages import during_sealing
+from ..support.examples import examples
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -118,13 +119,7 @@ events = st.one_of(
     ),
 )
 puts = st.tuples(people, times, st.sampled_from(["/put", "/a"]))
-property_test = settings(
-    max_examples=80,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+property_test = settings(max_examples=examples(80))
 
 
 def make(folder: str, fed: list[Any], put: list[Any], asked: bool) -> Database:

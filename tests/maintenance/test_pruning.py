@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from app import create_app
@@ -21,6 +21,7 @@ from app.summaries.pages import sealing
 
 from ..conftest import SetClock
 from ..support.calls import BASE
+from ..support.examples import examples
 from ..support.model import Entry, Model
 
 HOUR = 3600
@@ -190,13 +191,7 @@ steps = st.one_of(
 
 @pytest.mark.parametrize("pays", [1, 256])
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago"])
-@settings(
-    max_examples=40,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=examples(40))
 @given(steps=st.lists(steps, min_size=5, max_size=30))
 def test_all_that_is_kept_is_answered_as_before(zone: str, pays: int, steps: list[Any]) -> None:
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:

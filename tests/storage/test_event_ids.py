@@ -23,6 +23,7 @@ from app.storage.event_ids import (
 )
 
 from ..conftest import ROOT
+from ..support.examples import examples
 
 ENDS = [-1, 0, 1, 65_534, 65_535, 65_536, FIRST_DAY, LAST_DAY]
 
@@ -135,9 +136,7 @@ class Ids(RuleBasedStateMachine):
 
 
 TestIds = Ids.TestCase
-TestIds.settings = settings(
-    max_examples=60, stateful_step_count=20, derandomize=True, database=None, deadline=None
-)
+TestIds.settings = settings(max_examples=examples(60), stateful_step_count=20)
 
 
 @pytest.fixture

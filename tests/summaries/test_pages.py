@@ -15,7 +15,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from app.analytics.events import Event, Report
@@ -31,6 +31,7 @@ from app.summaries.spans import LENGTHS
 
 from ..conftest import NOW, ROOT, SetClock, run, serving
 from ..storage.test_database import locked_by_another_process
+from ..support.examples import examples
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -133,13 +134,7 @@ steps = st.one_of(
 @pytest.mark.parametrize(
     "zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe", "Asia/Kathmandu"]
 )
-@settings(
-    max_examples=60,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=examples(60))
 @given(steps=st.lists(steps, min_size=4, max_size=20))
 def test_every_answer_is_what_the_rows_tell(zone: str, steps: list[Any]) -> None:
     # Clocks change on 2026-04-05 in two of the zones; TODAY is 2026-05-19.

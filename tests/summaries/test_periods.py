@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from app.analytics.active_user_counts import update_active_users
@@ -39,6 +39,7 @@ from app.summaries.periods.kinds import checksum
 
 from ..conftest import NOW, SetClock, run
 from ..storage.test_database import locked_by_another_process
+from ..support.examples import examples
 from .test_pages import edit, locked_by_another_thread
 
 HOUR = 3600
@@ -420,13 +421,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe"])
-@settings(
-    max_examples=60,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=examples(60))
 @given(
     pays=st.sampled_from([1, 1, 3]),
     filled=st.lists(st.tuples(back, part, user, tenant, env, referer), min_size=10, max_size=40),
