@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.days import Clock
 from app.storage.database import Database
 
 from .support import examples  # noqa: F401 (loads the profile of property tests)
+from .support.commands import run_here
 
 pytest_plugins = ["app.pytest_plugin", "pytester", "tests.support.browser"]
 
@@ -104,8 +105,18 @@ class RunningServer:
         return {"Authorization": f"Bearer {self.token}"}
 
 
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command `saasus-analysis` of this checkout to its end."""
+def run(
+    *arguments: str | Path, input: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command `saasus-analysis` to its end, in this process."""
+    return run_here(*arguments, folder=ROOT, given=input, environment=env)
+
+
+def run_process(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command `saasus-analysis` to its end in a process of its own.
+
+    For what cannot be seen in one process: locks between two, limits and signals.
+    """
     command = [sys.executable, "-m", "app", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
 

@@ -26,7 +26,7 @@ from app.maintenance.backup import back_up, back_up_dated, restore
 from app.storage.database import Database
 from app.storage.migrations import MIGRATIONS
 
-from ..conftest import NOW, ROOT, RunningServer, SetClock, run, serving
+from ..conftest import NOW, ROOT, RunningServer, SetClock, run, run_process, serving
 
 NEWEST = len(MIGRATIONS) + 1
 DAY = 86400
@@ -283,7 +283,9 @@ class TestBackup:
             most = path.stat().st_size // 2
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
-        message = refused(run("backup", tmp_path / "b.db", "--database", path, preexec_fn=limit))
+        message = refused(
+            run_process("backup", tmp_path / "b.db", "--database", path, preexec_fn=limit)
+        )
         assert "cannot be copied" in message
         assert names(tmp_path) == {"a.db"}
 

@@ -26,7 +26,7 @@ from app.maintenance.pruning_thread import pruning_daily
 from app.storage.cutoffs import cutoffs_of, limits
 from app.storage.database import Database
 
-from ..conftest import NOW, ROOT, SetClock, run
+from ..conftest import NOW, ROOT, SetClock, run, run_process
 from .test_erasing import TODAY, answers, assert_right, feed, view
 from .test_keeping import prune_all, rows_of
 
@@ -249,7 +249,7 @@ def test_a_served_database_outlives_a_clock_that_is_ten_years_ahead(tmp_path: Pa
             assert any(b"pruning holds back counts" in line for line in process.stderr)
         finally:
             process.terminate()
-    refused = run("prune", "--database", path, env=environment, input="")
+    refused = run_process("prune", "--database", path, env=environment, input="")
     assert refused.returncode == 1
     assert "The clock says 203" in refused.stderr
     with closing(Database(path)) as database:
