@@ -38,7 +38,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("checkout")
     listed = execute("git", "ls-files", "-co", "--exclude-standard", folder=ROOT).splitlines()
     execute("cp", "--parents", "-P", *listed, copy, folder=ROOT)
-    execute(sys.executable, "-m", "build", "--outdir", copy / "dist", folder=copy)
+    build = (sys.executable, "-m", "build", "--no-isolation")
+    execute(*build, "--outdir", copy / "dist", folder=copy)
     (built,) = (copy / "dist").glob("*.whl")
     return built
 
@@ -49,8 +50,9 @@ def consumer(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     folder = tmp_path_factory.mktemp("consumer")
     (folder / "app").mkdir()
     (folder / "app" / "__init__.py").write_text("OWN = True\n")
-    venv.create(folder / "venv", with_pip=True)
-    execute(folder / "venv" / "bin" / "pip", "install", "-q", wheel, folder=folder)
+    venv.create(folder / "venv")
+    pip = (sys.executable, "-m", "pip", "--python", folder / "venv" / "bin" / "python")
+    execute(*pip, "install", "-q", "--no-compile", wheel, folder=folder)
     return folder
 
 
