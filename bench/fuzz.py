@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
-from tests.targets import TARGETS
+from tests.support.targets import TARGETS
 
 from .fuzzed import ENGINES, MEMORY, Tally
 from .measuring import ms, write

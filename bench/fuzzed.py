@@ -44,8 +44,8 @@ class Fuzzed:
     """A target with its application, and the tally of its inputs."""
 
     def __init__(self, name: str, folder: str) -> None:
-        from tests.subject import Subject
-        from tests.targets import TARGETS
+        from tests.support.subject import Subject
+        from tests.support.targets import TARGETS
 
         self.target = TARGETS[name]
         self.subject = Subject(Path(folder))

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import trange
 
-from tests.killing import DAYS, WRITERS, Killing
+from tests.support.killing import DAYS, WRITERS, Killing
 
 from .measuring import write
 

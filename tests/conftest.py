@@ -1,9 +1,11 @@
 """The parts that tests are made of: an application on a real SQLite file, and a real server."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +21,25 @@ from app.config import PREFIX
 from app.days import Clock
 from app.storage.database import Database
 
-pytest_plugins = ["app.pytest_plugin", "pytester", "tests.browser"]
+from .support import examples  # noqa: F401 (loads the profile of property tests)
+from .support.commands import run_here
+
+pytest_plugins = ["app.pytest_plugin", "pytester", "tests.support.browser"]
 
 ROOT = Path(__file__).parent.parent
 NOW = 1_779_157_378  # 2026-05-19T02:22:58Z
+
+
+IN_MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30
+"""Bytes that must be free in memory, so that tests keep their files there."""
+
+
+def pytest_configure() -> None:
+    """Keep the files of tests in memory where there is room: a disk is slow to confirm writes."""
+    is_free = "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK)
+    if is_free and shutil.disk_usage(IN_MEMORY).free >= ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
 class SetClock(Clock):
@@ -88,8 +105,18 @@ class RunningServer:
         return {"Authorization": f"Bearer {self.token}"}
 
 
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command `saasus-analysis` of this checkout to its end."""
+def run(
+    *arguments: str | Path, input: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command `saasus-analysis` to its end, in this process."""
+    return run_here(*arguments, folder=ROOT, given=input, environment=env)
+
+
+def run_process(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command `saasus-analysis` to its end in a process of its own.
+
+    For what cannot be seen in one process: locks between two, limits and signals.
+    """
     command = [sys.executable, "-m", "app", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
 

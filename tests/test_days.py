@@ -20,6 +20,8 @@ from app.days import (
     parse_month,
 )
 
+from .support.examples import examples
+
 HOUR = 3600
 DAY = 24 * HOUR
 YEAR_2100 = 4_102_444_800
@@ -66,7 +68,7 @@ def day_of(zone: str, timestamp: int) -> str:
     return format_day(Calendar(zone).day_of(timestamp))
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(zones, timestamps)
 @example("Pacific/Apia", utc("2011-12-30T10:00"))
 @example("America/St_Johns", utc("2000-10-29T02:30:59"))
@@ -85,7 +87,7 @@ def test_a_timestamp_is_in_its_day(zone: str, timestamp: int) -> None:
         assert timestamp < calendar.day_start(day + 1)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(zones, past_days)
 def test_days_follow_each_other_without_gap_or_overlap(zone: str, day: int) -> None:
     calendar = Calendar(zone)
@@ -96,7 +98,7 @@ def test_days_follow_each_other_without_gap_or_overlap(zone: str, day: int) -> N
     assert calendar.day_of(start - 1) < day < calendar.day_of(end)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=500)
+@settings(max_examples=examples(500))
 @given(zones, past_days, st.lists(st.integers(-3 * HOUR, 3 * HOUR), min_size=2))
 def test_days_never_go_back(zone: str, day: int, around: list[int]) -> None:
     calendar = Calendar(zone)
@@ -104,7 +106,7 @@ def test_days_never_go_back(zone: str, day: int, around: list[int]) -> None:
     assert days == sorted(days)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(zones, past_days)
 def test_a_day_begins_at_the_first_second_of_its_date_or_a_later_one(zone: str, day: int) -> None:
     start = Calendar(zone).day_start(day)
@@ -114,13 +116,13 @@ def test_a_day_begins_at_the_first_second_of_its_date_or_a_later_one(zone: str, 
     assert all(local_date(zone, second) < name for second in before)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(st.sampled_from(ORDINARY_ZONES), timestamps.filter(lambda at: at < MAX_TIMESTAMP - DAY))
 def test_the_day_is_the_local_date_in_an_ordinary_zone(zone: str, timestamp: int) -> None:
     assert day_of(zone, timestamp) == local_date(zone, timestamp)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(ORDINARY_ZONES), past_days, st.integers(-2, 2))
 def test_the_day_is_the_local_date_at_its_edges(zone: str, day: int, seconds: int) -> None:
     timestamp = max(0, Calendar(zone).day_start(day) + seconds)
@@ -266,7 +268,6 @@ def test_a_damaged_file_of_tz_data_is_a_zone_that_is_not_known(
         reset_tzpath()
 
 
-@settings(derandomize=True, database=None)
 @given(st.dates())
 def test_days_and_months_are_read_as_they_are_written(day: date) -> None:
     number = parse_day(day.isoformat())

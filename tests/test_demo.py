@@ -69,7 +69,7 @@ def test_a_seed_makes_the_same_events_again_and_another_one_others() -> None:
 def test_memory_does_not_grow_with_the_events() -> None:
     def peak(make: Callable[[Iterator[Any]], object]) -> int:
         tracemalloc.start()
-        make(make_events(UTC, NOW, events=60_000))
+        make(make_events(UTC, NOW, events=20_000))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return most

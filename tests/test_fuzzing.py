@@ -5,10 +5,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import Phase, given, seed, settings
 
-from .subject import Subject
-from .targets import TARGETS
+from .support.examples import examples
+from .support.subject import Subject
+from .support.targets import TARGETS
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +24,7 @@ def test_nearly_valid_inputs_are_read_or_refused_whole(subject: Subject, name: s
     read = []
 
     @seed(1)
-    @settings(
-        max_examples=100,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
+    @settings(max_examples=examples(100), phases=[Phase.generate, Phase.shrink])
     @given(target.inputs)
     def check(given_input: Any) -> None:
         read.append(target.check(subject, given_input))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .killing import Killing
+from .support.killing import Killing
 
 
 def test_kills_lose_nothing_that_was_answered_and_leave_nothing_in_half(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from app.summaries.periods import reading, sealing
 from bench.data import NOW, Then
 from bench.million import EVENT, KINDS, PAGES, YESTERDAY, build
 
-from .calls import BASE
 from .conftest import run
+from .support.calls import BASE
 
 FEW, MANY = 1_200, 4_800
 """Both are more than any list shows."""

@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
-from .calls import NO_TENANT
-from .world import USERS, Moment, World
+from .support.calls import NO_TENANT
+from .support.examples import examples
+from .support.world import USERS, Moment, World
 
 # America/Sao_Paulo skips the midnight of 2017-10-15 and repeats the last hour of 2018-02-17,
 # America/New_York repeats an hour of 2017-11-05.
@@ -175,14 +176,7 @@ reads = st.one_of(
         ("America/Sao_Paulo", False),
     ],
 )
-@settings(
-    max_examples=50,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate, Phase.shrink],
-)
+@settings(max_examples=examples(50), phases=[Phase.generate, Phase.shrink])
 @given(
     written=st.lists(writes, min_size=6, max_size=12),
     read=st.lists(reads, min_size=12, max_size=24),

@@ -28,7 +28,7 @@ def test_no_request_made_from_the_description_gets_an_answer_that_is_not_in_it(
     with serving("--database", tmp_path / "a.db", ANALYSIS_ACCEPT_AHEAD="3000000") as server:
         report = schemathesis(
             tmp_path,
-            *("--config-file", ROOT / "tests" / "schemathesis.toml"),
+            *("--config-file", ROOT / "tests" / "support" / "schemathesis.toml"),
             *("run", f"{server.url}/openapi.json"),
             *("--header", f"Authorization: Bearer {server.token}"),
             *("--checks", "all", "--max-examples", "50"),

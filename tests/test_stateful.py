@@ -16,17 +16,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import schemathesis
 from flask import Flask
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from schemathesis import Case, GenerationMode, Response
 
 from app import create_app
 from app.auth import keys
 
-from . import schemathesis_hooks  # noqa: F401 (makes valid data fit together)
 from .conftest import NOW, SetClock
-from .ingest.records import api_log, eventbridge, page
-from .model import Model
-from .refusals import BASE, LAST_SECOND, WRITES
+from .support import schemathesis_hooks  # noqa: F401 (makes valid data fit together)
+from .support.examples import examples
+from .support.model import Model
+from .support.records import api_log, eventbridge, page
+from .support.refusals import BASE, LAST_SECOND, WRITES
 
 MONTH = 32 * 86400
 
@@ -208,15 +209,10 @@ def test_each_answer_of_a_sequence_of_calls_is_that_of_the_model(app: Flask) -> 
                 operation = case.operation.definition.raw["operationId"]
                 shown[operation] += self.pair.compare(operation, response)
 
+    # Fewer do not show something of each operation.
     Calls.run(
         settings=settings(
-            max_examples=100,
-            stateful_step_count=15,
-            derandomize=True,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
+            max_examples=examples(100, at_work=60), stateful_step_count=15, phases=[Phase.generate]
         )
     )
     assert {name for name in shown if shown[name]} == {name for name, _ in READS} | WRITES.keys()

@@ -17,8 +17,8 @@ from app.dashboard.cookies import SESSION
 from app.storage.database import Database
 
 from ..conftest import SetClock, run, serving
-from ..test_database import locked_by_another_process
-from .signer import authorization
+from ..storage.test_database import locked_by_another_process
+from ..support.signer import authorization
 
 DAY = 86400
 HISTORIES = "/v1/analysis/users/ann/behavior-histories"

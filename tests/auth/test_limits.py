@@ -19,8 +19,8 @@ from app.auth import brute_force, keys, rate_limit
 from app.storage.database import Database
 
 from ..conftest import NOW, ROOT, serving
-from ..refusals import BASE, WRITES, refused
-from .signer import authorization
+from ..support.refusals import BASE, WRITES, refused
+from ..support.signer import authorization
 from .test_keys import bearer
 
 PATH = f"{BASE}/users/ann/behavior-histories"

@@ -1,6 +1,7 @@
 import http.client
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +14,7 @@ from app.days import MAX_TIMESTAMP
 from app.storage.database import Database
 
 from ..conftest import RunningServer, SetClock, run, serving
-from .signer import authorization
+from ..support.signer import authorization
 
 HOST = "localhost"
 TARGET = f"/v1/analysis/metrics/page-statistics?start_timestamp=0&end_timestamp={MAX_TIMESTAMP}"
@@ -189,9 +190,21 @@ def signed_request(
     return answer.status, content
 
 
-@pytest.fixture
-def served_key(server: RunningServer, tmp_path: Path) -> dict[str, str]:
-    made = run("keys", "create", "sdk", "--signature", "--database", tmp_path / "served.db")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
+    path = tmp_path_factory.mktemp("served") / "served.db"
+    with serving("--database", path) as running:
+        yield running, path
+
+
+@pytest.fixture(scope="module")
+def server(served: tuple[RunningServer, Path]) -> RunningServer:
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def served_key(served: tuple[RunningServer, Path]) -> dict[str, str]:
+    made = run("keys", "create", "sdk", "--signature", "--database", served[1])
     return dict(line.split("=", 1) for line in made.stdout.splitlines())
 
 

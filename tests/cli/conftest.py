@@ -1,5 +1,6 @@
 import gzip
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT, run
-from .tree import FILES
+from ..support.command_tree import FILES
+from ..support.commands import run_here
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,12 @@ def shell(line: str, folder: Path, **environment: str) -> Any:
         "stderr": subprocess.PIPE,
         "text": True,
     }
+
+
+def called(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in this process, without a shell."""
+    _, *words = shlex.split(line)
+    return run_here(*words, folder=folder, environment=os.environ | environment)
 
 
 def done(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

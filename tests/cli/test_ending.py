@@ -20,10 +20,10 @@ from app.ingest.files import BATCH
 from app.storage.migration_steps import MIGRATIONS
 
 from ..conftest import ROOT, serving
-from ..test_database import locked_by_another_process
-from ..test_faults import bound_by_permissions
-from .conftest import done, running
-from .tree import COMMANDS
+from ..storage.test_database import locked_by_another_process
+from ..storage.test_faults import bound_by_permissions
+from ..support.command_tree import COMMANDS
+from .conftest import called, done, running
 
 ON_A_DATABASE = [
     "audit",
@@ -114,9 +114,9 @@ def test_a_database_that_cannot_be_used_is_named(folder: Path, line: str, put: A
     put(folder / "analysis.db")
     if line.startswith("restore"):  # which puts a good one there, except over a folder
         if put is put_nothing_readable:
-            in_a_line(done(f"saasus-analysis {line}", folder), 1, "analysis.db is not a file")
+            in_a_line(called(f"saasus-analysis {line}", folder), 1, "analysis.db is not a file")
         line = "restore analysis.db --database other.db"
-    ended = done(f"saasus-analysis {line}", folder)
+    ended = called(f"saasus-analysis {line}", folder)
     if line == "doctor":
         assert (ended.returncode, ended.stderr) == (1, "")
         assert "problem  database: " in ended.stdout
@@ -195,15 +195,15 @@ def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
 
 def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder: Path) -> None:
     line = "saasus-analysis import events january.ndjson --json --database new.db"
-    ended = done(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
+    ended = called(line, folder, ANALYSIS_TIME_ZONE="Asia/Tokyo")
     assert "new.db; its time zone is Asia/Tokyo and cannot be changed" in ended.stderr
-    assert "made a new" not in done(line, folder).stderr
+    assert "made a new" not in called(line, folder).stderr
 
 
 @pytest.mark.parametrize("line", ON_A_DATABASE)
 def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: str) -> None:
     with locked_by_another_process(folder / "analysis.db"):
-        ended = done(f"saasus-analysis {line}", folder)
+        ended = called(f"saasus-analysis {line}", folder)
     if line.startswith(("backup", "check")):  # which only read
         assert (ended.returncode, ended.stderr) == (0, "")
     elif line == "doctor":
@@ -257,7 +257,7 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("double --seed .", 1, "the seed . cannot be read"),
         ("double --seed analysis.db", 1, "the seed analysis.db cannot be read"),
         ("double --seed '{\"event\": []}'", 1, "the seed: event: is not known here"),
-        ("serve --port 0 --host $'\\xff'", 1, "cannot listen on \\udcff port 0"),
+        ("serve --port 0 --host \udcff", 1, "cannot listen on \\udcff port 0"),
         ("import events analysis.db", 1, "analysis.db is not valid JSON throughout"),
         ("import export analysis.db", 1, "analysis.db is not an export"),
         ("import events none", 2, "'FILE...': 'none': No such file or directory"),
@@ -278,11 +278,11 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("double --auth no", 2, "'--auth': 'no' is not one of 'any', 'required', 'strict'"),
         ("backup copies --keep 0", 2, "'--keep': 0 is not in the range"),
         ("keys rotate web --overlap -1", 2, "'--overlap': -1 is not in the range"),
-        ("keys create $'\\xff'", 2, "'NAME': must be 1 to 64 printable characters"),
+        ("keys create \udcff", 2, "'NAME': must be 1 to 64 printable characters"),
         ("keys create 'a b'", 2, "'NAME': must be 1 to 64 printable characters"),
         ("keys create ''", 2, "'NAME': must be 1 to 64 printable characters"),
-        ("keys revoke $'\\xff'", 2, "'NAME': must be printable"),
-        ("keys rotate $'\\xff'", 2, "'NAME': must be printable"),
+        ("keys revoke \udcff", 2, "'NAME': must be printable"),
+        ("keys rotate \udcff", 2, "'NAME': must be printable"),
         (
             "keys create x --expires 0 --database new.db",
             2,
@@ -291,7 +291,7 @@ def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Pat
         ("keys create x --scope all", 2, "'--scope': 'all' is not one of 'read'"),
         ("links create 'a b'", 2, "'NAME': must be 1 to 64 printable characters"),
         ("links create x --expires 2020-01-01", 2, "'--expires': must be a date in the future"),
-        ("links revoke $'\\xff'", 2, "'NAME': must be printable"),
+        ("links revoke \udcff", 2, "'NAME': must be printable"),
         ("summaries rebuild --keep-query maybe", 2, "'--keep-query': 'maybe' is not one of"),
         ("check --frobnicate", 2, "No such option"),
         ("frobnicate", 2, "No such command 'frobnicate'"),
@@ -302,7 +302,7 @@ def test_what_a_user_does_wrong_is_a_line_and_a_code(
     folder: Path, line: str, code: int, message: str
 ) -> None:
     before = {file.name for file in folder.iterdir()}
-    ended = done(f"saasus-analysis {line}", folder)
+    ended = called(f"saasus-analysis {line}", folder)
     in_a_line(ended, code, message)
     assert {file.name for file in folder.iterdir()} == before
 
@@ -320,7 +320,7 @@ def test_what_a_user_does_wrong_is_a_line_and_a_code(
 def test_a_setting_that_cannot_be_used_is_named(
     folder: Path, variable: str, value: str, message: str
 ) -> None:
-    in_a_line(done("saasus-analysis keys list", folder, **{variable: value}), 1, message)
+    in_a_line(called("saasus-analysis keys list", folder, **{variable: value}), 1, message)
 
 
 def test_a_port_that_is_taken_is_named(folder: Path, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_port_that_is_taken_is_named(folder: Path, tmp_path: Path) -> None:
         port = server.url.rpartition(":")[2]
         for line in (f"serve --port {port}", f"double --port {port}"):
             message = f"cannot listen on 127.0.0.1 port {port}: "
-            in_a_line(done(f"saasus-analysis {line}", folder), 1, message)
+            in_a_line(called(f"saasus-analysis {line}", folder), 1, message)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from app.cli import COMMANDS, main
 from app.cli.command import Command
 
 from ..conftest import run
-from .conftest import done, running
-from .tree import TREE
+from ..support.command_tree import TREE
+from .conftest import called, done, running
 
 SERVERS = {"serve", "demo", "double"}
 EXAMPLES = [
@@ -62,7 +62,10 @@ def test_an_example_is_of_its_command(name: str) -> None:
 def test_an_example_works(folder: Path, name: str, example: str) -> None:
     words = shlex.split(example)
     if words[words.index("saasus-analysis") + 1] not in SERVERS or "--write" in words:
-        ended = done(example, folder)
+        # One example of each command runs in a process, and what only a shell can run.
+        is_first = example == EXAMPLES[[each for each, _ in EXAMPLES].index(name)][1]
+        needs_process = is_first or words[0] != "saasus-analysis" or set("|<>&;$*`") & set(example)
+        ended = (done if needs_process else called)(example, folder)
         assert ended.returncode == 0, ended.stderr
         assert "Error" not in ended.stderr
         return

@@ -14,8 +14,8 @@ from app.demo import make_events
 from app.ingest.files import import_records
 from app.storage.database import Database
 
-from ..browser import visiting
 from ..conftest import RunningServer, serving
+from ..support.browser import visiting
 
 ZONE = "Asia/Tokyo"
 EVENTS, DAYS = 15_000, 70

@@ -16,11 +16,10 @@ from app.dashboard.cookies import FORM, SESSION
 from app.storage.database import Database
 
 from ..auth.test_keys import bearer
-from ..browser import visiting
 from ..conftest import NOW, RunningServer, SetClock
-from ..refusals import HEEDED, READS, refused
-from ..test_database import locked_by_another_process
-from .people import (
+from ..storage.test_database import locked_by_another_process
+from ..support.browser import visiting
+from ..support.people import (
     LINKS,
     SIGN_IN,
     SIGN_OUT,
@@ -31,6 +30,7 @@ from .people import (
     sign_in,
     submit,
 )
+from ..support.refusals import HEEDED, READS, refused
 
 HOUR = 3600
 HISTORIES = "/v1/analysis/users/ann/behavior-histories"

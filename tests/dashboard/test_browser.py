@@ -20,8 +20,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.days import Calendar, parse_day
 
-from ..browser import visiting
 from ..conftest import RunningServer, serving
+from ..support.browser import visiting
 from .conftest import ZONE, signed_in, state_of
 
 NARROW = {"width": 360, "height": 740}

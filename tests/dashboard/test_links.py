@@ -30,9 +30,9 @@ from app.storage.database import Database
 from app.web.log_format import JsonFormatter, TextFormatter
 from app.web.request_target import SHARED_PATH, without_tokens
 
-from ..calls import ingest
 from ..conftest import NOW, SetClock, run, serving
-from .people import LINKS, SESSION, SIGN_IN, field, message, sign_in, submit
+from ..support.calls import ingest
+from ..support.people import LINKS, SESSION, SIGN_IN, field, message, sign_in, submit
 
 DAY = 86400
 GONE = "This link is not valid any more."

@@ -4,9 +4,9 @@ import re
 
 from babel.messages.mofile import read_mo
 
-from .catalog import FOLDER, stored, texts
+from ..support.catalog import FOLDER, stored, texts
 
-HINT = "run `python -m tests.dashboard.catalog`, and translate what it names"
+HINT = "run `python -m tests.support.catalog`, and translate what it names"
 
 
 def test_every_text_is_translated_and_none_is_left_over() -> None:

@@ -17,7 +17,7 @@ from app.config import load_settings
 from app.double import Double, application, double
 
 from ..conftest import NOW, ROOT
-from ..refusals import ACTIVE_BODY
+from ..support.refusals import ACTIVE_BODY
 
 NUMBER = ACTIVE_BODY | {"active_users": 5}
 DAY = {"user_id": "bob", "timestamp": NOW, "histories": [{"timestamp": NOW, "referer": "/x"}]}

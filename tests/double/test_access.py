@@ -9,9 +9,9 @@ from werkzeug.test import Client
 
 from app.double import Double
 
-from ..auth.signer import authorization
-from ..calls import BASE
 from ..conftest import NOW
+from ..support.calls import BASE
+from ..support.signer import authorization
 
 PATH = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
 SIGNED = f"SAASUSSIGV1 Sig={'0' * 64}, SaaSID=any, APIKey=any"

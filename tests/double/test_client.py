@@ -24,9 +24,9 @@ from app.errors import StartError
 from app.server.event_loop import EventLoop
 from app.server.workers import POLL_SECONDS
 
-from ..auth.signer import authorization
-from ..calls import BASE
 from ..conftest import NOW, ROOT
+from ..support.calls import BASE
+from ..support.signer import authorization
 from .conftest import running
 
 HISTORIES = f"{BASE}/users/ann/behavior-histories"

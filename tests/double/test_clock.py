@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from app.days import MAX_TIMESTAMP
 from app.double import Double, DoubleError
 
-from ..auth.signer import authorization
-from ..calls import BASE, get, ingest, utc
 from ..conftest import NOW
+from ..support.calls import BASE, get, ingest, utc
+from ..support.signer import authorization
 
 
 def test_a_frozen_clock_stands_and_a_moved_one_stands_elsewhere(d: Double) -> None:

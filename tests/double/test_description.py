@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..refusals import refused
+from ..support.refusals import refused
 from ..test_schemathesis import schemathesis
 from .conftest import running
 

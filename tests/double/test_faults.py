@@ -19,8 +19,8 @@ from app.double import Double, DoubleError, double
 from app.double.fields import STATUSES
 from app.errors import TYPES
 
-from ..calls import BASE, put
 from ..conftest import NOW
+from ..support.calls import BASE, put
 from .conftest import NUMBER
 
 NUMBERS = f"{BASE}/active-users?type=daily&date_from=2026-01-01"

@@ -11,8 +11,8 @@ from werkzeug.test import Client
 from app.double import Double, DoubleError
 from app.double.journal import BYTES, REQUESTS, VIOLATIONS
 
-from ..calls import BASE, get, ingest, put
 from ..conftest import NOW
+from ..support.calls import BASE, get, ingest, put
 from .conftest import DAY, NUMBER
 
 

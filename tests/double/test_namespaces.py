@@ -13,8 +13,8 @@ from app.double import Double, DoubleError
 from app.double.middleware import HEADER
 from app.double.namespaces import name_in
 
-from ..calls import BASE
 from ..conftest import NOW
+from ..support.calls import BASE
 
 PATH = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
 SIGNED = f"SAASUSSIGV1 Sig={'0' * 64}, SaaSID=any, APIKey=ns-mine"

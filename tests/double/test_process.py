@@ -18,8 +18,8 @@ from flask.testing import FlaskClient
 
 from app import __version__, create_app
 
-from ..calls import BASE
 from ..conftest import NOW, ROOT, run
+from ..support.calls import BASE
 from .conftest import running
 
 EVENT = {"type": "create_tenant", "tenant_id": "ü", "timestamp": NOW}

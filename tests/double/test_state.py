@@ -13,9 +13,9 @@ from app.config import load_settings
 from app.double import Double, DoubleError, application
 from app.double.namespaces import SNAPSHOTS
 
-from ..calls import BASE, get, ingest, put, utc
 from ..conftest import NOW
-from ..ingest.records import api_log, eventbridge, page
+from ..support.calls import BASE, get, ingest, put, utc
+from ..support.records import api_log, eventbridge, page
 from .conftest import DAY, NUMBER, VISIT
 
 

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.config import load_settings
 from app.double import application
 
-from ..calls import BASE, utc
-from ..ingest.records import api_log, eventbridge, page
+from ..support.calls import BASE, utc
+from ..support.examples import examples
+from ..support.records import api_log, eventbridge, page
 
 # Midnights around the change of clocks in Berlin, where the 29th has 23 hours, and other seconds.
 MIDNIGHTS = [utc(f"2026-03-{time}:00") for time in ("28T18:30", "28T23:00", "29T00:00", "29T22:00")]
@@ -122,7 +123,7 @@ def answers(client: FlaskClient) -> list[bytes]:
     return [bytes(client.get(BASE + path).data) for path in READS]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(
     st.sampled_from(ZONES), st.lists(calls, min_size=1, max_size=12), st.lists(calls, max_size=4)
 )

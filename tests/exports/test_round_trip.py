@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from app.analytics.events import SOURCES, Event, Place, Report
@@ -18,10 +18,11 @@ from app.exports.tables import TABLES
 from app.storage.database import Database
 from app.storage.event_ids import digest_of
 
-from .. import model
+from ..support import model
+from ..support.examples import examples
+from ..support.export_files import exported, imported, records
+from ..support.world import Moment, World
 from ..test_model import Call, calls, days, ids, moments, tenants, writes
-from ..world import Moment, World
-from .files import exported, imported, records
 
 
 class Fed(World):
@@ -83,14 +84,7 @@ def expected(facts: model.Model) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "America/Sao_Paulo"])
-@settings(
-    max_examples=40,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate, Phase.shrink],
-)
+@settings(max_examples=examples(40), phases=[Phase.generate, Phase.shrink])
 @given(
     written=st.lists(
         writes

@@ -17,7 +17,7 @@ from app.demo import make_events
 from app.storage.event_ids import read_ids
 
 from ..conftest import NOW, SetClock
-from .reading import DAY, active, counts, everything, histories, pages
+from ..support.reading import DAY, active, counts, everything, histories, pages
 
 EVENTS = "/v1/analysis/ingest/events"
 NO_TENANT = "00000000-0000-0000-0000-000000000000"

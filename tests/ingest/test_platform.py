@@ -5,8 +5,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from ..conftest import NOW
-from .reading import DAY, active, counts, everything, histories, pages
-from .records import USERINFO_ANSWER, api_log, eventbridge, page
+from ..support.reading import DAY, active, counts, everything, histories, pages
+from ..support.records import USERINFO_ANSWER, api_log, eventbridge, page
 from .test_events import NO_TENANT, NOTHING, report
 
 EVENTBRIDGE = "/v1/analysis/ingest/eventbridge"

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..calls import BASE, NO_TENANT, client_like, get, ingest, utc
+from ..support.calls import BASE, NO_TENANT, client_like, get, ingest, utc
 
 EVER = {"start_date": "1970-01-01", "end_date": "9999-12-31"}
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from ..calls import get, ingest, put, utc
 from ..conftest import NOW
+from ..support.calls import get, ingest, put, utc
 
 DAY = 24 * 3600
 TODAY = utc("2026-05-19")

@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..calls import BASE, NO_TENANT, client_like, get, ingest, put, utc
 from ..conftest import SetClock
+from ..support.calls import BASE, NO_TENANT, client_like, get, ingest, put, utc
 
 MOST = 2**63 - 1
 

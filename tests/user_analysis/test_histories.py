@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from ..calls import BASE, client_like, get, ingest, put, utc
 from ..conftest import NOW, SetClock
+from ..support.calls import BASE, client_like, get, ingest, put, utc
 
 DAY = 24 * 3600
 TODAY = utc("2026-05-19")

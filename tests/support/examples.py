@@ -1,0 +1,27 @@
+"""How many examples property tests try: a few while somebody works, in CI many.
+
+`TESTS_PROFILE=ci` chooses the many, as `.ci/run` does. All are drawn from fixed seeds, so that a
+test that fails does so again.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+PROFILE = os.environ.get("TESTS_PROFILE", "work")
+SHARE = 5
+"""Of so many examples that CI tries, one is tried by default."""
+
+DRAWN = settings(
+    derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.register_profile("ci", DRAWN, max_examples=100)
+settings.register_profile("work", DRAWN, max_examples=100 // SHARE)
+settings.load_profile(PROFILE)
+
+
+def examples(most: int, at_work: int | None = None) -> int:
+    """Return how many examples a test tries that tries `most` in CI; by default a share of them."""
+    if PROFILE == "ci":
+        return most
+    return -(-most // SHARE) if at_work is None else at_work
