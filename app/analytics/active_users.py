@@ -134,7 +134,7 @@ def count_by_period(database: Database, cells: ActiveUsersFilter) -> dict[int, i
     For a cell (a period, tenant and environment) with a number that was put, that number counts.
     Users of the other cells of a period are counted once.
     """
-    # Users are read before the numbers that were put: pruning replaces users by such numbers.
+    # Users are read first: pruning replaces users by numbers that were put, never the reverse.
     numbers = {at: len(users) for at, users in users_by_period(database, cells).items()}
     with database.reading() as connection:
         parameters = cells._asdict()

@@ -98,7 +98,7 @@ def first_day(database: Database, since: int = FIRST_DAY) -> int | None:
 def call_days(
     connection: sqlite3.Connection, *, first: int = FIRST_DAY, last: int = LAST_DAY
 ) -> tuple[int | None, int | None]:
-    """Return the first and the last day with calls within a range of days; None if none."""
+    """Return the first and last day with calls within a range; both None if there are none."""
     parameters = {"first": first, "last": last, "types": json.dumps(list(TYPE_NUMBERS.values()))}
     days: tuple[int | None, int | None] = connection.execute(
         SELECT_CALL_DAYS, parameters
@@ -113,7 +113,7 @@ def active_periods(
     first: int = FIRST_DAY,
     last: int = LAST_DAY,
 ) -> tuple[int | None, int | None]:
-    """Return the first and last day or month with active users within a range; None if none."""
+    """Return the first and last period with active users within a range; both None if none."""
     parameters = {"monthly": monthly, "first": first, "last": last}
     periods: tuple[int | None, int | None] = connection.execute(
         SELECT_PERIODS, parameters
@@ -184,7 +184,7 @@ def _last_entry(connection: sqlite3.Connection, calendar: Calendar, end: int) ->
 
 
 def _only_day_of(calendar: Calendar, block: int) -> int | None:
-    """Return the day that contains a whole block, so that no rows need be read; None for two."""
+    """Return the day that contains a whole block; None if the block spans two days."""
     day = calendar.day_of(block * BLOCK)
     return day if day == calendar.day_of((block + 1) * BLOCK - 1) else None
 

@@ -178,7 +178,7 @@ def _viewers(connection: sqlite3.Connection, start: int, end: int) -> Blocks:
 def _count_views(
     connection: sqlite3.Connection, viewers: Blocks, start: int, end: int
 ) -> Counter[int]:
-    """Return the views by page, counting in each block only those of its given users."""
+    """Return the views by page of the given users in each block."""
     by_referer: Counter[int] = Counter()
     for block, users in viewers.items():
         parameters = {"block": block, "users": json.dumps(list(users)), "start": start, "end": end}

@@ -202,7 +202,7 @@ def _store_histories(
             report.duplicates += len(referers)
         else:
             error = ValidationError(
-                "other histories of this user and second are stored", "timestamp"
+                "the user already has different histories in this second", "timestamp"
             )
             for line, _, _ in together:
                 report.refuse(line, error)

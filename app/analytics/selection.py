@@ -26,7 +26,7 @@ class Days(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose data are meant: those of a tenant and an environment; None is all."""
+    """The tenant and the environment whose data a query is about; None stands for all."""
 
     tenant_id: str | None = None
     env_id: int | None = None

@@ -11,10 +11,10 @@ SELECT_KEPT = "select data, since from kept"
 
 
 class Cutoffs(NamedTuple):
-    """The retention cutoffs: when the first kept day of each data begins; 0 if none were pruned.
+    """The retention cutoffs: the start of the first kept day, or 0 if nothing was pruned.
 
-    Data before a cutoff are not accepted: they would be pruned at once, be counted twice, or pass
-    for new because their id was pruned.
+    Data before a cutoff are not accepted: they would be pruned at once, be counted twice, or be
+    taken for new because their id was pruned.
     """
 
     histories: int = 0

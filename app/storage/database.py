@@ -75,10 +75,9 @@ class Group:
 class Database:
     """One database file, with the calendar of its time zone and the clock of its application.
 
-    `create` makes the file with mode 0600 if it is missing, and `migrate` migrates an older one.
-    Raises StartError if the file is missing or older otherwise, is newer than this program, was
-    made with another time zone or page rule, or belongs to another program; such a file is not
-    touched.
+    `create` makes a missing file with mode 0600, and `migrate` migrates an older one; without them,
+    these raise StartError. So do a file that is newer than this program, one that was made with
+    another time zone or page rule, and one of another program, which is not touched.
     """
 
     def __init__(
@@ -151,7 +150,7 @@ class Database:
     def _open(self) -> None:
         try:
             self.is_new = self._create and make_file(self.path)
-            """Whether this process made the file, and so fixed its settings."""
+            """Whether opening the file made it, and so fixed its settings."""
             if not self.path.exists():
                 raise StartError(
                     f"there is no database {self.path}; `saasus-analysis serve` makes one, and "
@@ -295,7 +294,7 @@ class Database:
         """Commit everything that this thread writes in the context together, at its end.
 
         Each `writing` still stores all of its changes or none. Raises ServiceUnavailable at the end
-        if the commit failed, so that nothing was stored.
+        if nothing could be committed.
         """
         group = self._thread.group = Group()
         try:

@@ -1,7 +1,7 @@
 """What a file holds, read without SQLite.
 
-SQLite copies a -wal next to a file that it opens into that file, and makes files next to it. So the
-file of another program must be recognized before SQLite opens it.
+When SQLite opens a file, it copies a -wal next to it into the file, and makes more files there. So
+the file of another program must be recognized before SQLite opens it.
 """
 
 import stat

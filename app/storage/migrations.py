@@ -33,7 +33,7 @@ REMEDIES = {
     "keep_query": "change it with `saasus-analysis summaries rebuild`",
     "collapse_ids": "change it with `saasus-analysis summaries rebuild`",
 }
-"""What an operator who starts with another value can do instead, by setting."""
+"""By setting, what an operator can do to use another value."""
 
 
 def prepare(
@@ -93,7 +93,7 @@ def prepare(
             connection.rollback()
     # This comes last, so that a file that is refused is not changed.
     _use_wal(connection)
-    read_version(connection)  # makes the -wal and -shm files that stay open
+    read_version(connection)  # makes the -wal and -shm files, which stay open
     return stored
 
 

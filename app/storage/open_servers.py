@@ -1,4 +1,4 @@
-"""How many servers have a database open.
+"""Counting the servers that have a database open.
 
 Each server locks a byte of the file, far behind those that SQLite locks. The lock belongs to the
 open file: it disappears with the process, however that ends, and SQLite's own locks do not affect
@@ -41,7 +41,7 @@ def enter(path: Path) -> int | None:
 
 
 def count_others(file: int) -> int:
-    """Return how many servers have a database open, except the one that has this descriptor."""
+    """Return how many servers other than the one with this descriptor have a database open."""
     if sys.platform != "linux":
         return 0
     found = 0

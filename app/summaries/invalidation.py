@@ -1,6 +1,6 @@
 """Dropping the summaries that a write makes outdated.
 
-This is a module of its own, since the others load bitmaps, which a write does not need.
+This is a module of its own, since those that seal and read load bitmaps, which writes do not need.
 """
 
 import sqlite3
@@ -49,7 +49,7 @@ def invalidate(
 ) -> None:
     """Drop the summaries that a write of histories with these timestamps makes outdated.
 
-    The summary of a day is dropped with any hour that the day overlaps.
+    The action summaries of all days that overlap the hours of these timestamps are dropped, too.
     """
     hours = sorted({timestamp // HOUR for timestamp in timestamps})
     for first, last in joined([(hour, hour + 1) for hour in hours]):

@@ -49,7 +49,11 @@ def test_what_is_known_changes_nothing(database: Database, record: dict[str, Any
 @pytest.mark.parametrize(
     ("record", "change", "message"),
     [
-        (VISIT, {"referer": "/b"}, "timestamp: other histories of this user and second are stored"),
+        (
+            VISIT,
+            {"referer": "/b"},
+            "timestamp: the user already has different histories in this second",
+        ),
         (CALL, {"count": 3}, "a different value is already stored"),
         (NUMBER, {"active_users": 0}, "a different value is already stored"),
         (EVENT_ID, {"date": "2026-05-20"}, "a different value is already stored"),

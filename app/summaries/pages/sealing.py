@@ -203,7 +203,7 @@ def _count(connection: sqlite3.Connection, first: int, last: int) -> int:
 
 
 def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
-    """Return the first hour that can be summarized, and the one after the last; None if none."""
+    """Return the first hour that can be summarized, and the hour after the last; None if none."""
     hours: tuple[int | None, int] = connection.execute(
         SELECT_EXTENT, {"pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     ).fetchone()
@@ -211,7 +211,7 @@ def extent(connection: sqlite3.Connection) -> tuple[int | None, int]:
 
 
 def _next(connection: sqlite3.Connection, hour: int) -> int:
-    """Return a lower bound for the next hour, from a given one on, that can be summarized."""
+    """Return a lower bound of the next hour that can be summarized, not before the given hour."""
     parameters = {"hour": hour, "pruned": pruned_hours(connection), "block_hours": BLOCK_HOURS}
     (found,) = connection.execute(SELECT_NEXT, parameters).fetchone()
     return hour if found is None else int(found)

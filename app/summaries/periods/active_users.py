@@ -113,7 +113,7 @@ class ActiveKind(Kind[dict[int, Bitmap]], Generic[Bitmap]):
         return {env_id: self.bitmap.deserialize(part) for env_id, part in _unpack(content)}
 
     def of(self, content: bytes, env_id: int | None) -> Bitmap:
-        """Return who was active in an environment, or in any if it is None, from a content."""
+        """Return who was active in an environment (None: in any), from a summary's content."""
         part = _find(content, ALL if env_id is None else env_id)
         if part is not None:
             return self.bitmap.deserialize(part)
@@ -126,7 +126,7 @@ class ActiveKind(Kind[dict[int, Bitmap]], Generic[Bitmap]):
         return whole
 
     def read(self, connection: sqlite3.Connection, period: int, env_id: int | None) -> Bitmap:
-        """Return who was active in an environment, or in any if it is None, from the rows."""
+        """Return who was active in an environment (None: in any), from the rows of a period."""
         parameters = {"monthly": self.monthly, "period": period, "env_id": env_id}
         (active,) = connection.execute(self.select, parameters).fetchone()
         return self.bitmap(json.loads(active))
@@ -142,7 +142,7 @@ MEMBERS = {
     monthly: ActiveKind("members", monthly, SELECT_MEMBERS, SELECT_MEMBERS_BY_ENVIRONMENT, BitMap64)
     for monthly in (False, True)
 }
-"""Summaries of who was active in which tenant, tenant * 2^32 + user, likewise."""
+"""Summaries of tenant * 2^32 + user for active users, by whether the period is a month."""
 
 
 def _pack(parts: Mapping[int, bytes]) -> bytes:

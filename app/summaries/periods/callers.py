@@ -1,4 +1,4 @@
-"""Summaries of who called in a tenant on a day without an environment, so was not active there."""
+"""Summaries of who called in a tenant on a day but was active in none of its environments."""
 
 import json
 import sqlite3
