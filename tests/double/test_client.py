@@ -232,6 +232,7 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert d.state["settings"]["time_zone"] == "UTC"
 
 
+@pytest.mark.slow
 def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
     with running() as process, double(at=process.url, namespace="mine", seed=[]) as d:
         d.put_active_users("daily", "2026-05-19", "acme", 3, 5)
@@ -245,6 +246,7 @@ def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
         assert d.namespace("default").state["active_users"] == []
 
 
+@pytest.mark.slow
 def test_the_url_of_a_namespace_leads_to_it() -> None:
     with double() as d:
         mine = d.namespace("mine")
@@ -304,6 +306,7 @@ class InUnittest(unittest.TestCase):
         self.assertEqual(self.d.state["active_users"], [])
 
 
+@pytest.mark.slow
 def test_neither_httpx_nor_requests_is_needed() -> None:
     code = (
         "import sys; sys.modules['httpx'] = sys.modules['requests'] = None\n"

@@ -322,6 +322,7 @@ def test_without_keys_pages_of_other_origins_get_nothing(
         assert client.get(path, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "headers", "is_let"),
     [
@@ -343,6 +344,7 @@ def test_without_keys_a_link_of_another_site_leads_to_pages_alone(
         assert client.post(path, headers=headers).status_code == 403
 
 
+@pytest.mark.slow
 def test_search_engines_are_told_to_stay_away(client: FlaskClient, database: Database) -> None:
     token = links.create_link(database, name="board", expires_at=2**40)
     shared = f"/dashboard/shared/{token}"
@@ -353,6 +355,7 @@ def test_search_engines_are_told_to_stay_away(client: FlaskClient, database: Dat
     assert robots.text == "User-agent: *\nDisallow: /\n"
 
 
+@pytest.mark.slow
 def test_a_metrics_page_asks_for_what_is_set(tmp_path: Path) -> None:
     for setting, here, elsewhere, with_key in (
         ("off", 404, 404, 404),
