@@ -43,9 +43,9 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are processors: some tests wait, for servers and clocks."""
-    return len(os.sched_getaffinity(0)) + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return a worker for each processor, and one more for slow tests, many of which wait."""
+    return len(os.sched_getaffinity(0)) + int(config.option.markexpr != "not slow")
 
 
 SLOW = {"axe", "blank", "browser", "consumer", "saas", "server", "wheel"}

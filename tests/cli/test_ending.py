@@ -202,6 +202,7 @@ def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder:
     assert "made a new" not in called(line, folder).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ON_A_DATABASE)
 def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: str) -> None:
     with locked_by_another_process(folder / "analysis.db"):

@@ -584,6 +584,7 @@ class TestTheLog:
         assert f" GET {SHARED_PATH}/***/pages?period=7d 200 " in line
         assert line.endswith("key=link:board")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "change",
         [

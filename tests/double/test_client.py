@@ -115,6 +115,7 @@ def test_requests_goes_without_a_socket(d: Double) -> None:
         assert session.get(f"https://api.saasus.io{BASE}/nothing", timeout=5).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "of_httpx", "of_requests"),
     [

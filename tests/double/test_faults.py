@@ -253,6 +253,7 @@ def test_a_fault_that_is_added_while_the_server_is_busy_holds_up_nobody(d: Doubl
     d.clear_faults()
 
 
+@pytest.mark.slow
 def test_a_double_that_ends_while_a_request_waits_leaves_no_thread(d: Double) -> None:
     with double() as other:
         other.fail("*", latency_ms=2500)

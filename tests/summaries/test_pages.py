@@ -328,6 +328,7 @@ def locked_by_another_thread(database: Database) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["process", "thread"])
 def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: str) -> None:
     with closing(Database(tmp_path / "a.db", clock=SetClock(), busy_seconds=600)) as database:

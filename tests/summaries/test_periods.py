@@ -636,6 +636,7 @@ def while_sealing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
     monkeypatch.setattr(ActiveKind, "make", make_late)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write",
     [

@@ -112,7 +112,7 @@ def _standard_files(*files: IO[bytes]) -> Iterator[None]:
 def _open(number: int) -> TextIOWrapper:
     mode, name = (("r", "<stdin>"), ("w", "<stdout>"), ("w", "<stderr>"))[number]
     raw = FileIO(number, mode, closefd=False)
-    raw.name = name  # type: ignore[misc]
+    raw.name = name
     buffer = BufferedReader(raw) if mode == "r" else BufferedWriter(raw)
     return TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace")
 

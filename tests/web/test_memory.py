@@ -174,6 +174,7 @@ class TestABudget:
     def body(self, records: int) -> bytes:
         return json.dumps([EVENT] * records).encode()
 
+    @pytest.mark.slow
     def test_lets_small_bodies_through_and_large_ones_ask_again(
         self, app: Flask, budget: Budget
     ) -> None:
@@ -187,6 +188,7 @@ class TestABudget:
         budget.give_back(budget.limit)
         assert client.post(EVENTS, data=large, content_type="application/json").status_code == 200
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("packed", [False, True])
     def test_is_nothing_that_a_body_under_16_kib_waits_for(
         self, app: Flask, budget: Budget, packed: bool

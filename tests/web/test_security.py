@@ -193,6 +193,7 @@ def test_what_a_browser_asks_before_a_request_is_answered_and_changes_nothing(
 KEYLESS = [{"auth": False, "hosts": "Demo.test,192.0.2.9,[2001:db8::9]"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", KEYLESS)
 @pytest.mark.parametrize(
     ("host", "is_own"),
@@ -276,6 +277,7 @@ VISIT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetc
 FRAME = VISIT | {"Sec-Fetch-Dest": "iframe"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"auth": False, "cors_origins": "https://a.example"}])
 @pytest.mark.parametrize(
     ("headers", "is_answered"),
