@@ -5,10 +5,11 @@ BIN = .venv/bin
 DATABASE ?= dev.db
 PAGES = app/dashboard/templates app/dashboard/static app/dashboard/translations
 
-.PHONY: help test lint format serve bench
+.PHONY: help test fast lint format serve bench
 
 help:
 	@echo "make test    all tests, with formatting, lint and types"
+	@echo "make fast    the tests that take no second each"
 	@echo "make lint    formatting, lint and types alone"
 	@echo "make format  let ruff format the code and fix what it can"
 	@echo "make serve   a server without keys on $(DATABASE); reloads code, templates and style sheets"
@@ -21,6 +22,9 @@ $(BIN)/ready: setup.cfg pyproject.toml
 
 test: $(BIN)/ready
 	$(BIN)/pytest
+
+fast: $(BIN)/ready
+	$(BIN)/pytest -m "not slow"
 
 lint: $(BIN)/ready
 	$(BIN)/ruff format --check .

@@ -42,6 +42,22 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return a worker for each processor, and one more for slow tests, many of which wait."""
+    return len(os.sched_getaffinity(0)) + int(config.option.markexpr != "not slow")
+
+
+SLOW = {"axe", "blank", "browser", "consumer", "saas", "server", "wheel"}
+"""Fixtures that start a process or a browser, or build a wheel."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and SLOW & set(item.fixturenames):
+            item.add_marker("slow")
+
+
 class SetClock(Clock):
     """A clock that stands where a test sets it."""
 

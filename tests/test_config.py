@@ -167,6 +167,7 @@ def test_what_only_looks_like_it_is_refused(name: str, value: str) -> None:
     assert service_variables({name: value}) == []
 
 
+@pytest.mark.slow
 def test_a_start_beside_a_service_of_our_name_says_what_it_passed_over(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (

@@ -68,6 +68,7 @@ def day_of(zone: str, timestamp: int) -> str:
     return format_day(Calendar(zone).day_of(timestamp))
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(1000))
 @given(zones, timestamps)
 @example("Pacific/Apia", utc("2011-12-30T10:00"))
@@ -87,6 +88,7 @@ def test_a_timestamp_is_in_its_day(zone: str, timestamp: int) -> None:
         assert timestamp < calendar.day_start(day + 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(1000))
 @given(zones, past_days)
 def test_days_follow_each_other_without_gap_or_overlap(zone: str, day: int) -> None:
@@ -116,6 +118,7 @@ def test_a_day_begins_at_the_first_second_of_its_date_or_a_later_one(zone: str, 
     assert all(local_date(zone, second) < name for second in before)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(1000))
 @given(st.sampled_from(ORDINARY_ZONES), timestamps.filter(lambda at: at < MAX_TIMESTAMP - DAY))
 def test_the_day_is_the_local_date_in_an_ordinary_zone(zone: str, timestamp: int) -> None:

@@ -48,11 +48,13 @@ def test_a_day_that_has_just_begun_is_enough() -> None:
     assert [event["timestamp"] for event in made] == [midnight] * 10
 
 
+@pytest.mark.slow
 def test_events_come_in_order_with_ids_of_their_own(made: list[dict[str, Any]]) -> None:
     assert all(one["timestamp"] <= other["timestamp"] for one, other in pairwise(made))
     assert len({event["id"] for event in made}) == len(made)
 
 
+@pytest.mark.slow
 def test_every_event_is_a_good_one(made: list[dict[str, Any]]) -> None:
     read = event_reader(lambda: NOW)
     assert all(read(event) for event in made)
@@ -66,6 +68,7 @@ def test_a_seed_makes_the_same_events_again_and_another_one_others() -> None:
     assert few(1) != few(2)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_events() -> None:
     def peak(make: Callable[[Iterator[Any]], object]) -> int:
         tracemalloc.start()
@@ -122,6 +125,7 @@ def test_few_pages_are_used_a_lot_and_environments_differ(made: list[dict[str, A
     assert envs[3] > envs[2] > envs[1] > 0
 
 
+@pytest.mark.slow
 def test_events_are_written_out_and_can_be_imported(tmp_path: Path) -> None:
     file, database = tmp_path / "events.ndjson", tmp_path / "a.db"
     assert run("demo", "--write", file, "--events", "3000", "--seed", "7").returncode == 0
@@ -163,6 +167,7 @@ def read(url: str) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_the_urls_that_it_prints_are_worth_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +185,7 @@ def test_the_urls_that_it_prints_are_worth_opening(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "opens"), [(["--open"], True), (["--no-open"], False), ([], False)]
 )
@@ -205,6 +211,7 @@ pathlib.Path({str(tmp_path)!r}, "part").rename({str(tmp_path / "seen")!r})
         assert "<h1>Overview</h1>" in (tmp_path / "seen").read_text()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_given_is_kept_and_served_as_it_is(tmp_path: Path) -> None:
     for events in ("500", "900"):
         with demo("--events", events, "--database", tmp_path / "kept.db") as (urls, _):
@@ -217,6 +224,7 @@ def test_it_does_not_listen_to_others(tmp_path: Path) -> None:
     assert "must be a loopback address" in refused.stderr
 
 
+@pytest.mark.slow
 def test_it_ends_while_it_makes_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-m", "app", "demo", "--port", "0", "--events", "10000000"]
@@ -235,6 +243,7 @@ def test_a_disk_that_is_full_is_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_no_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     command = f"{sys.executable} -m app demo --write {file} --events 10 2>&-"

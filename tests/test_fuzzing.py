@@ -18,6 +18,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_nearly_valid_inputs_are_read_or_refused_whole(subject: Subject, name: str) -> None:
     target = TARGETS[name]

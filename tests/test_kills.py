@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from .support.killing import Killing
+
+pytestmark = pytest.mark.slow
 
 
 def test_kills_lose_nothing_that_was_answered_and_leave_nothing_in_half(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def work_of(path: Path, pages: Iterable[str]) -> dict[str, tuple[int, Counter[st
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_work_of_a_page_is_that_of_what_it_shows(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -132,6 +133,7 @@ class TestLists:
         for module in ("controls", "tables"):
             monkeypatch.setattr(f"app.dashboard.{module}.MOST_LISTED", 2)
 
+    @pytest.mark.slow
     def test_of_tenants(self, client: FlaskClient) -> None:
         for number, tenant in enumerate(("Ä-least", "most", "b-more"), 1):
             users = range(3 if tenant == "most" else number)
@@ -146,6 +148,7 @@ class TestLists:
         csv = client.get("/dashboard/tenants?csv=tenants").data.decode("utf-8-sig")
         assert len(csv.splitlines()) == 4
 
+    @pytest.mark.slow
     def test_of_pages(self, client: FlaskClient) -> None:
         for views, url in ((1, "/Ä"), (3, "/most"), (2, "/more")):
             feed(client, *({"env_id": 3, "referer": url} for _ in range(views)))
@@ -159,6 +162,7 @@ class TestLists:
         csv = client.get("/dashboard/pages?csv=pages").data.decode("utf-8-sig")
         assert len(csv.splitlines()) == 4
 
+    @pytest.mark.slow
     def test_of_actions(self, client: FlaskClient) -> None:
         for views, name in ((1, "least"), (3, "most"), (2, "more")):
             feed(client, *({"env_id": 3, "referer": f"/?action={name}"} for _ in range(views)))
@@ -183,6 +187,7 @@ class TestEnvironments:
         page = client.get(f"/dashboard/tenants/tenant?id=acme&lang=en{query}").text
         return [row for row in rows(page) if row.startswith("7")]
 
+    @pytest.mark.slow
     def test_are_listed_in_parts(self, client: FlaskClient) -> None:
         assert self.listed(client) == ["72", "73"]
         assert self.listed(client, "&start=2") == ["71"]
@@ -192,17 +197,20 @@ class TestEnvironments:
         csv = client.get("/dashboard/tenants/tenant?id=acme&csv=environments&start=2").text
         assert [line.split(",")[0] for line in csv.splitlines()[1:]] == ["72", "73", "71"]
 
+    @pytest.mark.slow
     def test_are_found_by_their_digits(self, client: FlaskClient) -> None:
         assert "Search for an environment" in client.get("/dashboard/tenants/tenant?id=acme").text
         assert self.listed(client, "&q=1") == ["71"]
         assert self.listed(client, "&q=8") == []
 
+    @pytest.mark.slow
     def test_the_filter_offers_the_most_active_and_takes_any(self, client: FlaskClient) -> None:
         page = client.get("/dashboard?env=71").text
         assert re.findall(r'<option value="(7\d)"', page) == ["72", "73"]
         assert re.search(r'<input [^>]*name="env"[^>]*value="71"', page)
 
 
+@pytest.mark.slow
 def test_a_page_of_a_user_names_the_tenants_that_the_user_was_in_last(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

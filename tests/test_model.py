@@ -167,6 +167,7 @@ reads = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("zone", "keep_query"),
     [

@@ -3,7 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import ROOT, serving
+
+pytestmark = pytest.mark.slow
 
 
 def schemathesis(folder: Path, *arguments: str | Path) -> str:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import schemathesis
 from flask import Flask
 from hypothesis import Phase, settings
@@ -28,6 +29,8 @@ from .support.examples import examples
 from .support.model import Model
 from .support.records import api_log, eventbridge, page
 from .support.refusals import BASE, LAST_SECOND, WRITES
+
+pytestmark = pytest.mark.slow
 
 MONTH = 32 * 86400
 

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ..conftest import ROOT
 
 DOCUMENT = (ROOT / "docs" / "embedding.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_the_document_shows(tmp_path: Path) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     (shown,) = re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)

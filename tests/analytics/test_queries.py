@@ -142,6 +142,7 @@ class TestNothing:
         assert user_tenants(database, "ann") == []
         assert user_extent(database, "ann") is None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "days",
         [Days(-40_000, -1), Days(-1, 0), Days(TODAY + 1, TODAY + 1), Days(LAST_DAY - 9, LAST_DAY)],
@@ -210,6 +211,7 @@ class TestDays:
             day + 1: (1, 1),
         }
 
+    @pytest.mark.slow
     def test_damaged_summaries_are_not_believed(self, database: Database) -> None:
         for at in range(NOW - 5 * DAY, NOW, 5000):
             visit(
@@ -376,6 +378,7 @@ class TestAlone:
 
 
 class TestPruned:
+    @pytest.mark.slow
     @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
     def test_of_pruned_days_there_are_views_and_numbers(self, database: Database) -> None:
         since, _ = Days(TODAY - 1, TODAY).seconds(database.calendar)

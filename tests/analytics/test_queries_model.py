@@ -72,6 +72,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe"])
 @settings(max_examples=examples(20))
 @given(

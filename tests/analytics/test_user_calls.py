@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,7 @@ def assert_counted(database: Database, calls: Counter[Any]) -> None:
     assert_right(database)
 
 
+@pytest.mark.slow
 @property_test
 @given(fed=batches)
 def test_each_call_is_counted_once(fed: list[list[Event]]) -> None:
@@ -157,6 +159,7 @@ def test_each_call_is_counted_once(fed: list[list[Event]]) -> None:
         assert exported(database) == exported(one_by_one)
 
 
+@pytest.mark.slow
 @property_test
 @given(fed=batches, first=days, length=st.integers(0, 30))
 def test_what_is_deleted_is_taken_from_all_counts(
@@ -192,6 +195,7 @@ def test_what_is_deleted_is_taken_from_all_counts(
         assert_right(of_tenant)
 
 
+@pytest.mark.slow
 @property_test
 @given(fed=batches)
 def test_an_export_makes_a_database_of_the_same_calls(fed: list[list[Event]]) -> None:
@@ -253,6 +257,7 @@ def test_more_calls_of_active_users_than_were_counted_are_found() -> None:
     assert wrong.examples == ["userinfo on 2026-05-19, tenant 'acme': 3 by users, 2 in total"]
 
 
+@pytest.mark.slow
 @property_test
 @given(fed=batches)
 def test_a_database_of_version_7_becomes_one_of_the_same_answers(fed: list[list[Event]]) -> None:

@@ -180,6 +180,7 @@ def test_every_refusal_of_a_key_takes_the_same_work(
     assert signers[0].keys() == {"_find", "sign", "compare_digest"}
 
 
+@pytest.mark.slow
 def test_what_is_revoked_by_another_process_is_refused_from_the_next_request_on(
     tmp_path: Path,
 ) -> None:

@@ -115,6 +115,7 @@ def test_of_several_rates_each_holds(client: FlaskClient) -> None:
     assert int(answer.headers["Retry-After"]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"rate_limit": "1/3second", "failed_keys": "1/3second"}])
 def test_a_window_ends(anonymous: FlaskClient, database: Database) -> None:
     key = make_key(database, "k")
@@ -124,6 +125,7 @@ def test_a_window_ends(anonymous: FlaskClient, database: Database) -> None:
         assert answered_again(anonymous, headers) == status
 
 
+@pytest.mark.slow
 def test_two_clients_at_once_get_no_more_than_one(tmp_path: Path) -> None:
     def client(_: int) -> list[int]:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
@@ -142,6 +144,7 @@ def test_two_clients_at_once_get_no_more_than_one(tmp_path: Path) -> None:
     assert counted == {200: 25, 429: 35}
 
 
+@pytest.mark.slow
 def test_threads_count_exactly() -> None:
     """The library's storage alone fails here now and then: it is not made for threads."""
     rate = rate_limit.Rate("10000/day")
@@ -311,6 +314,7 @@ def test_strangers_whose_address_is_not_known_keep_nobody_out(
         assert status(key, other) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "refused_ones"), [({}, 10), ({"failed_keys": "off"}, 0)], ids=["default", "off"]
 )
@@ -325,6 +329,7 @@ def test_sixty_a_minute_are_looked_at_unless_it_is_off(
     assert statuses == {401: 70 - refused_ones} | ({429: refused_ones} if refused_ones else {})
 
 
+@pytest.mark.slow
 def test_the_library_is_loaded_with_the_first_wrong_key(tmp_path: Path) -> None:
     code = """
 import sys

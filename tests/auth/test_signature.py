@@ -254,6 +254,7 @@ def test_the_raw_body_is_what_is_signed(
     assert json.loads(content)["histories"][0]["histories"] == param["histories"]
 
 
+@pytest.mark.slow
 def test_the_key_of_the_environment_may_do_all_but_admin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from .conftest import done
 
+pytestmark = pytest.mark.slow
+
 
 def completed(folder: Path, *words: str) -> list[str]:
     """Return what bash is offered for the last of the words."""

@@ -170,6 +170,7 @@ def test_an_option_that_is_no_time_zone_is_named(
     assert in_this_process(line, folder, monkeypatch) == (1, message)
 
 
+@pytest.mark.slow
 def test_without_tz_data_days_are_those_of_utc(folder: Path) -> None:
     program = "import sys; sys.modules['tzdata'] = None; from app.__main__ import run; run()"
     line = f'PYTHONTZPATH= PYTHONPATH={ROOT} {sys.executable} -c "{program}" keys list'
@@ -178,6 +179,7 @@ def test_without_tz_data_days_are_those_of_utc(folder: Path) -> None:
     in_a_line(ended, 1, "'Asia/Tokyo' is not an IANA time zone such as Asia/Tokyo in the tz data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["serve --port 0", "demo --port 0 --events 10"])
 def test_a_start_that_makes_a_database_says_which_days_are_fixed_in_it(
     folder: Path, line: str
@@ -200,6 +202,7 @@ def test_an_import_that_makes_a_database_says_which_days_are_fixed_in_it(folder:
     assert "made a new" not in called(line, folder).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ON_A_DATABASE)
 def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: str) -> None:
     with locked_by_another_process(folder / "analysis.db"):
@@ -213,6 +216,7 @@ def test_a_database_that_others_hold_is_a_code_of_its_own(folder: Path, line: st
         in_a_line(ended, 75, "locked" if line[:7] != "restore" else "is open in another process")
 
 
+@pytest.mark.slow
 def test_an_import_that_finds_the_database_busy_tells_what_it_stored(folder: Path) -> None:
     event = '{"type": "create_tenant", "tenant_id": "many"}\n'
     path = folder / "analysis.db"
@@ -323,6 +327,7 @@ def test_a_setting_that_cannot_be_used_is_named(
     in_a_line(called("saasus-analysis keys list", folder, **{variable: value}), 1, message)
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(folder: Path, tmp_path: Path) -> None:
     with serving("--database", tmp_path / "other.db") as server:
         port = server.url.rpartition(":")[2]
@@ -331,6 +336,7 @@ def test_a_port_that_is_taken_is_named(folder: Path, tmp_path: Path) -> None:
             in_a_line(called(f"saasus-analysis {line}", folder), 1, message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
@@ -362,6 +368,7 @@ def test_what_is_not_permitted_is_told(folder: Path, line: str, code: int, messa
         (folder / "closed").chmod(0o700)
 
 
+@pytest.mark.slow
 def test_names_that_are_no_text_are_names(folder: Path) -> None:
     for line in (
         "backup $'\\xff.db'",
@@ -389,6 +396,7 @@ def talking(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", SHOWING)
 def test_a_reader_that_goes_away_is_not_told(talking: Path, line: str) -> None:
     ended = done(f"saasus-analysis {line} | true; exit ${{PIPESTATUS[0]}}", talking)
@@ -396,6 +404,7 @@ def test_a_reader_that_goes_away_is_not_told(talking: Path, line: str) -> None:
     assert ended.returncode in (0, 1)  # 0: all was written before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("line", SHOWING)
 def test_an_output_that_is_full_is_told(talking: Path, line: str) -> None:
@@ -403,6 +412,7 @@ def test_an_output_that_is_full_is_told(talking: Path, line: str) -> None:
     in_a_line(ended, 1, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("line", ["keys create new > /dev/full", "keys rotate web >&-"])
 def test_a_key_that_cannot_be_shown_is_told(folder: Path, line: str) -> None:
@@ -411,6 +421,7 @@ def test_a_key_that_cannot_be_shown_is_told(folder: Path, line: str) -> None:
     in_a_line(ended, 1, "revoke it and make another")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", SHOWING)
 def test_no_standard_output_is_no_reason_for_a_stack_trace(talking: Path, line: str) -> None:
     ended = done(f"saasus-analysis {line} >&-", talking)
@@ -433,6 +444,7 @@ SIGNALS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_a_file_that_is_being_written_when_a_signal_comes_is_removed(
     folder: Path, number: signal.Signals, code: int
@@ -448,6 +460,7 @@ def test_a_file_that_is_being_written_when_a_signal_comes_is_removed(
     assert (folder / "out").read_text() == "old"
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_an_import_that_a_signal_ends_says_nothing_of_it(
     folder: Path, number: signal.Signals, code: int
@@ -462,6 +475,7 @@ def test_an_import_that_a_signal_ends_says_nothing_of_it(
         assert process.returncode == code
 
 
+@pytest.mark.slow
 def test_what_a_signal_interrupts_does_not_count_as_damaged(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "analysis.db")) as connection:
         connection.executescript(MANY_ROWS)
@@ -473,6 +487,7 @@ def test_what_a_signal_interrupts_does_not_count_as_damaged(folder: Path) -> Non
         assert process.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_so(folder: Path) -> None:
     line = "trap '' HUP; exec saasus-analysis import events - --database new.db"
     with running(line, folder) as process:
@@ -484,6 +499,7 @@ def test_a_signal_that_is_ignored_stays_so(folder: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_bug_shows_where_it_is(folder: Path) -> None:
     broken = "import runpy, json; json.dumps = None; runpy.run_module('app', run_name='__main__')"
     ended = subprocess.run(

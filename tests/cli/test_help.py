@@ -58,6 +58,7 @@ def test_an_example_is_of_its_command(name: str) -> None:
         assert re.search(rf"(^| ){re.escape(name)}( |$)", example)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_an_example_works(folder: Path, name: str, example: str) -> None:
     words = shlex.split(example)

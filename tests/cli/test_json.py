@@ -57,6 +57,7 @@ def test_each_command_with_the_option_is_tested() -> None:
     assert {name for name in having if any(line.startswith(name) for line, _ in PRINTED)} == having
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "expected"), PRINTED)
 def test_it_prints_one_line_of_json(folder: Path, line: str, expected: Any) -> None:
     if line.startswith(SERVERS):

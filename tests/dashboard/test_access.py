@@ -107,6 +107,7 @@ def test_every_page_asks_who_it_is(app: Flask) -> None:
     } <= walked
 
 
+@pytest.mark.slow
 def test_the_files_of_pages_are_for_everybody_and_browsers_may_keep_them(
     person: FlaskClient, insider: FlaskClient
 ) -> None:
@@ -564,6 +565,7 @@ class TestErrors:
             assert message(answer) == "There is no page at this address."
             assert "trace-1" in answer.text
 
+    @pytest.mark.slow
     def test_they_are_told_in_the_language_of_who_asks(self, insider: FlaskClient) -> None:
         for options in ({"query_string": {"lang": "ja"}}, {"headers": {"Accept-Language": "ja"}}):
             answer = insider.get("/dashboard/nothing", **options)
@@ -699,6 +701,7 @@ def test_who_follows_a_link_of_another_site_is_not_asked_again(
         assert page.get_by_label("Key with the scope read").is_visible()
 
 
+@pytest.mark.slow
 def test_a_page_can_be_asked_for_with_head(person: FlaskClient) -> None:
     assert person.head("/dashboard").status_code == 303
     assert person.head(SIGN_IN).status_code == 200

@@ -24,6 +24,8 @@ from ..conftest import RunningServer, serving
 from ..support.browser import visiting
 from .conftest import ZONE, signed_in, state_of
 
+pytestmark = pytest.mark.slow
+
 NARROW = {"width": 360, "height": 740}
 PAGES = (
     "",

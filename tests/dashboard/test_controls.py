@@ -120,6 +120,7 @@ def test_no_control_is_lost_in_a_form(client: FlaskClient) -> None:
     assert 'name="start"' not in search
 
 
+@pytest.mark.slow
 def test_a_page_that_is_asked_for_is_escaped(client: FlaskClient) -> None:
     page = client.get(f"{PATH}/pages/page", query_string={"id": "<script>alert(1)</script>"}).text
     assert "<script>alert" not in page
@@ -134,6 +135,7 @@ def test_today_is_a_day_of_the_time_zone(client: FlaskClient, clock: Any) -> Non
         assert days_of(client, "period=today")[0] == expected
 
 
+@pytest.mark.slow
 def test_a_long_table_comes_in_parts_that_hold_each_row_once(client: FlaskClient) -> None:
     urls = [f"/page/{number:03}" for number in range(120)]
     events = [{"type": "userinfo", "user_id": "ann", "referer": url} for url in urls]
@@ -148,6 +150,7 @@ def test_a_long_table_comes_in_parts_that_hold_each_row_once(client: FlaskClient
     assert "/page/000" in client.get(f"{PATH}/pages?sort=page_url&start=120").text
 
 
+@pytest.mark.slow
 def test_an_environment_of_others_is_not_offered_beside_a_tenant(client: FlaskClient) -> None:
     for tenant, env in (("acme", 3), ("umbrella", 77)):
         event = {"type": "userinfo", "user_id": "ann", "tenant_id": tenant, "env_id": env}
@@ -156,6 +159,7 @@ def test_an_environment_of_others_is_not_offered_beside_a_tenant(client: FlaskCl
     assert '<option value="77">' not in client.get(f"{PATH}?tenant=acme").text
 
 
+@pytest.mark.slow
 def test_a_page_of_a_tenant_says_how_many_users_it_leaves_out(client: FlaskClient) -> None:
     for user, tenant in (("ann", "acme"), ("bob", "acme"), ("bob", "umbrella")):
         event = {"type": "userinfo", "user_id": user, "tenant_id": tenant, "env_id": 3}

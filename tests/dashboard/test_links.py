@@ -142,6 +142,7 @@ class TestTheCommand:
 
 
 class TestThePage:
+    @pytest.mark.slow
     def test_a_url_is_shown_once_and_works(
         self, manager: FlaskClient, person: FlaskClient, database: Database
     ) -> None:
@@ -195,6 +196,7 @@ class TestThePage:
             assert not text or f'value="{text}"' in answer.text or "<" in text
         assert [link["name"] for link in links.list_links(database)] == ["taken"]
 
+    @pytest.mark.slow
     def test_links_are_listed_with_how_they_stand(
         self, manager: FlaskClient, person: FlaskClient, database: Database, clock: SetClock
     ) -> None:
@@ -211,6 +213,7 @@ class TestThePage:
         assert re.search("used all valid until .{10,60} Revoke used", text)
         assert "Revoke revoked" not in text
 
+    @pytest.mark.slow
     def test_a_link_is_revoked_by_its_button(
         self, manager: FlaskClient, person: FlaskClient, database: Database
     ) -> None:
@@ -238,6 +241,7 @@ class TestThePage:
 
 
 class TestWhoHasALink:
+    @pytest.mark.slow
     def test_sees_pages_without_a_cookie(self, person: FlaskClient, database: Database) -> None:
         url = make(database)
         for path in ("", "/", "/pages", "/tenants"):
@@ -271,6 +275,7 @@ class TestWhoHasALink:
         assert row["revoked_at"] is None
         assert manager.get(LINKS).status_code == 200
 
+    @pytest.mark.slow
     def test_sees_them_until_the_second_it_expires(
         self, person: FlaskClient, database: Database, clock: SetClock
     ) -> None:
@@ -281,6 +286,7 @@ class TestWhoHasALink:
         answer = person.get(url)
         assert (answer.status_code, answer.mimetype, message(answer)) == (404, "text/html", GONE)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"failed_keys": "off"}])
     def test_is_told_where_it_is_not_valid(
         self, person: FlaskClient, manager: FlaskClient, database: Database
@@ -342,6 +348,7 @@ class TestALinkOfATenant:
         feed(client, "acme", "umbrella")
         return make(database, tenant_id="acme")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "path",
         [
@@ -366,6 +373,7 @@ class TestALinkOfATenant:
         assert not [line for line in text.splitlines() if re.search("umbrella[^<]*[0-9]", line)]
         assert "umbrella-user" not in answer.text
 
+    @pytest.mark.slow
     def test_shows_the_same_whatever_others_did(self, tmp_path: Path, clock: SetClock) -> None:
         """On a hundred pages that links lead to, and in tables of them as CSV."""
 
@@ -398,6 +406,7 @@ class TestALinkOfATenant:
         for word in ("csv=", "/pages/page?", "/tenants/tenant?", "period="):
             assert sum(word in path for path in alone) > 1, word
 
+    @pytest.mark.slow
     def test_shows_that_tenant(self, person: FlaskClient, url: str) -> None:
         text = person.get(f"{url}/tenants", follow_redirects=True).text
         assert "acme" in text
@@ -412,6 +421,7 @@ class TestALinkOfATenant:
         assert (answer := person.get(url)).status_code == 404
         assert message(answer) == GONE
 
+    @pytest.mark.slow
     def test_goes_when_the_tenant_is_erased(
         self, person: FlaskClient, client: FlaskClient, database: Database, url: str
     ) -> None:
@@ -429,6 +439,7 @@ class TestALinkOfATenant:
         assert [link["name"] for link in links.list_links(database)] == ["other"]
         assert b"acme" not in client.get(LINKS).data
 
+    @pytest.mark.slow
     def test_stays_when_all_of_the_tenant_is_pruned(
         self, person: FlaskClient, database: Database, clock: SetClock, url: str
     ) -> None:
@@ -458,6 +469,7 @@ def test_each_ends_some_day(database: Database) -> None:
         connection.execute(never)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"failed_keys": "3/day"}])
 def test_wrong_tokens_count_like_wrong_keys(
     app: Flask, person: FlaskClient, database: Database
@@ -482,6 +494,7 @@ class TestInAFrame:
     def frames(self, client: FlaskClient, path: str) -> str:
         return client.get(path).headers["Content-Security-Policy"].rpartition("frame-ancestors ")[2]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"frame_origins": ORIGINS}])
     def test_named_origins_may_show_what_a_link_shows(
         self, person: FlaskClient, manager: FlaskClient, database: Database
@@ -571,6 +584,7 @@ class TestTheLog:
         assert f" GET {SHARED_PATH}/***/pages?period=7d 200 " in line
         assert line.endswith("key=link:board")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "change",
         [
@@ -707,6 +721,7 @@ class TestTheLog:
         )
         assert without_tokens("/v1/analysis/shared/x") == "/v1/analysis/shared/x"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("form", ["text", "json"])
     def test_of_a_server_has_none(self, tmp_path: Path, form: str) -> None:
         at = at_new(tmp_path)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from babel.messages.mofile import read_mo
 
 from ..support.catalog import FOLDER, stored, texts
@@ -9,6 +10,7 @@ from ..support.catalog import FOLDER, stored, texts
 HINT = "run `python -m tests.support.catalog`, and translate what it names"
 
 
+@pytest.mark.slow
 def test_every_text_is_translated_and_none_is_left_over() -> None:
     translated = {message.id: message.string for message in stored() if message.id}
     assert translated.keys() == {message.id for message in texts() if message.id}, HINT

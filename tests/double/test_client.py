@@ -115,6 +115,7 @@ def test_requests_goes_without_a_socket(d: Double) -> None:
         assert session.get(f"https://api.saasus.io{BASE}/nothing", timeout=5).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "of_httpx", "of_requests"),
     [
@@ -232,6 +233,7 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         assert d.state["settings"]["time_zone"] == "UTC"
 
 
+@pytest.mark.slow
 def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
     with running() as process, double(at=process.url, namespace="mine", seed=[]) as d:
         d.put_active_users("daily", "2026-05-19", "acme", 3, 5)
@@ -245,6 +247,7 @@ def test_a_double_that_runs_elsewhere_is_used_the_same_way() -> None:
         assert d.namespace("default").state["active_users"] == []
 
 
+@pytest.mark.slow
 def test_the_url_of_a_namespace_leads_to_it() -> None:
     with double() as d:
         mine = d.namespace("mine")
@@ -304,6 +307,7 @@ class InUnittest(unittest.TestCase):
         self.assertEqual(self.d.state["active_users"], [])
 
 
+@pytest.mark.slow
 def test_neither_httpx_nor_requests_is_needed() -> None:
     code = (
         "import sys; sys.modules['httpx'] = sys.modules['requests'] = None\n"

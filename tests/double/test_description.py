@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -51,6 +52,7 @@ def test_a_double_has_no_operation_that_deletes(client: FlaskClient) -> None:
         refused(client.post("/v1/analysis/retention/delete", json=body), status=404)
 
 
+@pytest.mark.slow
 def test_no_answer_of_the_control_api_is_not_in_it(tmp_path: Path) -> None:
     with running() as double:
         report = schemathesis(

@@ -34,6 +34,8 @@ from app.storage.migrations import FIXED
 from ..conftest import ROOT
 from .conftest import Process, running
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "docs" / "double"
 PAGES = {page.name: page.read_text() for page in sorted(FOLDER.glob("*.md"))}
 

@@ -72,6 +72,7 @@ def test_so_many_are_skipped_and_so_many_are_hit(client: FlaskClient) -> None:
     assert (fault["matched"], fault["applied"]) == (7, 3)
 
 
+@pytest.mark.slow
 def test_a_probability_repeats_itself_by_its_seed(client: FlaskClient) -> None:
     rule = {"operation": "GetActiveUsers", "status": 503, "probability": 0.3}
     runs = []
@@ -200,6 +201,7 @@ def ask(url: str) -> int:
             return error.code
 
 
+@pytest.mark.slow
 def test_a_waiting_request_holds_up_no_other(d: Double) -> None:
     """More wait than there are threads, and one namespace's waiting is its own."""
     d.fail("GetActiveUsers", latency_ms=1500)
@@ -231,6 +233,7 @@ def test_what_waits_when_its_namespace_is_reset_or_deleted_is_over(d: Double, en
     assert mine.state["active_users"] == mine.requests() == []
 
 
+@pytest.mark.slow
 def test_a_fault_that_is_added_while_the_server_is_busy_holds_up_nobody(d: Double) -> None:
     """Both requests are read at once, so the fault comes when the next one is queued already."""
     parts = urlsplit(d.url)
@@ -256,6 +259,7 @@ def test_a_fault_that_is_added_while_the_server_is_busy_holds_up_nobody(d: Doubl
     d.clear_faults()
 
 
+@pytest.mark.slow
 def test_a_double_that_ends_while_a_request_waits_leaves_no_thread(d: Double) -> None:
     with double() as other:
         other.fail("*", latency_ms=2500)

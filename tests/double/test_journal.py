@@ -232,6 +232,7 @@ def test_a_bad_filter_is_refused(client: FlaskClient, path: str, query: str, pla
     assert answer.get_json()["message"].startswith(place)
 
 
+@pytest.mark.slow
 def test_the_last_thousand_are_kept_and_the_others_counted(client: FlaskClient) -> None:
     for _ in range(REQUESTS + 5):
         client.get(f"{BASE}/nothing")
@@ -244,6 +245,7 @@ def test_the_last_thousand_are_kept_and_the_others_counted(client: FlaskClient) 
     assert requests(client)[0]["number"] == 1
 
 
+@pytest.mark.slow
 def test_large_bodies_drop_older_requests(client: FlaskClient) -> None:
     body = b" " * (BYTES // 4 - 1000)
     for _ in range(6):
@@ -350,6 +352,7 @@ def test_what_is_compared_may_be_nested_deeply(client: FlaskClient) -> None:
     assert answer.status_code in (400, 409)
 
 
+@pytest.mark.slow
 def test_a_request_that_is_wrong_everywhere_takes_no_more_than_it_may(client: FlaskClient) -> None:
     entries = [{"timestamp": -1, "referer": 5}] * 20_000
     client.put(f"{BASE}/user-behavior-day", json=DAY | {"histories": entries})

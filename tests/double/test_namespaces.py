@@ -143,6 +143,7 @@ def test_a_bad_name_is_refused_in_python_too(d: Double, name: str) -> None:
         d.namespace(name)
 
 
+@pytest.mark.slow
 def test_many_first_uses_at_once_make_one_namespace(app: Flask) -> None:
     def put(value: int) -> None:
         body = {"events": [{"type": "create_tenant", "tenant_id": f"t{value}"}]}
@@ -155,6 +156,7 @@ def test_many_first_uses_at_once_make_one_namespace(app: Flask) -> None:
     assert {event["tenant_id"] for event in state["events"]} == {f"t{n}" for n in range(64)}
 
 
+@pytest.mark.slow
 def test_a_namespace_that_is_deleted_under_its_requests_is_made_anew(app: Flask) -> None:
     def ask(turn: int) -> int:
         client = app.test_client()

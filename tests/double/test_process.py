@@ -22,6 +22,8 @@ from ..conftest import NOW, ROOT, run
 from ..support.calls import BASE
 from .conftest import running
 
+pytestmark = pytest.mark.slow
+
 EVENT = {"type": "create_tenant", "tenant_id": "ü", "timestamp": NOW}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from ..conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = ("-p", "app.pytest_plugin", "-p", "no:saasus_analysis", "-p", "no:cacheprovider")
 
 HELPERS = """

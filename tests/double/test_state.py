@@ -98,6 +98,7 @@ def test_events_of_the_platform_are_known_again_after_their_state_was_restored(
     assert state(client) == before
 
 
+@pytest.mark.slow
 def test_the_same_calls_give_the_same_bytes(settings: dict[str, Any]) -> None:
     documents = []
     for _ in range(2):
@@ -272,6 +273,7 @@ def test_there_are_not_more_snapshots_than_memory_bears(d: Double) -> None:
         d.snapshot("another")
 
 
+@pytest.mark.slow
 def test_a_reset_while_requests_run_leaves_none_in_between(app: Flask) -> None:
     """Each answer is of the seed or of one write, whole."""
     hours = [NOW - 3600 * hour for hour in range(300, 700)]

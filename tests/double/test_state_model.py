@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,6 +124,7 @@ def answers(client: FlaskClient) -> list[bytes]:
     return [bytes(client.get(BASE + path).data) for path in READS]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60))
 @given(
     st.sampled_from(ZONES), st.lists(calls, min_size=1, max_size=12), st.lists(calls, max_size=4)

@@ -32,6 +32,7 @@ def export(*arguments: str | Path, **options: Any) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=ROOT, timeout=60, stderr=subprocess.PIPE, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["calls", "--format", "csv"], ["histories"]])
 def test_a_file_holds_what_standard_output_does(
     filled: Path, tmp_path: Path, options: list[str]
@@ -47,6 +48,7 @@ def test_a_file_holds_what_standard_output_does(
     assert len(list(tmp_path.glob("*out*"))) == len(list(tmp_path.glob(".*"))) + 1 == 1
 
 
+@pytest.mark.slow
 def test_a_range_of_days(filled: Path) -> None:
     of_may = ("--from", "2026-05-01", "--to", "2026-05-31", "--database", filled)
     assert run("export", "calls", *of_may).stdout.encode() == ndjson(CALL).replace(
@@ -55,6 +57,7 @@ def test_a_range_of_days(filled: Path) -> None:
     assert run("export", "histories", *of_may).stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_import_names_the_lines_that_it_refuses(filled: Path, tmp_path: Path) -> None:
     file = tmp_path / "changed.ndjson"
     file.write_bytes(ndjson(CALL | {"count": 9}, VISIT, {"kind": "x"}))
@@ -65,6 +68,7 @@ def test_an_import_names_the_lines_that_it_refuses(filled: Path, tmp_path: Path)
     assert done.stdout.endswith("0 accepted, 1 duplicates, 0 ignored, 2 refused\n")
 
 
+@pytest.mark.slow
 def test_an_export_of_another_time_zone_is_refused_with_what_to_do(
     filled: Path, tmp_path: Path
 ) -> None:
@@ -79,6 +83,7 @@ def test_an_export_of_another_time_zone_is_refused_with_what_to_do(
     assert "ANALYSIS_TIME_ZONE=Asia/Tokyo" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -102,6 +107,7 @@ def test_a_database_that_is_missing_is_not_made(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error_to_be_shown(filled: Path) -> None:
     with subprocess.Popen(
         [*EXPORT, "--database", filled], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -114,6 +120,7 @@ def test_a_reader_that_goes_away_is_no_error_to_be_shown(filled: Path) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_disk_is_told(filled: Path) -> None:
     with Path("/dev/full").open("wb") as full:
@@ -124,6 +131,7 @@ def test_a_full_disk_is_told(filled: Path) -> None:
         assert done.stderr == b"Error: " + name + b" cannot be written: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_to_is_told(filled: Path, tmp_path: Path) -> None:
     done = export("--database", filled, "--output", tmp_path / "none" / "file")
     assert done.returncode == 1
@@ -131,6 +139,7 @@ def test_a_place_that_cannot_be_written_to_is_told(filled: Path, tmp_path: Path)
     assert export("--database", filled, "--output", tmp_path).returncode == 2
 
 
+@pytest.mark.slow
 def test_an_export_that_is_stopped_leaves_the_old_file(filled: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()

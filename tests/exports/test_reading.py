@@ -288,6 +288,7 @@ def test_an_import_that_was_interrupted_can_be_run_again(
     assert (report.accepted, report.duplicates, report.refused) == (3, 2, [])
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_length(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

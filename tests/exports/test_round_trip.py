@@ -83,6 +83,7 @@ def expected(facts: model.Model) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "America/Sao_Paulo"])
 @settings(max_examples=examples(40), phases=[Phase.generate, Phase.shrink])
 @given(
@@ -129,6 +130,7 @@ def test_an_export_is_what_was_written_and_makes_an_equal_database(
         assert exported(other.database) == whole
 
 
+@pytest.mark.slow
 def test_csv_of_every_table_makes_an_equal_database(tmp_path: Path) -> None:
     with ExitStack() as stack:
         fed, copy = (

@@ -198,6 +198,7 @@ def test_exports_beside_a_writer_are_of_one_state_each(
         writer.join()
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_number_of_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,6 +201,7 @@ def test_lines_of_text_separators_stay_one_line(client: FlaskClient) -> None:
     assert send_lines(client, line).json == report(accepted=1)
 
 
+@pytest.mark.slow
 def test_gzip_bodies_are_unpacked(client: FlaskClient) -> None:
     lines = b"".join(json.dumps(userinfo(id=f"{n}")).encode() + b"\n" for n in range(2000))
     packed = {"Content-Encoding": "gzip"}
@@ -240,6 +241,7 @@ def test_calls_at_once_lose_and_double_nothing(app: Flask, client: FlaskClient) 
     assert pages(client) == [("/home", 50, 10)]
 
 
+@pytest.mark.slow
 def test_a_call_of_many_events_stores_what_many_calls_store(
     app: Flask, client: FlaskClient, tmp_path: Path
 ) -> None:

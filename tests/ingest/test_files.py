@@ -173,6 +173,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "none" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_read_before_the_end_of_a_pipe_is_stored(tmp_path: Path) -> None:
     command = ["import", "events", "-", "--database", str(tmp_path / "a.db")]
     with subprocess.Popen(
@@ -202,6 +203,7 @@ class Endless(io.RawIOBase):
         return taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_list", [False, True])
 def test_memory_is_bounded_whatever_the_length(
     database: Database, monkeypatch: pytest.MonkeyPatch, as_list: bool

@@ -132,6 +132,7 @@ class Writer(threading.Thread):
 
 
 class TestBackup:
+    @pytest.mark.slow
     def test_it_is_a_whole_database_for_its_owner_alone(self, path: Path, tmp_path: Path) -> None:
         target = tmp_path / "b.db"
         before = path.read_bytes()
@@ -144,6 +145,7 @@ class TestBackup:
         assert target.read_bytes()[100:] == before[100:]
         assert is_right(target)
 
+    @pytest.mark.slow
     def test_it_is_told_as_json(self, path: Path, tmp_path: Path) -> None:
         target = tmp_path / "b.db"
         assert json.loads(run("backup", target, "--json", "--database", path).stdout) == {
@@ -154,6 +156,7 @@ class TestBackup:
             "deleted": [],
         }
 
+    @pytest.mark.slow
     def test_it_is_one_state_while_others_write(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -170,6 +173,7 @@ class TestBackup:
         assert len(tenants(path)) > 100
         assert is_right(tmp_path / "b.db")
 
+    @pytest.mark.slow
     def test_a_server_may_write_meanwhile(self, tmp_path: Path) -> None:
         path = tmp_path / "a.db"
         with serving("--database", path) as server:
@@ -188,12 +192,14 @@ class TestBackup:
                 writer.join()
         assert is_right(path)
 
+    @pytest.mark.slow
     def test_the_same_call_again_replaces_the_backup(self, path: Path, tmp_path: Path) -> None:
         for name in ("first", "second"):
             add_tenant(path, name)
             assert run("backup", tmp_path / "b.db", "--database", path).returncode == 0
             assert name in tenants(tmp_path / "b.db")
 
+    @pytest.mark.slow
     def test_a_database_of_an_older_schema_is_copied_as_it_is(
         self, path: Path, tmp_path: Path
     ) -> None:
@@ -202,6 +208,7 @@ class TestBackup:
         checked = json.loads(run("check", "--json", "--database", tmp_path / "b.db").stdout)
         assert (checked["schema"], checked["checked"]) == (1, ["file", "references"])
 
+    @pytest.mark.slow
     def test_any_name_will_do(self, path: Path, tmp_path: Path) -> None:
         folder = tmp_path / "Sauvegardes été? 東京 #1 100%"
         folder.mkdir()
@@ -212,6 +219,7 @@ class TestBackup:
         assert len(names(folder)) == 3
         assert all(is_right(file) for file in folder.iterdir())
 
+    @pytest.mark.slow
     def test_it_needs_neither_standard_input_nor_output(self, path: Path, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "app", "backup", str(tmp_path / "b.db")]
         command += ["--database", str(path)]
@@ -219,6 +227,7 @@ class TestBackup:
         assert closed.returncode == 0
         assert is_right(tmp_path / "b.db")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
@@ -261,6 +270,7 @@ class TestBackup:
         after = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
         assert after == before
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("arguments", [["--keep", "0"], ["--keep", "x"], ["--no"], ["b", "c"]])
     def test_a_bad_option_is_named(self, path: Path, arguments: list[str]) -> None:
         done = run("backup", *arguments, "--database", path)
@@ -268,6 +278,7 @@ class TestBackup:
         assert "Traceback" not in done.stderr
         assert "Error: " in done.stderr
 
+    @pytest.mark.slow
     def test_a_damaged_database_is_not_copied(self, path: Path, tmp_path: Path) -> None:
         back_up(path, tmp_path / "b.db", quiet)
         before = (tmp_path / "b.db").read_bytes()
@@ -278,6 +289,7 @@ class TestBackup:
         assert (tmp_path / "b.db").read_bytes() == before
         assert names(tmp_path) == {"a.db", "b.db"}
 
+    @pytest.mark.slow
     def test_a_disk_that_is_full_leaves_nothing(self, path: Path, tmp_path: Path) -> None:
         def limit() -> None:
             most = path.stat().st_size // 2
@@ -289,6 +301,7 @@ class TestBackup:
         assert "cannot be copied" in message
         assert names(tmp_path) == {"a.db"}
 
+    @pytest.mark.slow
     def test_what_is_killed_leaves_nothing_under_the_name(self, path: Path, tmp_path: Path) -> None:
         kill_while_copying("back_up", path, tmp_path / "b.db")
         assert names(tmp_path) - {"a.db-wal", "a.db-shm"} == {"a.db", "b.db.part"}
@@ -296,6 +309,7 @@ class TestBackup:
         assert names(tmp_path) == {"a.db", "b.db"}
         assert is_right(tmp_path / "b.db")
 
+    @pytest.mark.slow
     def test_two_at_once_do_not_mix(self, path: Path, tmp_path: Path) -> None:
         with copying("back_up", path, tmp_path / "b.db") as process:
             message = refused(run("backup", tmp_path / "b.db", "--database", path), 75)
@@ -339,6 +353,7 @@ def kill_while_copying(function: str, *arguments: object) -> None:
 
 
 class TestKeep:
+    @pytest.mark.slow
     def test_the_newest_are_kept_and_nothing_else_is_touched(
         self, path: Path, tmp_path: Path
     ) -> None:
@@ -355,12 +370,14 @@ class TestKeep:
             assert [file.name for file in deleted] == days[max(0, number - 2) : max(0, number - 1)]
         assert names(folder) - others - {"a-20200101T000000Z.db"} == set(days[-2:])
 
+    @pytest.mark.slow
     def test_the_new_one_stays_where_the_clock_went_back(self, path: Path, tmp_path: Path) -> None:
         folder = tmp_path / "backups"
         for at in (NOW, NOW + 60, NOW - DAY):
             made, _ = back_up_dated(path, folder, 2, at, quiet)
         assert names(folder) == {made.path.name, "a-20260519T022358Z.db"}
 
+    @pytest.mark.slow
     def test_a_folder_is_made_and_the_deleted_are_told(self, path: Path, tmp_path: Path) -> None:
         folder = tmp_path / "backups"
         arguments = ("backup", folder, "--keep", "1", "--json", "--database", path)
@@ -371,6 +388,7 @@ class TestKeep:
         assert names(folder) == {Path(second["backup"]).name}
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
+    @pytest.mark.slow
     def test_nothing_is_deleted_where_the_new_one_is_not_right(
         self, path: Path, tmp_path: Path
     ) -> None:
@@ -391,6 +409,7 @@ class TestRestore:
         add_tenant(path, "later")
         return copy
 
+    @pytest.mark.slow
     def test_a_backup_becomes_a_database_where_there_is_none(
         self, copy: Path, tmp_path: Path
     ) -> None:
@@ -405,6 +424,7 @@ class TestRestore:
         assert stat.S_IMODE((tmp_path / "new.db").stat().st_mode) == 0o600
         assert is_right(tmp_path / "new.db")
 
+    @pytest.mark.slow
     def test_a_database_that_is_there_is_replaced_by_force_alone_and_kept(
         self, path: Path, copy: Path, tmp_path: Path
     ) -> None:
@@ -423,6 +443,7 @@ class TestRestore:
         assert "exists from an earlier restore; move it away first" in refused(again)
         assert "later" in tenants(kept)
 
+    @pytest.mark.slow
     def test_a_database_that_is_made_meanwhile_is_not_replaced(
         self, copy: Path, tmp_path: Path
     ) -> None:
@@ -437,6 +458,7 @@ class TestRestore:
         assert tenants(new) == {"first"}
         assert names(tmp_path) == {"a.db", "b.db", "new.db"}
 
+    @pytest.mark.slow
     def test_nothing_is_restored_under_a_server(self, copy: Path, tmp_path: Path) -> None:
         path = tmp_path / "served.db"
         with serving("--database", path) as server:
@@ -448,6 +470,7 @@ class TestRestore:
         assert run("restore", copy, "--force", "--database", path).returncode == 0
         assert "kept" not in tenants(path)
 
+    @pytest.mark.slow
     def test_no_server_starts_meanwhile(self, path: Path, copy: Path, tmp_path: Path) -> None:
         with copying("restore", copy, path, True) as process:
             busy = os.environ | {"ANALYSIS_BUSY_SECONDS": "0"}
@@ -457,6 +480,7 @@ class TestRestore:
         assert "later" not in tenants(path)
         assert "later" in tenants(tmp_path / "a.db.before-restore.backup")
 
+    @pytest.mark.slow
     def test_what_a_killed_server_left_is_kept_and_does_not_come_back(
         self, copy: Path, tmp_path: Path
     ) -> None:
@@ -472,6 +496,7 @@ class TestRestore:
         assert "in-the-wal" in tenants(tmp_path / "served.db.before-restore.backup")
         assert is_right(path)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("content", [b"", b"no database at all" * 999, None])
     def test_a_damaged_database_is_replaced_and_kept(
         self, path: Path, copy: Path, tmp_path: Path, content: bytes | None
@@ -487,6 +512,7 @@ class TestRestore:
         assert names(tmp_path) == {"a.db", "b.db", kept.name}
         assert is_right(path)
 
+    @pytest.mark.slow
     def test_the_last_writes_of_a_damaged_database_are_kept_too(
         self, copy: Path, tmp_path: Path
     ) -> None:
@@ -508,6 +534,7 @@ class TestRestore:
         assert "in-the-wal" not in tenants(path)
         assert is_right(path)
 
+    @pytest.mark.slow
     def test_a_killed_one_leaves_the_database_as_it_was(
         self, path: Path, copy: Path, tmp_path: Path
     ) -> None:
@@ -524,6 +551,7 @@ class TestRestore:
         assert "a.db.part" not in names(tmp_path)
         assert "later" not in tenants(path)
 
+    @pytest.mark.slow
     def test_a_damaged_backup_is_refused_and_nothing_changes(
         self, path: Path, copy: Path, tmp_path: Path
     ) -> None:
@@ -534,6 +562,7 @@ class TestRestore:
         assert names(tmp_path) == {"a.db", "b.db"}
         assert is_right(path)
 
+    @pytest.mark.slow
     def test_flipped_bytes_are_never_a_crash(self, path: Path, copy: Path, tmp_path: Path) -> None:
         right = copy.read_bytes()
         random = Random(1)
@@ -552,6 +581,7 @@ class TestRestore:
                 assert not new.exists()
         assert outcomes == {"restored", "refused"}
 
+    @pytest.mark.slow
     def test_a_backup_is_read_where_nothing_can_be_written(
         self, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -563,6 +593,7 @@ class TestRestore:
         restore(copy, tmp_path / "new.db", False, quiet)
         assert is_right(tmp_path / "new.db")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("source", "database", "message"),
         [
@@ -605,6 +636,7 @@ class TestCheck:
         assert told["database"] == str(path)
         return {wrong["check"]: wrong for wrong in told["wrong"]}
 
+    @pytest.mark.slow
     def test_what_is_right_is_told(self, path: Path) -> None:
         done = run("check", "--database", path)
         assert (done.returncode, done.stderr) == (0, "")
@@ -614,6 +646,7 @@ class TestCheck:
             "calls of users, event ids, page summaries, period summaries\n"
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("check", "statement", "example"),
         [
@@ -671,6 +704,7 @@ class TestCheck:
         assert example in wrong["examples"][0]
         assert "`saasus-analysis " in wrong["remedy"]
 
+    @pytest.mark.slow
     def test_a_damaged_file_is_told_in_plain_words(self, path: Path) -> None:
         damage(path)
         done = run("check", "--database", path)
@@ -680,6 +714,7 @@ class TestCheck:
         assert lines[-1].startswith("  what to do: use `saasus-analysis restore`")
         assert done.stderr == f"Error: {path} has errors; checked: file\n"
 
+    @pytest.mark.slow
     def test_what_it_says_of_pages_and_summaries_mends_them(self, path: Path) -> None:
         edit(
             path,
@@ -692,6 +727,7 @@ class TestCheck:
             assert rebuilt.returncode == 0, rebuilt.stderr
         assert is_right(path)
 
+    @pytest.mark.slow
     def test_many_are_counted_and_the_first_shown(self, path: Path) -> None:
         edit(path, "update active_users set computed = computed + 1")
         wrong = self.found(path)["counts of active users"]
@@ -699,6 +735,7 @@ class TestCheck:
         done = run("check", "--database", path)
         assert f"  and {wrong['count'] - 20} more" in done.stdout.splitlines()
 
+    @pytest.mark.slow
     def test_it_changes_nothing_and_may_run_beside_a_server(self, tmp_path: Path) -> None:
         with serving("--database", tmp_path / "a.db") as server:
             writer = Writer(server, "x")

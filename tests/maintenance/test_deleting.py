@@ -237,6 +237,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "pays"), [("UTC", 1), ("Asia/Kolkata", 256)])
 @settings(max_examples=examples(20), phases=[Phase.explicit, Phase.generate])
 @given(steps=st.lists(steps, min_size=6, max_size=30), last=st.tuples(backs, st.just(31), names))
@@ -289,6 +290,7 @@ def pruned(opened: Database) -> Database:
     return opened
 
 
+@pytest.mark.slow
 def test_a_page_of_pruned_time_goes_exactly(pruned: Database) -> None:
     assert delete(pruned, page_url="/a").stays == [
         "calls and active users: they have no page",

@@ -137,6 +137,7 @@ def make(folder: str, fed: list[Any], put: list[Any], asked: bool) -> Database:
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [False, True])
 @property_test
 @given(fed=st.lists(events, max_size=25), put=st.lists(puts, max_size=3))
@@ -160,6 +161,7 @@ def test_a_user_was_never_there(asked: bool, fed: list[Any], put: list[Any]) -> 
             assert erase_user(database, "ann") is None
 
 
+@pytest.mark.slow
 @property_test
 @given(fed=st.lists(events, max_size=25))
 def test_a_tenant_and_who_was_only_in_it_were_never_there(fed: list[Any]) -> None:

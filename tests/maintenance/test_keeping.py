@@ -172,6 +172,7 @@ def total(database: Database, start: int = 0, end: int = NOW) -> tuple[int, int]
     return told["total_page_views"], told["total_unique_users"]
 
 
+@pytest.mark.slow
 def test_summaries_of_pruned_time_are_not_thrown_away(database: Database) -> None:
     feed(database, *(view(f"u{n % 9}", TODAY - n * 5 * HOUR, f"/p?{n}") for n in range(300)))
     since = TODAY - 10 * DAY
@@ -190,6 +191,7 @@ def test_summaries_of_pruned_time_are_not_thrown_away(database: Database) -> Non
     assert len(pages) == 1 + 49
 
 
+@pytest.mark.slow
 def test_a_question_makes_longer_spans_of_pruned_time(database: Database) -> None:
     feed(database, *(view("ann", TODAY - n * 5 * HOUR) for n in range(300)))
     prune_all(database, histories=TODAY - 10 * DAY)
@@ -201,6 +203,7 @@ def test_a_question_makes_longer_spans_of_pruned_time(database: Database) -> Non
         assert connection.execute(levels).fetchall() == [(0,), (1,), (2,), (3,)]
 
 
+@pytest.mark.slow
 def test_pruning_that_is_killed_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     now = int(time.time())
@@ -235,6 +238,7 @@ def rows_of(database: Database) -> int:
         return int(connection.execute("select count(*) from behavior").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_a_server_prunes_at_its_start(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     now = int(time.time())

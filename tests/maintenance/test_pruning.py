@@ -189,6 +189,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pays", [1, 256])
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago"])
 @settings(max_examples=examples(40))

@@ -100,6 +100,7 @@ def test_a_user_of_forgotten_activity_alone_goes(database: Database) -> None:
     assert "bob" in names(database)
 
 
+@pytest.mark.slow
 def test_copies_that_sqlite_leaves_when_it_moves_rows_go(database: Database) -> None:
     """About one row of a thousand leaves one, with `secure_delete` as well."""
     random = Random(3)
@@ -157,6 +158,7 @@ def of_the_platform(ids: Ids, at: int, tenant: str, user: str) -> tuple[Any, Any
     )
 
 
+@pytest.mark.slow
 def test_no_id_is_left(tmp_path: Path) -> None:
     """Of users and a tenant that went through every feed and question."""
     path, log = tmp_path / "a.db", tmp_path / "log"

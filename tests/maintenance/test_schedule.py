@@ -92,6 +92,7 @@ def test_a_clock_that_is_ahead_for_a_moment_deletes_nothing(
     feed(database, view("ann", NOW, id="new"))
 
 
+@pytest.mark.slow
 def test_a_clock_alone_would_have_deleted_everything(database: Database, clock: SetClock) -> None:
     """What the schedule is against."""
     fill(database, 90)
@@ -235,6 +236,7 @@ def with_clock(folder: Path, offset: int) -> dict[str, str]:
     return {"PYTHONPATH": str(folder)}
 
 
+@pytest.mark.slow
 def test_a_served_database_outlives_a_clock_that_is_ten_years_ahead(tmp_path: Path) -> None:
     now = int(time.time())
     path = tmp_path / "a.db"

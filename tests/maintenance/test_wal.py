@@ -46,6 +46,7 @@ def write(database: Database, times: int) -> int:
     return largest
 
 
+@pytest.mark.slow
 def test_an_export_that_nobody_reads_does_not_hold_it(database: Database) -> None:
     with database.writing() as connection:
         connection.execute("insert into page (url) values ('/')")
@@ -66,6 +67,7 @@ def test_an_export_that_nobody_reads_does_not_hold_it(database: Database) -> Non
     assert len(rest) == 20_000  # and no tenant that was written meanwhile
 
 
+@pytest.mark.slow
 def test_readers_without_pause_do_not_hold_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_readers_without_pause_do_not_hold_it(
             thread.join()
 
 
+@pytest.mark.slow
 def test_it_is_emptied_when_a_reader_has_gone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

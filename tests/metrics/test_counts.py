@@ -227,6 +227,7 @@ def test_unknown_fields_and_parameters_are_ignored(client: FlaskClient) -> None:
     assert counts(client, "create_tenant", **query) == {}
 
 
+@pytest.mark.slow
 def test_calls_told_at_once_are_all_counted(app: Flask, client: FlaskClient) -> None:
     begin = Barrier(4)
 
@@ -241,6 +242,7 @@ def test_calls_told_at_once_are_all_counted(app: Flask, client: FlaskClient) -> 
     assert user_info(client) == {"2026-05-19": {NO_TENANT: 40, "acme": 40}}
 
 
+@pytest.mark.slow
 def test_an_event_told_twice_at_once_is_counted_once(app: Flask, client: FlaskClient) -> None:
     begin = Barrier(4)
     events = [called("2026-05-19", "acme", id=f"e-{number}") for number in range(20)]

@@ -103,6 +103,7 @@ def test_a_label_is_never_what_a_client_wrote(client: FlaskClient) -> None:
     assert "user-" not in text
 
 
+@pytest.mark.slow
 def test_counts_of_many_threads_add_up(app: Flask) -> None:
     def ask() -> None:
         client = app.test_client()
@@ -126,6 +127,7 @@ def test_times_fall_into_the_bucket_that_they_do_not_exceed() -> None:
     assert total == pytest.approx(2 * BUCKETS[0] + 2 * BUCKETS[-1] + 1)
 
 
+@pytest.mark.slow
 def test_a_start_does_not_load_what_only_prometheus_needs(tmp_path: Path) -> None:
     code = (
         "import sys; from app import create_app\n"
@@ -139,6 +141,7 @@ def test_a_start_does_not_load_what_only_prometheus_needs(tmp_path: Path) -> Non
     assert done.stdout.split() == ["False", "True"], done.stderr
 
 
+@pytest.mark.slow
 def test_a_line_of_the_log_is_an_object_with_the_trace_id(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (
@@ -212,6 +215,7 @@ def test_the_log_names_no_user_whatever_the_id_is_like(
     assert "ann" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_what_clients_write_stands_in_the_log_in_one_line_without_control_characters(
     tmp_path: Path, log_format: str

@@ -80,6 +80,7 @@ def test_it_is_a_503_where_an_ordinary_write_has_no_room_and_a_small_one_has(
         assert ready(app.test_client()) == (200, "")
 
 
+@pytest.mark.slow
 def test_many_who_ask_let_it_look_once_a_second(app: Flask, database: Database) -> None:
     enough = Event()
     tries: list[float] = []
@@ -101,6 +102,7 @@ def test_many_who_ask_let_it_look_once_a_second(app: Flask, database: Database) 
     assert len(tries) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy_first", [False, True])
 def test_it_does_not_wait_for_a_write_that_takes_long(
     app: Flask, database: Database, busy_first: bool

@@ -26,6 +26,8 @@ from ..support.browser import visiting
 from ..support.calls import BASE
 from ..support.signer import authorization
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "deploying.md").read_text()
 EVENT = json.dumps({"type": "userinfo", "user_id": "a/ü", "referer": "/"}).encode()
 PREFIX = "/analytics"

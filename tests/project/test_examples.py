@@ -20,10 +20,13 @@ BLOCKS = [
     if "venv" not in block
 ]
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("bash") and shutil.which("curl") and shutil.which("gzip")),
-    reason="the documents' examples need bash, curl and gzip, which are NOT all here",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("bash") and shutil.which("curl") and shutil.which("gzip")),
+        reason="the documents' examples need bash, curl and gzip, which are NOT all here",
+    ),
+]
 
 
 def run_block(block: str, server: RunningServer, folder: Path) -> subprocess.CompletedProcess[str]:

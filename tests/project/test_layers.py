@@ -72,6 +72,7 @@ def test_every_room_has_its_layer() -> None:
     assert {room_of(path) for path in FILES} == RANKS.keys()
 
 
+@pytest.mark.slow
 def test_each_room_imports_from_rooms_below_it() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {other.relative_to(ROOT)}"

@@ -23,6 +23,7 @@ def test_no_sql_is_put_together_of_values(file: Path) -> None:
             assert not is_made or sql.startswith("f'pragma ") or sql.startswith('f"pragma '), sql
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)],

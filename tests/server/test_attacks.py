@@ -25,6 +25,8 @@ from ..support.calls import BASE
 from ..support.refusals import ACTIVE_BODY
 from .test_event_loop import Service
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 5
 """How long a health check may take at most under an attack."""
 

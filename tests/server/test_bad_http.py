@@ -28,6 +28,8 @@ from ..support.refusals import (
     short,
 )
 
+pytestmark = pytest.mark.slow
+
 LIMIT, HEADER_LIMIT, RECORDS = 4096, 32768, 3
 DEPTH, TENANTS = 500, 10_000
 

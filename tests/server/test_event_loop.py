@@ -228,6 +228,7 @@ def test_a_client_that_has_closed_its_half_is_answered_and_then_closed() -> None
         assert client.read(1) == b""
 
 
+@pytest.mark.slow
 def test_connections_that_wait_are_kept_while_others_work() -> None:
     with running() as service, ExitStack() as stack:
         idle = [stack.enter_context(service.connect()) for _ in range(300)]
@@ -317,6 +318,7 @@ def test_a_stop_closes_what_is_open_and_waits_for_what_is_under_way() -> None:
         assert busy.read(1) == b""
 
 
+@pytest.mark.slow
 def test_the_loop_rests_where_nothing_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """What came cannot be read now, an answer has gone out in parts, one waits for its reader."""
     polls = []
@@ -343,6 +345,7 @@ def test_the_loop_rests_where_nothing_can_be_done(monkeypatch: pytest.MonkeyPatc
         assert len(polls) - before < 5
 
 
+@pytest.mark.slow
 def test_requests_of_many_connections_at_once_are_all_answered() -> None:
     """Threads and loop pass channels to each other all the time; none gets lost between them."""
 

@@ -16,6 +16,8 @@ import pytest
 from ..conftest import RunningServer, serving
 from ..support.refusals import BASE
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 5
 LIMIT = 4096
 FIRST, SECOND = "trace-of-the-first", "trace-of-the-second"

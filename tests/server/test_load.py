@@ -9,10 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from ..conftest import RunningServer, serving
 from ..storage.test_database import locked_by_another_process
 from ..support.calls import BASE
 from ..support.refusals import ACTIVE_BODY
+
+pytestmark = pytest.mark.slow
 
 
 def put(server: RunningServer) -> tuple[int, str | None, bytes]:

@@ -21,6 +21,8 @@ from app.storage.database import Database
 from ..conftest import ROOT, RunningServer, run, serving
 from ..support.signer import authorization
 
+pytestmark = pytest.mark.slow
+
 EVENTS = "/v1/analysis/ingest/events"
 
 

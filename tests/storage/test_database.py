@@ -437,6 +437,7 @@ class TestOverHttp:
         assert client.post("/v1/analysis/ingest/events", json=event).status_code == 200
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_share_one_new_database(path: Path) -> None:
     command = [sys.executable, "-m", "app", "import", "events", "-", "--database", str(path)]
     processes = [

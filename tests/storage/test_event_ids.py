@@ -216,6 +216,7 @@ def test_what_is_wrong_is_found(
     assert message in "\n".join(find_wrong(connection))
 
 
+@pytest.mark.slow
 def test_what_is_deleted_is_nowhere_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:

@@ -36,6 +36,8 @@ from ..conftest import ROOT, RunningServer, run, serving
 from ..support.calls import BASE
 from .test_database import locked_by_another_process
 
+pytestmark = pytest.mark.slow
+
 DAY = 5 * 86400
 STATISTICS = f"/metrics/page-statistics?start_timestamp=0&end_timestamp={2 * DAY}"
 NEWER = f"pragma user_version = {len(MIGRATIONS) + 2}"

@@ -270,6 +270,7 @@ READ = f"{BASE}/userinfo/aggregated?start_date=2020-01-01&end_date=2030-01-01"
 LIST = f"{BASE}/active-users?type=daily&date_from=2020-01-01"
 
 
+@pytest.mark.slow
 def test_a_server_whose_database_was_migrated_refuses_until_it_is_as_it_was(path: Path) -> None:
     with logged(path, "log") as (server, log):
         feed = ("POST", f"{BASE}/ingest/events", EVENT)
@@ -299,6 +300,7 @@ def servers_of(path: Path) -> tuple[str, str]:
     return found.state, found.message
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_file_are_told(path: Path) -> None:
     with logged(path, "first") as (first, first_log):
         assert f"made a new database at {path}" in first_log.read_text()

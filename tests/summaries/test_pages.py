@@ -131,6 +131,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe", "Asia/Kathmandu"]
 )
@@ -186,6 +187,7 @@ def take(database: Database, action: str, *arguments: Any) -> None:
             edit(database, "update page_summary set users = x'00' where level = ?", level)
 
 
+@pytest.mark.slow
 def test_a_question_seals_spans_of_every_length(database: Database) -> None:
     fill(database, 90)
     ask(database, TODAY - 90 * DAY, TODAY - 1)
@@ -193,6 +195,7 @@ def test_a_question_seals_spans_of_every_length(database: Database) -> None:
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 def test_the_next_question_reads_summaries_only(database: Database) -> None:
     fill(database, 90)
     answer = ask(database, TODAY - 90 * DAY, TODAY - 1)
@@ -229,6 +232,7 @@ def test_few_rows_are_not_sealed(database: Database, monkeypatch: pytest.MonkeyP
     assert len(sealed(database)) == 64 + 8 + 1
 
 
+@pytest.mark.slow
 def test_a_write_drops_what_covers_it_and_no_more(database: Database) -> None:
     fill(database, 90)
     ask(database, 0, TODAY)
@@ -324,6 +328,7 @@ def locked_by_another_thread(database: Database) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["process", "thread"])
 def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: str) -> None:
     with closing(Database(tmp_path / "a.db", clock=SetClock(), busy_seconds=600)) as database:
@@ -341,6 +346,7 @@ def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: 
         assert sealed(database)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -378,10 +384,12 @@ class TestCommands:
     def command(self, database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run("summaries", *arguments, "--database", database.path)
 
+    @pytest.mark.slow
     def test_check_finds_nothing_wrong(self, database: Database) -> None:
         checked = self.command(database, "check")
         assert (checked.returncode, checked.stdout) == (0, "all summaries are right\n")
 
+    @pytest.mark.slow
     def test_check_lists_what_is_damaged_and_what_differs(self, database: Database) -> None:
         hour = TODAY // HOUR - 30
         edit(database, "update page_summary set views = x'' where level = 0 and span = ?", hour)
@@ -404,11 +412,13 @@ class TestCommands:
         assert self.command(database, "rebuild").returncode == 0
         assert self.command(database, "check").returncode == 0
 
+    @pytest.mark.slow
     def test_drop_leaves_none(self, database: Database) -> None:
         assert self.command(database, "drop").returncode == 0
         assert sealed(database) == set()
         ask(database, 0, TODAY)
 
+    @pytest.mark.slow
     def test_rebuild_makes_pages_by_another_rule(self, database: Database) -> None:
         view(database, TODAY, page="/users/5?a=1")
         changed = self.command(database, "rebuild", "--keep-query", "on", "--collapse-ids", "on")
@@ -428,6 +438,7 @@ class TestCommands:
         assert "collapse_ids: " in refused.stderr
         assert "was made with on, which a start does not change to off" in refused.stderr
 
+    @pytest.mark.slow
     def test_rebuild_keeps_the_rule_if_none_is_given(self, database: Database) -> None:
         assert self.command(database, "rebuild", "--collapse-ids", "on").returncode == 0
         assert self.command(database, "rebuild").returncode == 0
@@ -436,6 +447,7 @@ class TestCommands:
         assert (rule.keep_query, rule.collapse_ids) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spans", [1, 500, 1000])
 def test_a_process_that_is_killed_while_it_seals_changes_no_answer(
     database: Database, spans: int
@@ -456,6 +468,7 @@ def test_a_process_that_is_killed_while_it_seals_changes_no_answer(
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_between_write_and_seal_answers_as_before(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     late = [

@@ -419,6 +419,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Santiago", "Australia/Lord_Howe"])
 @settings(max_examples=examples(60))
 @given(
@@ -596,6 +597,7 @@ class TestWrites:
         assert (min(answer[0]), min(answer[1])) == (TODAY - 30, month_of(TODAY - 30))
         assert sealed(database) == kept
 
+    @pytest.mark.slow
     def test_a_new_rule_for_pages_changes_no_action(self, database: Database) -> None:
         answer = ask(database)
         page_sealing.rebuild(database, PageRule(keep_query=True), iter)
@@ -633,6 +635,7 @@ def while_sealing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
     monkeypatch.setattr(ActiveKind, "make", make_late)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "write",
     [
@@ -677,6 +680,7 @@ def test_two_processes_that_seal_at_once_do_no_harm(
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["process", "thread"])
 def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: str) -> None:
     with closing(Database(tmp_path / "a.db", clock=SetClock(), busy_seconds=600)) as database:
@@ -692,6 +696,7 @@ def test_a_database_that_cannot_be_written_to_still_answers(tmp_path: Path, by: 
         assert sealed(database)
 
 
+@pytest.mark.slow
 def test_questions_beside_a_writer_miss_nothing_that_was_stored(database: Database) -> None:
     day, most = TODAY - 3, 200
     stored = [0]
@@ -793,6 +798,7 @@ class TestCommands:
             connection.execute(period_sealing.BEGIN, key)
             connection.execute(period_sealing.END, key | made)
 
+    @pytest.mark.slow
     def test_what_is_wrong_is_told_and_mended(self, database: Database) -> None:
         assert self.command(database, "summaries", "check").stdout == "all summaries are right\n"
         self.spoil(database)

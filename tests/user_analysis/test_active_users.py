@@ -307,6 +307,7 @@ def test_an_event_without_a_time_counts_now(client: FlaskClient, clock: SetClock
     assert dates(client) == ["2026-05-19"]
 
 
+@pytest.mark.slow
 def test_puts_and_calls_at_once_are_all_counted(app: Flask, client: FlaskClient) -> None:
     begin = Barrier(4)
 

@@ -53,6 +53,7 @@ def test_histories_are_answered_by_day(client: FlaskClient) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_put_replaces_the_day(client: FlaskClient) -> None:
     put_day(client, "ann", TODAY, [(TODAY, "/old"), (TODAY + 5, "/older")])
     put_day(client, "ann", TODAY + DAY - 1, [(TODAY + 7, "/new")])
@@ -276,6 +277,7 @@ def test_the_answer_to_a_put_is_empty_and_claims_no_type(client: FlaskClient) ->
     assert "Content-Type" not in answer.headers
 
 
+@pytest.mark.slow
 def test_puts_of_one_day_at_once_leave_one_of_their_lists(app: Flask, client: FlaskClient) -> None:
     lists = [[(TODAY + second, f"/{name}") for second in range(50)] for name in "abcd"]
     begin = Barrier(len(lists))

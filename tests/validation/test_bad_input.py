@@ -419,6 +419,7 @@ def test_an_entry_outside_the_day_is_named(guarded: FlaskClient, at: int, second
     )
 
 
+@pytest.mark.slow
 def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskClient) -> None:
     body = {"timestamp": "x", "histories": [{"timestamp": NOW}, {"referer": 5}]}
     answer = send(guarded, "UpdateUserBehaviorHistoriesByDay", body)

@@ -46,6 +46,7 @@ def records(timestamp: int, id_: str) -> dict[str, tuple[str, Any]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/ingest/events", "/ingest/eventbridge", "/ingest/apilog"])
 def test_what_is_far_ahead_of_the_clock_is_refused(client: FlaskClient, path: str) -> None:
     everything(client)
@@ -168,6 +169,7 @@ DATES = [
 ZONES = ["UTC", "Asia/Tokyo", "Pacific/Kiritimati", "America/Adak", "Australia/Lord_Howe"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_date_is_a_page_or_a_400(tmp_path: Path, zone: str) -> None:
     """Each page with each date in some zone, and what is about the ends of time in all zones."""
@@ -208,6 +210,7 @@ def test_every_date_is_a_page_or_a_400(tmp_path: Path, zone: str) -> None:
     app.extensions["database"].close()
 
 
+@pytest.mark.slow
 def test_all_is_of_plausible_days_and_tells_of_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     bad_database(path, "Asia/Tokyo")

@@ -134,6 +134,7 @@ def test_errors_stay_json(client: FlaskClient, path: str) -> None:
     assert answer.get_json()["type"] == "invalid_request"
 
 
+@pytest.mark.slow
 def test_both_types_are_described(client: FlaskClient) -> None:
     paths = client.get("/openapi.json").get_json()["paths"]
     for path in ASKED:

@@ -81,6 +81,7 @@ def requests_of(app: Flask) -> list[tuple[str, str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_view_that_may_read_a_body_runs_before_it_is_there(
     app: Flask, client: FlaskClient
 ) -> None:

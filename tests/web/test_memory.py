@@ -64,6 +64,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_values_take_more_than_is_estimated(shape: str) -> None:
     body = SHAPES[shape].encode()
@@ -173,6 +174,7 @@ class TestABudget:
     def body(self, records: int) -> bytes:
         return json.dumps([EVENT] * records).encode()
 
+    @pytest.mark.slow
     def test_lets_small_bodies_through_and_large_ones_ask_again(
         self, app: Flask, budget: Budget
     ) -> None:
@@ -186,6 +188,7 @@ class TestABudget:
         budget.give_back(budget.limit)
         assert client.post(EVENTS, data=large, content_type="application/json").status_code == 200
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("packed", [False, True])
     def test_is_nothing_that_a_body_under_16_kib_waits_for(
         self, app: Flask, budget: Budget, packed: bool
@@ -213,6 +216,7 @@ class TestABudget:
         assert (status, 0.2 < seconds < 0.9) == (200, True)
         waits.join()
 
+    @pytest.mark.slow
     def test_is_whole_after_each_request(self, app: Flask, budget: Budget) -> None:
         client = app.test_client()
         large, too_large = self.body(1200), self.body(5000)
@@ -254,6 +258,7 @@ class TestABudget:
                 refused(answer, "send it in parts", status=413)
 
 
+@pytest.mark.slow
 def test_a_report_lists_so_many_refusals_and_counts_the_others(client: FlaskClient) -> None:
     wrong: list[Any] = [{}] * (LISTED + 5)
     report = client.post(EVENTS, json=[EVENT, *wrong]).get_json()
@@ -264,6 +269,7 @@ def test_a_report_lists_so_many_refusals_and_counts_the_others(client: FlaskClie
     assert report.keys() == {"accepted", "duplicates", "ignored", "refused"}
 
 
+@pytest.mark.slow
 def test_a_list_tells_of_so_many_bad_records(client: FlaskClient) -> None:
     body = DAY_BODY | {"histories": [{"referer": "/a", "timestamp": -1}] * (TOLD + 5)}
     answer = client.put(f"{BASE}/user-behavior-day", json=body)

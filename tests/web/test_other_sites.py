@@ -21,6 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from ..conftest import ROOT
 from ..support.browser import CHROMIUM, require
 
+pytestmark = pytest.mark.slow
+
 BASE = "/v1/analysis"
 QUESTION = f"{BASE}/active-users?type=daily&date_from=2026-01-01"
 EVENT = json.dumps({"type": "create_tenant", "tenant_id": "evil"})

@@ -49,6 +49,7 @@ def outside(headers: dict[str, str]) -> str:
     return "/ana/lytics" if "/lytics" in headers.get("X-Forwarded-Prefix", "") else PREFIX
 
 
+@pytest.mark.slow
 @PROXIES
 def test_all_that_leads_somewhere_leads_below_the_prefix(
     app: Flask, database: Database, before: str, headers: dict[str, str]

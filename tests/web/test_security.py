@@ -193,6 +193,7 @@ def test_what_a_browser_asks_before_a_request_is_answered_and_changes_nothing(
 KEYLESS = [{"auth": False, "hosts": "Demo.test,192.0.2.9,[2001:db8::9]"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", KEYLESS)
 @pytest.mark.parametrize(
     ("host", "is_own"),
@@ -276,6 +277,7 @@ VISIT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetc
 FRAME = VISIT | {"Sec-Fetch-Dest": "iframe"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"auth": False, "cors_origins": "https://a.example"}])
 @pytest.mark.parametrize(
     ("headers", "is_answered"),
@@ -322,6 +324,7 @@ def test_without_keys_pages_of_other_origins_get_nothing(
         assert client.get(path, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "headers", "is_let"),
     [
@@ -343,6 +346,7 @@ def test_without_keys_a_link_of_another_site_leads_to_pages_alone(
         assert client.post(path, headers=headers).status_code == 403
 
 
+@pytest.mark.slow
 def test_search_engines_are_told_to_stay_away(client: FlaskClient, database: Database) -> None:
     token = links.create_link(database, name="board", expires_at=2**40)
     shared = f"/dashboard/shared/{token}"
@@ -353,6 +357,7 @@ def test_search_engines_are_told_to_stay_away(client: FlaskClient, database: Dat
     assert robots.text == "User-agent: *\nDisallow: /\n"
 
 
+@pytest.mark.slow
 def test_a_metrics_page_asks_for_what_is_set(tmp_path: Path) -> None:
     for setting, here, elsewhere, with_key in (
         ("off", 404, 404, 404),
