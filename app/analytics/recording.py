@@ -4,19 +4,16 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
-
-from marshmallow import ValidationError
 
 from ..days import Calendar, month_of
 from ..errors import ServiceUnavailable
-from ..storage.cutoffs import Cutoffs, before_cutoff, cutoffs_of, read_cutoffs
+from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import Dictionary
 from ..storage.event_ids import EventIds, digest_of
 from ..summaries.invalidation import invalidate_active_users, invalidate_callers
-from .accepted_times import accepted_times
-from .events import TYPE_NUMBERS, USERINFO, Event, Reader, Report, events_stored
+from .event_cutoffs import cutoff_of
+from .events import TYPE_NUMBERS, USERINFO, Event, Report, events_stored
 from .histories import append_behaviors
 
 HAS_EVENTS = """
@@ -67,47 +64,17 @@ def record_events(database: Database, events: Sequence[Event], report: Report) -
     """Store events in one transaction; report how many were stored and how many are duplicates.
 
     Raises ServiceUnavailable, with nothing stored, if data as old as these events were pruned after
-    `checking` had accepted them.
+    `event_cutoffs.checking_times` had accepted them.
     """
     with database.writing() as connection:
         kept = read_cutoffs(connection)
-        if any(kept) and any(event.timestamp < _since(kept, event) for event in events):
+        if any(kept) and any(event.timestamp < cutoff_of(kept, event) for event in events):
             raise ServiceUnavailable("older data were pruned meanwhile; nothing was stored")
         new = _without_duplicates(connection, database.calendar, events)
         _store(connection, database.calendar, new)
         events_stored.send(database, connection=connection, events=new)
     report.accepted += len(new)
     report.duplicates += len(events) - len(new)
-
-
-def checking(database: Database, read: Reader, field: str) -> Reader:
-    """Return a reader that also refuses events with a timestamp that a database does not accept.
-
-    Such a timestamp is impossible or before a retention cutoff. `field` is the field of records
-    that the error names.
-    """
-    kept = cutoffs_of(database)
-    pruned = any(kept)
-    times = accepted_times(database)
-
-    def read_and_check(record: Any) -> Event | None:
-        event = read(record)
-        if event and (refusal := times.refusal(event.timestamp)):
-            raise ValidationError(refusal, field)
-        if pruned and event and event.timestamp < (since := _since(kept, event)):
-            raise ValidationError(before_cutoff(since), field)
-        return event
-
-    return read_and_check
-
-
-def _since(kept: Cutoffs, event: Event) -> int:
-    """Return the timestamp before which an event cannot be stored."""
-    return max(
-        kept.counts,
-        kept.histories if event.user_id else 0,
-        kept.event_ids if event.id or event.duplicate_of else 0,
-    )
 
 
 def has_events(database: Database) -> bool:

@@ -17,7 +17,7 @@ from ..days import Calendar, Clock, format_day
 from ..demo import make_events
 from ..ingest.files import import_records
 from ..maintenance.backup import refuse_older
-from ..storage.migrations import FIXED
+from ..storage.fixed_settings import FIXED
 from ..web.openapi import BASE_PATH
 from .command import Command
 from .options import (

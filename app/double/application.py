@@ -11,7 +11,7 @@ from ..config import Settings
 from ..errors import InvalidRequest, StartError
 from ..server import Server, listen
 from ..storage.database import SWITCHED
-from ..storage.migrations import FIXED
+from ..storage.fixed_settings import FIXED
 from ..validation.strict_json import parse_json
 from ..web.context import DATABASE, SETTINGS
 from . import control_api, middleware

@@ -6,9 +6,13 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
+from flask import Response
+
 from ..errors import CHALLENGE, ApiError
 
 RESET, RESET_AFTER, CUT = "reset", "reset_after", "cut"
+
+REASON = "{} by a fault of the double"
 
 HEADERS = {
     401: {"WWW-Authenticate": CHALLENGE},
@@ -79,6 +83,32 @@ class Effect:
     """The error that replaces the true response."""
     connection: str | None
     """What happens to the connection: RESET, RESET_AFTER, CUT, or None for nothing."""
+
+    def apply_before(self) -> ConnectionResetError | None:
+        """Return the exception with which the connection ends before a view runs, or None.
+
+        Raises the error that replaces the response.
+        """
+        if self.connection == RESET:
+            return ConnectionResetError(REASON.format("reset"))
+        if self.error:
+            raise self.error
+        return None
+
+    def apply_after(self, response: Response, method: str) -> ConnectionError | None:
+        """Return the exception with which the connection ends after the response, or None.
+
+        A response to cut keeps half of its body.
+        """
+        if self.connection == RESET_AFTER:
+            return ConnectionResetError(REASON.format("reset"))
+        if self.connection != CUT or method == "HEAD":
+            return None
+        # Content-Length names the whole body, but half is sent; an empty body becomes two spaces.
+        whole = response.get_data() or b"  "
+        response.set_data(whole[: len(whole) // 2])
+        response.headers["Content-Length"] = str(len(whole))
+        return ConnectionAbortedError(REASON.format("cut"))
 
 
 class Injected(ApiError):

@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 from ..analytics.events import Place
 from ..days import MAX_TIMESTAMP, Calendar
 from ..errors import TYPES
-from ..storage.migrations import FIXED
+from ..storage.fixed_settings import FIXED
 from ..validation.fields import Choice, Field, Id, Integer, Text, Timestamp, Uuid
 from ..validation.messages import shown
 from ..web import api

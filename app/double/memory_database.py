@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock, RLock
 
 from ..days import Calendar
-from ..storage import fed_events
+from ..storage import double_events
 from ..storage.connections import open_in_memory
 from ..storage.database import Database
 from ..storage.migrations import prepare
@@ -83,7 +83,7 @@ def blank(time_zone: str, keep_query: str, collapse_ids: str) -> Snapshot:
     connection = open_in_memory()
     try:
         prepare(connection, Path(":memory:"), fixed)
-        fed_events.create(connection)
+        double_events.create(connection)
         return Snapshot(connection.serialize(), Calendar(time_zone))
     finally:
         connection.close()

@@ -18,7 +18,7 @@ from ..web.context import Extension
 from ..web.early_refusal import await_body
 from ..web.request_body import is_pending, read_body
 from .clock import SettableClock
-from .faults import CUT, RESET, RESET_AFTER, Effect
+from .faults import Effect
 from .journal import VIOLATIONS, parameters_of
 from .namespaces import DEFAULT, Namespace, Namespaces, name_in
 
@@ -143,20 +143,19 @@ def _enter() -> Response | None:
         _wait(effect.seconds)
         if namespace.life != life:
             g.is_over = True
-            return _reset("the namespace was reset or deleted while this request waited")
+            reason = "the namespace was reset or deleted while this request waited"
+            return _fail(ConnectionResetError(reason))
     _take_turn(namespace)
     if effect:
         g.effect = effect
-        if effect.connection == RESET:
-            return _reset("reset by a fault of the double")
-    if effect and effect.error:
-        raise effect.error
+        if failure := effect.apply_before():
+            return _fail(failure)
     return None
 
 
-def _reset(reason: str) -> Response:
-    """Return an empty response, and have the middleware reset the connection after it."""
-    request.environ.setdefault(FAILURE, ConnectionResetError(reason))
+def _fail(failure: Exception) -> Response:
+    """Return an empty response, and have the middleware raise an exception after it."""
+    request.environ.setdefault(FAILURE, failure)
     return Response()
 
 
@@ -236,15 +235,8 @@ def _leave(response: Response) -> Response:
     if not _is_noted() or "is_over" in g or is_pending():
         return response
     effect: Effect | None = g.get("effect")
-    if effect and effect.connection == CUT and request.method != "HEAD":
-        # Content-Length names the whole body, but half is sent; an empty body becomes two spaces.
-        whole = response.get_data() or b"  "
-        response.set_data(whole[: len(whole) // 2])
-        response.headers["Content-Length"] = str(len(whole))
-        cut = ConnectionAbortedError("cut by a fault of the double")
-        request.environ.setdefault(FAILURE, cut)
-    elif effect and effect.connection == RESET_AFTER:
-        _reset("reset by a fault of the double")
+    if effect and (failure := effect.apply_after(response, request.method)):
+        request.environ.setdefault(FAILURE, failure)
     _note(response, effect)
     return response
 

@@ -21,10 +21,9 @@ from ..analytics.export_rows import days_to_read, read_histories, read_put_numbe
 from ..analytics.recording import record_events
 from ..days import Calendar
 from ..errors import InvalidRequest
-from ..storage import fed_events
+from ..storage import double_events
 from ..storage.dictionary import NO_TENANT
-from ..storage.migrations import FIXED
-from ..storage.page_rule import read_settings
+from ..storage.fixed_settings import FIXED, read_settings
 from ..user_analysis.schemas import UpdateActiveUsersParam, UpdateUserBehaviorHistoriesByDayParam
 from ..validation.messages import describe
 from ..validation.records import TOLD, record_loader
@@ -51,7 +50,7 @@ Days = dict[tuple[str, int], list[dict[str, Any]]]
 def read_state(database: MemoryDatabase) -> dict[str, Any]:
     """Return the state of a namespace. Shape: `State`."""
     with database.reading() as connection:
-        fed = [json.loads(record) for record in fed_events.read(connection)]
+        fed = [json.loads(record) for record in double_events.read(connection)]
         days = days_to_read(database.calendar)
         stored = read_histories(connection, days)
         actual = _days(database.calendar, ((user, at, referer) for at, user, referer in stored))
@@ -154,7 +153,7 @@ def keep_events(
     """Keep the events that a double stores as records of a state, in the same transaction."""
     if isinstance(database, MemoryDatabase):
         records = (json.dumps(_record(event), ensure_ascii=False) for event in events)
-        fed_events.keep(connection, records)
+        double_events.keep(connection, records)
 
 
 def _views(records: list[dict[str, Any]]) -> list[tuple[str, int, str]]:

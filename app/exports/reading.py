@@ -15,7 +15,7 @@ from marshmallow import ValidationError
 
 from ..analytics.accepted_times import accepted_times
 from ..analytics.events import Report
-from ..analytics.merging import Loaded, store
+from ..analytics.import_rows import Loaded, store
 from ..ingest.files import BATCH, UnreadableFile, lines_of, metered
 from ..ingest.intake import parse_line
 from ..storage.database import Database

@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 import ijson
 from marshmallow import ValidationError
 
+from ..analytics.event_cutoffs import checking_times
 from ..analytics.events import Reader, Report, read_records
-from ..analytics.recording import checking, record_events
+from ..analytics.recording import record_events
 from ..errors import InvalidRequest
 from ..storage.database import Database
 from ..validation.strict_json import parse_json
@@ -71,7 +72,7 @@ def import_records(
     first = 0
     while batch := list(islice(records, BATCH)):
         report = Report()
-        events = read_records(batch, checking(database, read, time_field), report, first)
+        events = read_records(batch, checking_times(database, read, time_field), report, first)
         record_events(database, events, report)
         first += len(batch)
         yield report

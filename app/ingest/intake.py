@@ -6,8 +6,9 @@ from typing import Any
 from flask import g, request
 from marshmallow import ValidationError
 
+from ..analytics.event_cutoffs import checking_times
 from ..analytics.events import Reader, Report, read_records
-from ..analytics.recording import checking, record_events
+from ..analytics.recording import record_events
 from ..errors import InvalidRequest
 from ..storage.database import Database
 from ..validation.messages import describe
@@ -34,7 +35,7 @@ def take_in(
     """
     check_count(records)
     report = Report()
-    events = read_records(records, checking(database, read, time_field), report)
+    events = read_records(records, checking_times(database, read, time_field), report)
     if report.refused and (all_or_nothing or not (events or report.ignored)):
         lines = (f"record {refusal['index']}: {refusal['message']}" for refusal in report.refused)
         raise InvalidRequest(*lines, introduction="nothing was stored: ", more=report.unlisted)

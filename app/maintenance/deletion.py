@@ -11,7 +11,7 @@ from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import find_page, find_tenant, find_user
 from .orphans import delete_unused
-from .selection import Selected, Selection, delete_selection
+from .row_deletion import Selected, Selection, delete_selection
 
 UNKNOWN = 0
 """The id of an unknown name; ids of known names begin with 1."""

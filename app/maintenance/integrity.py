@@ -9,8 +9,8 @@ from itertools import islice
 from ..analytics.events import TYPES
 from ..days import Calendar, describe_period
 from ..storage import event_ids
-from ..storage.migrations import FIXED
-from ..storage.page_rule import read_page_rule, read_settings
+from ..storage.fixed_settings import FIXED, read_settings
+from ..storage.page_rule import read_page_rule
 from ..summaries.pages import sealing as page_sealing
 from ..summaries.periods import sealing as period_sealing
 from ..summaries.spans import LENGTHS

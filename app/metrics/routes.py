@@ -8,14 +8,14 @@ from ..analytics import calls, page_statistics
 from ..storage.cutoffs import cutoffs_of
 from ..web.api import Blueprint
 from ..web.context import current_database
-from . import schemas
+from . import csv_rows, schemas
 
 blueprint = Blueprint("metrics", __name__, description="Metrics Analysis")
 
 
 @blueprint.operation("GET", "/metrics/aggregated", "GetAggregatedMetrics", scope="read")
 @blueprint.arguments(schemas.GetAggregatedMetricsQuery, location="query")
-@blueprint.response(200, schemas.AggregatedMetrics, rows=schemas.metrics_rows)
+@blueprint.response(200, schemas.AggregatedMetrics, rows=csv_rows.metrics_rows)
 def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
     """Get the tenants, SaaS users or tenant users created by day"""
     return calls.get_aggregated_metrics(current_database(), **query)
@@ -24,7 +24,7 @@ def get_aggregated_metrics(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.operation("GET", "/metrics/page-statistics", "GetPageStatistics", scope="read")
 @blueprint.arguments(schemas.GetPageStatisticsQuery, location="query")
 @blueprint.response(
-    200, schemas.PageStatistics, rows=schemas.page_statistics_rows, headers=schemas.KEPT_HEADERS
+    200, schemas.PageStatistics, rows=csv_rows.page_statistics_rows, headers=schemas.KEPT_HEADERS
 )
 def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
     """Get views and unique users by page"""
@@ -34,7 +34,7 @@ def get_page_statistics(query: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/userinfo/aggregated", "GetAggregatedUserInfo", scope="read")
 @blueprint.arguments(schemas.RangeQuery, location="query")
-@blueprint.response(200, schemas.AggregatedUserInfoMetrics, rows=schemas.user_info_rows)
+@blueprint.response(200, schemas.AggregatedUserInfoMetrics, rows=csv_rows.user_info_rows)
 def get_aggregated_user_info(query: dict[str, Any]) -> dict[str, Any]:
     """Get the calls of GetUserInfo by day and tenant"""
     return calls.get_aggregated_user_info(current_database(), **query)

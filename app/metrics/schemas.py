@@ -1,6 +1,5 @@
 """The shapes of the tag `metrics`, named as in the API description."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
@@ -71,22 +70,6 @@ class AggregatedUserInfoMetrics(Schema):
     metrics = fields.List(fields.Nested(DailyUserInfoMetric), required=True)
 
 
-def metrics_rows(answer: Mapping[str, Any], query: Mapping[str, Any]) -> Iterator[Sequence[object]]:
-    """Yield the CSV rows of `AggregatedMetrics`; for tenant users, they are by tenant."""
-    if query["metrics_type"] == "create_tenant_user":
-        yield from user_info_rows(answer, query)
-    else:
-        yield "date", "count"
-        yield from ((metric["date"], metric["count"]) for metric in answer["metrics"])
-
-
-def user_info_rows(answer: Mapping[str, Any], _: object) -> Iterator[Sequence[object]]:
-    """Yield the CSV rows of `AggregatedUserInfoMetrics`."""
-    yield "date", "tenant_id", "count"
-    for metric in answer["metrics"]:
-        yield from ((metric["date"], *counted) for counted in metric["details"].items())
-
-
 class GetPageStatisticsQuery(Schema):
     start_timestamp = Timestamp(
         in_query=True, required=True, metadata={"description": "First second, inclusive"}
@@ -115,9 +98,3 @@ class PageStatistics(Schema):
     total_page_views = Integer(required=True)
     total_unique_users = Integer(required=True)
     page_statistics = fields.List(fields.Nested(PageStatistic), required=True)
-
-
-def page_statistics_rows(answer: Mapping[str, Any], _: object) -> Iterator[Sequence[object]]:
-    """Yield the CSV rows of `PageStatistics`: the pages, without the totals."""
-    yield tuple(PageStatistic().fields)
-    yield from (tuple(page.values()) for page in answer["page_statistics"])

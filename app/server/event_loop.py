@@ -17,34 +17,12 @@ from typing import TYPE_CHECKING
 from ..config import Settings
 from .answer import SMALL_BODY
 from .connection import Connection
+from .deadlines import EVICT_SECONDS, LOOK_SECONDS, reason_to_close
 
 if TYPE_CHECKING:
     from .server import Server
 
 logger = logging.getLogger("saasus_analysis.server")
-
-LOOK_SECONDS = 1
-"""How often deadlines are checked."""
-
-IDLE_SECONDS = 120
-"""How long a connection without a request is kept open."""
-
-EVICT_SECONDS = 5
-"""How long a connection without progress is kept when no more can be accepted."""
-
-LEAVE_SECONDS = 10
-"""How long a client may continue to send after its last response before its connection closes."""
-
-STALLED_SECONDS = 5
-"""How long shutdown waits for a connection on which no data move."""
-
-SLOW_BYTES = 2**14
-"""Bytes per second that a body must send while others wait for its memory, or during shutdown."""
-
-HEAD_SECONDS = 2
-"""How long a large head may take while there is no memory for more."""
-
-SLOW = "is too slow to send a request"
 
 CHUNKS_SECONDS = 0.02
 """How long a turn handles bodies in chunks, which can take more time than all other data."""
@@ -317,7 +295,16 @@ class EventLoop:
         elif not self._is_accepting and self._stopped is None:
             self._evict()
         for connection in list(self.connections):
-            reason = self._reason_to_close(connection, now)
+            reason = reason_to_close(
+                connection,
+                now,
+                self._settings,
+                stopped=self._stopped,
+                is_large=connection in self._large,
+                is_paused=connection in self._paused,
+                others_wait=bool(self._paused),
+                is_short=self._is_short,
+            )
             if reason is not None:
                 if reason:
                     logger.info("%s %s; closed", connection.addr[0], reason)
@@ -331,37 +318,6 @@ class EventLoop:
                     "%s reads too slowly for a response this large; closed", connection.addr[0]
                 )
                 self._close(connection)
-
-    def _reason_to_close(self, connection: Connection, now: float) -> str | None:
-        """Return why a connection is to be closed, or None to keep it.
-
-        The reason is empty if closing is normal and need not be logged.
-        """
-        if connection.is_answering:
-            return None  # the application may take as long as it needs
-        request, still = connection.request, now - connection.moved
-        taken = now - connection.since
-        is_hurried = self._stopped is not None and now - self._stopped > STALLED_SECONDS
-        if connection.unsent:
-            is_slow = still > (STALLED_SECONDS if is_hurried else self._settings.send_seconds)
-            return "reads nothing of its response" if is_slow else None
-        if connection.is_leaving:
-            return "" if taken > LEAVE_SECONDS else None
-        if request is None:
-            return "" if taken > IDLE_SECONDS else None
-        if connection.is_beginning and connection in self._large and self._is_short:
-            return SLOW if taken > HEAD_SECONDS else None
-        enough = SLOW_BYTES
-        if connection in self._paused:
-            connection.since += LOOK_SECONDS  # the server makes it wait
-            enough = min(SLOW_BYTES, request.missing or SLOW_BYTES)
-            came = connection.count_waiting(enough)
-        else:
-            came = request.size - (connection.marked or 0)
-        is_new, connection.marked = connection.marked is None, request.size
-        is_pressed = is_hurried or (bool(self._paused) and connection in self._large)
-        is_slow = is_pressed and came < enough and not is_new
-        return SLOW if is_slow or taken > self._settings.receive_seconds else None
 
     # Accepting connections -----------------------------------------------------------------
 

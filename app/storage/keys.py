@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from .limited_lists import select_limited
+from .newest_rows import select_newest
 
 INSERT_KEY = """
 insert into key (name, prefix, token_hash, saas_id, secret, scopes, created_at, expires_at)
@@ -78,7 +78,7 @@ def list_keys(connection: sqlite3.Connection, now: int, limit: int | None) -> li
 
     With a limit, return at most that many: valid keys are preferred, then the newest.
     """
-    return select_limited(connection, LIST_KEYS, now, limit)
+    return select_newest(connection, LIST_KEYS, now, limit)
 
 
 def key_names(connection: sqlite3.Connection) -> list[str]:

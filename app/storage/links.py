@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from .limited_lists import select_limited
+from .newest_rows import select_newest
 
 INSERT_LINK = """
 insert into link (name, token_hash, tenant_id, created_at, expires_at)
@@ -70,7 +70,7 @@ def list_links(connection: sqlite3.Connection, now: int, limit: int | None) -> l
 
     With a limit, return at most that many: valid links are preferred, then the newest.
     """
-    return select_limited(connection, LIST_LINKS, now, limit)
+    return select_newest(connection, LIST_LINKS, now, limit)
 
 
 def link_names(connection: sqlite3.Connection) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import StartError
 from .event_ids import digest_of
 from .file_header import APPLICATION_ID
+from .fixed_settings import read_settings, refuse_other_settings, store_settings
 from .migration_steps import MIGRATIONS
 
 READ_PRAGMA = {
@@ -24,16 +25,6 @@ def newest_version() -> int:
 
 
 NEWEST = newest_version()
-
-FIXED = {"time_zone": "UTC", "keep_query": "off", "collapse_ids": "off"}
-"""The settings that are fixed when the database is made, with their defaults."""
-
-REMEDIES = {
-    "time_zone": "use another database",
-    "keep_query": "change it with `saasus-analysis summaries rebuild`",
-    "collapse_ids": "change it with `saasus-analysis summaries rebuild`",
-}
-"""By setting, what an operator can do to use another value."""
 
 
 def prepare(
@@ -58,8 +49,7 @@ def prepare(
             if not create:
                 raise StartError(f"there is no database in {path} yet: it is empty")
             _run_script(connection, files(__package__).joinpath("schema.sql").read_text())
-            fixed = [(name, wanted[name] or default) for name, default in FIXED.items()]
-            connection.executemany("insert into setting (name, value) values (?, ?)", fixed)
+            store_settings(connection, wanted)
         elif _pragma(connection, "application_id") != APPLICATION_ID:
             raise StartError(f"{path} is a database of another program")
         elif version > newest:
@@ -80,13 +70,8 @@ def prepare(
         if version != newest:
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {newest}")
-        stored = dict(connection.execute("select name, value from setting"))
-        for name, value in wanted.items():
-            if value not in (None, stored[name]):
-                raise StartError(
-                    f"{name}: {path} was made with {stored[name]}, which a start does not change "
-                    f"to {value}; leave the setting out, or {REMEDIES[name]}"
-                )
+        stored = read_settings(connection)
+        refuse_other_settings(path, stored, wanted)
         connection.commit()
     finally:
         if connection.in_transaction:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
-SELECT_SETTINGS = "select name, value from setting"
+from .fixed_settings import read_settings
 
 UPDATE_SETTING = "update setting set value = :value where name = :name"
 
@@ -49,11 +49,6 @@ class PageRule:
         path = re.split(r"[?#]", referer, maxsplit=1)[0]
         page = _id_in_path.sub("/{id}", path) if self.collapse_ids else path
         return page + referer[len(path) :] if self.keep_query else page
-
-
-def read_settings(connection: sqlite3.Connection) -> dict[str, str]:
-    """Return the settings that a database was made with, by name."""
-    return dict(connection.execute(SELECT_SETTINGS))
 
 
 def read_page_rule(connection: sqlite3.Connection) -> PageRule:

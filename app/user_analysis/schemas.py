@@ -1,7 +1,5 @@
 """The shapes of the tag `userAnalysis`, named as in the API description."""
 
-import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
@@ -91,12 +89,6 @@ class ActiveUserData(Schema):
 
 class ActiveUsers(Schema):
     data = fields.List(fields.Nested(ActiveUserData), required=True)
-
-
-def active_users_rows(text: str, _: object) -> Iterator[Sequence[object]]:
-    """Yield the CSV rows of `ActiveUsers`, which is given as JSON text."""
-    yield tuple(ActiveUserData().fields)
-    yield from (tuple(row.values()) for row in json.loads(text)["data"])
 
 
 class UpdateActiveUsersParam(Schema):

@@ -29,7 +29,7 @@ from app import pytest_plugin
 from app.cli import main
 from app.config import Settings, variable
 from app.double import Double, DoubleClock, double, schemas
-from app.storage.migrations import FIXED
+from app.storage.fixed_settings import FIXED
 
 from ..conftest import ROOT
 from .conftest import Process, running

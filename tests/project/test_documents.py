@@ -10,10 +10,10 @@ from app.auth import brute_force, rate_limit
 from app.config import Settings, variable
 from app.maintenance import wal_thread
 from app.operations import readiness
-from app.server import answer, event_loop, listening
+from app.server import answer, deadlines, listening
 from app.storage.database import WAL_LIMIT, WAL_PATIENCE
 from app.storage.event_ids import digest_of
-from app.storage.migrations import FIXED
+from app.storage.fixed_settings import FIXED
 from app.validation import strict_json
 from app.web import body_memory, early_refusal
 
@@ -77,9 +77,9 @@ NUMBERS = {
         f"{listening.CONNECTIONS:,} at most",
         f"| headers | {answer.MAX_HEADERS} | 400 |",
         f"more than {answer.SMALL_BODY // KIB} KiB wait in their sockets",
-        f"heads that take over {event_loop.HEAD_SECONDS} seconds",
-        f"a connection without progress for {event_loop.EVICT_SECONDS} seconds is closed for them",
-        f"make no progress are dropped after {event_loop.STALLED_SECONDS} seconds",
+        f"heads that take over {deadlines.HEAD_SECONDS} seconds",
+        f"a connection without progress for {deadlines.EVICT_SECONDS} seconds is closed for them",
+        f"make no progress are dropped after {deadlines.STALLED_SECONDS} seconds",
         f"where it has {WAL_LIMIT // MIB} MiB or more, a write waits up to {WAL_PATIENCE} seconds",
         f"`serve` looks every {wal_thread.LOOK_SECONDS} seconds",
     ],

@@ -101,7 +101,7 @@ def test_where_sqlite_undoes_all_nothing_is_said_to_be_stored(database: Database
 
 
 def test_where_the_file_is_gone_nothing_is_said_to_be_stored(database: Database) -> None:
-    with pytest.raises(ServiceUnavailable, match="may not be stored"):  # noqa: SIM117
+    with pytest.raises(ServiceUnavailable, match="may be lost"):  # noqa: SIM117
         with database.group_commit():
             add(database, "one")
             database.path.unlink()

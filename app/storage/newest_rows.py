@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 
-def select_limited(
+def select_newest(
     connection: sqlite3.Connection, statement: str, now: int, limit: int | None
 ) -> list[dict[str, Any]]:
     """Return the rows of a statement as dicts by column, oldest first, without their ids.
