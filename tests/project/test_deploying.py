@@ -388,6 +388,7 @@ def test_nothing_but_the_folder_of_the_database_must_be_writable(tmp_path: Path)
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-exc", "\n".join(lines)],
         cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "TMPDIR"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
@@ -17,6 +18,9 @@ from tempfile import TemporaryFile
 from typing import IO, TextIO
 
 from app.cli import main
+
+THRESHOLD = gc.get_threshold()
+"""Of this process; commands set their own."""
 
 
 def run_here(
@@ -37,6 +41,7 @@ def run_here(
             _standard_files(stdin, stdout, stderr),
         ):
             code = _call(words)
+            _close_what_is_left()
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(
@@ -52,9 +57,19 @@ def _call(words: list[str]) -> int:
     except Exception:
         traceback.print_exc()
         return 1
-    finally:
-        gc.unfreeze()
     return 0
+
+
+def _close_what_is_left() -> None:
+    """Close what the end of a process would, such as a socket that listened.
+
+    The command has frozen all that was there before it, so that only its own is looked through.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.unfreeze()
+    gc.set_threshold(*THRESHOLD)
 
 
 @contextmanager

@@ -133,12 +133,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     database.close()
 
 
+@pytest.fixture(scope="module")
+def known(shared: FlaskClient) -> list[Any]:
+    """What was stored after the last test."""
+    return stored(shared)
+
+
 @pytest.fixture
-def guarded(shared: FlaskClient) -> Iterator[FlaskClient]:
+def guarded(shared: FlaskClient, known: list[Any]) -> Iterator[FlaskClient]:
     """A client whose test must leave what is stored as it is."""
-    before = stored(shared)
+    before = known.copy()
     yield shared
-    assert stored(shared) == before
+    known[:] = stored(shared)
+    assert known == before
 
 
 def stored(client: FlaskClient) -> list[Any]:
