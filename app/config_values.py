@@ -198,7 +198,7 @@ def parse_rate(notation: str) -> "set[RateLimitItem]":
 
     Raises ValueError if it names none, or one that cannot be used.
     """
-    # This import takes 20 ms, which a start without rates saves.
+    # This takes 22 ms, which a start without rates saves.
     from limits import parse_many
 
     try:

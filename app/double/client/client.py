@@ -84,13 +84,13 @@ class Double:
 
     def httpx_transport(self) -> Any:
         """Return a transport for `httpx.Client` and `httpx.AsyncClient`, without a socket."""
-        from .transports import make_httpx_transport
+        from .transports import make_httpx_transport  # the clients are extras
 
         return make_httpx_transport(self.wsgi)
 
     def requests_adapter(self) -> "BaseAdapter":
         """Return an adapter to mount in a `requests.Session`, without a socket."""
-        from .transports import make_requests_adapter
+        from .transports import make_requests_adapter  # the clients are extras
 
         return make_requests_adapter(self.wsgi)
 
