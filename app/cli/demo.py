@@ -151,7 +151,6 @@ def demo(
 
 def _open_browser(url: str) -> None:
     """Open a URL in a browser, in a thread, because some browsers block until the server runs."""
-
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
