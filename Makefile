@@ -9,7 +9,7 @@ PAGES = app/dashboard/templates app/dashboard/static app/dashboard/translations
 
 help:
 	@echo "make test    all tests, with formatting, lint and types"
-	@echo "make fast    the tests that take no second each"
+	@echo "make fast    the tests that are not slow, in half a minute"
 	@echo "make lint    formatting, lint and types alone"
 	@echo "make format  let ruff format the code and fix what it can"
 	@echo "make serve   a server without keys on $(DATABASE); reloads code, templates and style sheets"

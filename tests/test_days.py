@@ -100,6 +100,7 @@ def test_days_follow_each_other_without_gap_or_overlap(zone: str, day: int) -> N
     assert calendar.day_of(start - 1) < day < calendar.day_of(end)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(500))
 @given(zones, past_days, st.lists(st.integers(-3 * HOUR, 3 * HOUR), min_size=2))
 def test_days_never_go_back(zone: str, day: int, around: list[int]) -> None:
@@ -108,6 +109,7 @@ def test_days_never_go_back(zone: str, day: int, around: list[int]) -> None:
     assert days == sorted(days)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300))
 @given(zones, past_days)
 def test_a_day_begins_at_the_first_second_of_its_date_or_a_later_one(zone: str, day: int) -> None:

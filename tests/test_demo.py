@@ -90,6 +90,7 @@ def test_the_saas_grows_and_has_weekends_and_nights(made: list[dict[str, Any]]) 
     assert hours[10] > 20 * hours[3] > 0
 
 
+@pytest.mark.slow
 def test_tenants_differ_and_join_before_their_users_come(made: list[dict[str, Any]]) -> None:
     visits = Counter(event["tenant_id"] for event in made if event["type"] == "userinfo")
     assert max(visits.values()) > 20 * min(visits.values())

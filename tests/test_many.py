@@ -314,6 +314,7 @@ def test_audit_lists_the_latest(tmp_path: Path) -> None:
     assert len(run("audit", "--all", "--database", path).stdout.splitlines()) == 1100
 
 
+@pytest.mark.slow
 def test_the_page_of_links_has_those_that_are_valid_before_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     build(path, "links", 300)

@@ -187,6 +187,7 @@ ZONES = ["UTC", "Asia/Tokyo", "Asia/Kolkata", "America/Santiago", "Australia/Lor
 
 
 class TestDays:
+    @pytest.mark.slow
     @pytest.mark.parametrize("zone", ZONES)
     @pytest.mark.parametrize("day", [TODAY - 45, TODAY - 44, TODAY - 1, TODAY])
     def test_both_ends_of_a_day_are_in_it(self, database: Database, day: int) -> None:

@@ -398,6 +398,7 @@ def test_the_last_use_is_noted_once_an_hour(
     assert used() == first + 3600
 
 
+@pytest.mark.slow
 def test_a_use_that_cannot_be_noted_is_a_use(anonymous: FlaskClient, database: Database) -> None:
     token = keys.create_bearer_key(database, name="k", scopes=("read",))
     with locked_by_another_process(database.path):

@@ -64,6 +64,7 @@ class TestARateOfKeys:
             assert statuses == [200, 200, 200]
             refused_for_a_while(ask(anonymous, headers), "too many requests")
 
+    @pytest.mark.slow
     def test_what_is_no_operation_is_not_counted(self, client: FlaskClient) -> None:
         for _ in range(4):
             for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs/"):

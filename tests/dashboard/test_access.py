@@ -60,6 +60,7 @@ def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_who_wants_a_page_signs_in_and_gets_there(person: FlaskClient, key: str) -> None:
     asked = person.get(f"{LINKS}?lang=ja&q=a%26b")
     assert asked.status_code == 303
@@ -74,11 +75,13 @@ def test_who_wants_a_page_signs_in_and_gets_there(person: FlaskClient, key: str)
     assert person.get(done.location).status_code == 200
 
 
+@pytest.mark.slow
 def test_the_line_that_a_first_start_shows_is_a_key_too(person: FlaskClient, key: str) -> None:
     assert sign_in(person, f" Authorization: Bearer {key} ").status_code == 303
     assert is_signed_in(person)
 
 
+@pytest.mark.slow
 def test_every_page_asks_who_it_is(app: Flask) -> None:
     """Whatever is under /dashboard, but for the files and the form for a key."""
     walked = set()
@@ -165,12 +168,14 @@ def test_a_page_that_is_not_the_dashboard_s_is_not_led_to(
     assert str(again.location).partition("?")[0] in ("/dashboard", SIGN_IN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["/dashboard", "/dashboard/", "/dashboard?a=//b", LINKS])
 def test_a_page_of_the_dashboard_is_led_to(person: FlaskClient, key: str, wanted: str) -> None:
     assert sign_in(person, key, next=wanted).location == wanted
     assert person.get(SIGN_IN, query_string={"next": wanted}).location == wanted
 
 
+@pytest.mark.slow
 def test_a_key_that_does_not_hold_is_refused_in_words(
     person: FlaskClient, database: Database, clock: SetClock, key: str
 ) -> None:
@@ -220,6 +225,7 @@ def submit_from(page: TestResponse, client: FlaskClient, path: str, **fields: st
 
 
 class TestSessions:
+    @pytest.mark.slow
     def test_each_sign_in_is_a_session_of_its_own(self, app: Flask, key: str) -> None:
         one, other = app.test_client(), app.test_client()
         tokens = {cookie(sign_in(browser, key))["value"] for browser in (one, other)}
@@ -228,6 +234,7 @@ class TestSessions:
         submit(one, SIGN_OUT, on=LINKS)
         assert [is_signed_in(one), is_signed_in(other)] == [False, True]
 
+    @pytest.mark.slow
     def test_signing_out_ends_it_on_the_server(
         self, app: Flask, insider: FlaskClient, database: Database
     ) -> None:
@@ -241,6 +248,7 @@ class TestSessions:
         assert not is_signed_in(thief)
         assert rows(database, "select * from session") == []
 
+    @pytest.mark.slow
     def test_signing_in_again_ends_the_one_before(
         self, app: Flask, insider: FlaskClient, key: str, database: Database
     ) -> None:
@@ -254,6 +262,7 @@ class TestSessions:
         assert not is_signed_in(insider)
         assert len(rows(database, "select * from session")) == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("settings", "hours"), [({}, 12), ({"session_hours": 1}, 1)])
     def test_it_holds_until_the_second_it_expires(
         self, insider: FlaskClient, clock: SetClock, hours: int
@@ -263,12 +272,14 @@ class TestSessions:
         clock.timestamp += 1
         assert not is_signed_in(insider)
 
+    @pytest.mark.slow
     def test_using_it_does_not_make_it_longer(self, insider: FlaskClient, clock: SetClock) -> None:
         for _ in range(12):
             assert is_signed_in(insider)
             clock.timestamp += HOUR
         assert not is_signed_in(insider)
 
+    @pytest.mark.slow
     def test_it_ends_with_its_key(self, app: Flask, database: Database, clock: SetClock) -> None:
         def browser(**options: Any) -> FlaskClient:
             made = app.test_client()
@@ -323,6 +334,7 @@ class TestSessions:
     def test_a_key_is_no_session(self, client: FlaskClient) -> None:
         assert client.get(LINKS).status_code == 303
 
+    @pytest.mark.slow
     def test_the_use_of_its_key_is_noted_once_an_hour(
         self, person: FlaskClient, key: str, database: Database, clock: SetClock
     ) -> None:
@@ -357,6 +369,7 @@ class TestForms:
             assert "this server" in message(answer) or "the cookie" in message(answer)
         return answer.status_code
 
+    @pytest.mark.slow
     def test_it_needs_the_token_of_its_session(
         self, app: Flask, insider: FlaskClient, token: str, key: str, database: Database
     ) -> None:
@@ -373,12 +386,14 @@ class TestForms:
         assert is_signed_in(insider)
         assert self.make(insider, token) == 200
 
+    @pytest.mark.slow
     def test_the_token_is_not_that_of_the_session(self, insider: FlaskClient, token: str) -> None:
         found = insider.get_cookie(SESSION, path="/dashboard")
         assert found is not None
         assert found.value not in insider.get(LINKS).text
         assert self.make(insider, found.value) == 403
 
+    @pytest.mark.slow
     def test_a_new_sign_in_has_another_token(
         self, insider: FlaskClient, token: str, key: str
     ) -> None:
@@ -386,6 +401,7 @@ class TestForms:
         sign_in(insider, key)
         assert self.make(insider, token) == 403
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("headers", "status"),
         [
@@ -430,6 +446,7 @@ class TestForms:
             assert person.post(SIGN_IN, data=data, headers=headers).status_code == 403
         assert person.post(SIGN_IN, data={"key": key, "csrf_token": token}).status_code == 303
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"auth": False}])
     def test_without_keys_forms_need_it_too(self, app: Flask, person: FlaskClient) -> None:
         token = field(person.get(LINKS), "csrf_token")
@@ -485,6 +502,7 @@ class TestCookies:
         assert done.status_code == 303
         assert [("secure" in cookie(form, FORM)), ("secure" in cookie(done))] == [is_secure] * 2
 
+    @pytest.mark.slow
     def test_they_are_for_the_path_that_a_proxy_serves_it_under(self, app: Flask, key: str) -> None:
         person = app.test_client()
         options = {"base_url": "http://localhost/stats"}
@@ -501,6 +519,7 @@ class TestCookies:
 
 @pytest.mark.parametrize("settings", [{"failed_keys": "3/day"}])
 class TestWrongKeys:
+    @pytest.mark.slow
     def test_they_count_like_those_of_the_api(
         self, app: Flask, person: FlaskClient, key: str
     ) -> None:
@@ -517,6 +536,7 @@ class TestWrongKeys:
         data = {"key": key, "csrf_token": field(form, "csrf_token")}
         assert person.post(SIGN_IN, data=data, environ_overrides=far).status_code == 303
 
+    @pytest.mark.slow
     def test_who_is_signed_in_and_keys_that_were_right_go_on(
         self, app: Flask, insider: FlaskClient, database: Database, key: str
     ) -> None:
@@ -527,6 +547,7 @@ class TestWrongKeys:
         assert is_signed_in(insider)
         assert [sign_in(app.test_client(), known).status_code for known in (key, used)] == [303] * 2
 
+    @pytest.mark.slow
     def test_no_key_and_wrong_cookies_are_not_counted(self, app: Flask, key: str) -> None:
         for _ in range(5):
             person = app.test_client()
@@ -541,6 +562,7 @@ class TestWithoutKeys:
     def settings(self) -> dict[str, Any]:
         return {"auth": False}
 
+    @pytest.mark.slow
     def test_everything_is_open(self, person: FlaskClient, database: Database) -> None:
         assert person.get(LINKS).status_code == 200
         answer = submit(person, LINKS, on=LINKS, name="board", expires="1")
@@ -558,6 +580,7 @@ class TestWithoutKeys:
 
 
 class TestErrors:
+    @pytest.mark.slow
     def test_an_unknown_path_is_told_in_words(self, insider: FlaskClient) -> None:
         for path in ("/dashboard/nothing", "/dashboard/a/b", "/dashboard/shared"):
             answer = insider.get(path, headers={"X-Saasus-Trace-Id": "trace-1"})
@@ -578,6 +601,7 @@ class TestErrors:
         assert "period: must be one of" in answer.text
         assert "<b>" not in answer.text
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"busy_seconds": 0}])
     def test_a_database_that_is_busy_is_a_page_too(
         self, person: FlaskClient, key: str, database: Database
@@ -608,6 +632,7 @@ class TestErrors:
         answer = person.get("/dashboard")
         assert (answer.status_code, answer.mimetype) == (403, "text/html")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("path", [SIGN_IN, LINKS, "/dashboard", "/dashboard/nothing"])
     @pytest.mark.parametrize("empty", ["", "&period="])
     def test_parameters_mean_nothing_to_the_framework(
@@ -629,6 +654,7 @@ class TestErrors:
         refused(person.put(LINKS), status=405)
 
 
+@pytest.mark.slow
 def test_pages_load_their_own_files_alone_and_are_in_no_frame(
     person: FlaskClient, insider: FlaskClient
 ) -> None:
@@ -657,6 +683,7 @@ def test_pages_load_their_own_files_alone_and_are_in_no_frame(
         assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", answer.text)
 
 
+@pytest.mark.slow
 def test_the_log_tells_whose_key_it_was(
     person: FlaskClient, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -104,12 +104,14 @@ def test_empty_fields_of_a_form_go_from_the_url(client: FlaskClient) -> None:
     assert answer.location == f"{PATH}/pages?from=2026-05-01&q=a%26b"
 
 
+@pytest.mark.slow
 def test_what_was_chosen_leads_from_page_to_page(client: FlaskClient) -> None:
     page = client.get(f"{PATH}/pages?period=7d&compare=off&env=3&lang=ja&q=x&sort=page_url").text
     assert "/dashboard/tenants?period=7d&amp;compare=off&amp;env=3&amp;lang=ja" in page
     assert "/dashboard/pages?period=90d&amp;compare=off&amp;env=3&amp;lang=ja&amp;q=x" in page
 
 
+@pytest.mark.slow
 def test_no_control_is_lost_in_a_form(client: FlaskClient) -> None:
     client.post("/v1/analysis/ingest/events", json={"type": "userinfo", "user_id": "ann"})
     page = client.get(f"{PATH}/pages?period=7d&lang=ja&sort=page_url&start=100").text

@@ -156,6 +156,7 @@ class TestThePage:
         assert (row["name"], row["tenant_id"]) == ("board", None)
         assert row["expires_at"] == NOW + 7 * DAY
 
+    @pytest.mark.slow
     def test_a_link_may_be_of_one_tenant_until_a_date(
         self, manager: FlaskClient, client: FlaskClient, database: Database
     ) -> None:
@@ -257,6 +258,7 @@ class TestWhoHasALink:
             assert inside
             assert all(found.startswith(url) for found in inside)
 
+    @pytest.mark.slow
     def test_does_not_see_what_single_users_did_nor_changes_anything(
         self, person: FlaskClient, manager: FlaskClient, database: Database
     ) -> None:
@@ -317,6 +319,7 @@ class TestWhoHasALink:
         for file in database.path.parent.iterdir():
             assert not [token for token in tokens if token.encode() in file.read_bytes()]
 
+    @pytest.mark.slow
     def test_is_noted_once_an_hour(
         self, person: FlaskClient, database: Database, clock: SetClock
     ) -> None:
@@ -331,6 +334,7 @@ class TestWhoHasALink:
             person.get(f"{url}/pages")
             assert noted() == expected
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"auth": False}])
     def test_sees_no_more_where_no_key_is_needed(
         self, person: FlaskClient, database: Database
@@ -511,6 +515,7 @@ class TestInAFrame:
     def test_or_where_no_key_is_needed(self, person: FlaskClient) -> None:
         assert self.frames(person, LINKS) == "https://a.example http://localhost:3000"
 
+    @pytest.mark.slow
     def test_nobody_may_without_the_setting(self, person: FlaskClient, database: Database) -> None:
         assert self.frames(person, make(database)) == "'none'"
 
@@ -574,6 +579,7 @@ class TestTheLog:
             for formatter in (logging.Formatter(), TextFormatter(), JsonFormatter())
         )
 
+    @pytest.mark.slow
     def test_has_the_name_of_the_link_and_not_its_token(
         self, person: FlaskClient, database: Database, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -662,6 +668,7 @@ class TestTheLog:
         assert f"Exception on GET {SHARED_PATH}/***" in text
         assert url.rpartition("/")[2] not in text
 
+    @pytest.mark.slow
     def test_a_wrong_path_behind_a_token_shows_no_form(
         self, person: FlaskClient, database: Database
     ) -> None:
@@ -699,6 +706,7 @@ class TestTheLog:
     def test_leaves_all_else_as_it_was_sent(self, text: str) -> None:
         assert without_tokens(text) == text
 
+    @pytest.mark.slow
     def test_is_not_held_up_by_what_is_decoded_without_end(self) -> None:
         for long in (
             "%" + "25" * 100_000,

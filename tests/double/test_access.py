@@ -58,6 +58,7 @@ def test_a_malformed_one_is_refused(client: FlaskClient, given: str) -> None:
     assert status(client, given) == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [({}, 200), ({"double_auth": "required"}, 401), ({"double_auth": "strict"}, 401)],
@@ -153,6 +154,7 @@ def test_a_call_in_this_process_may_have_any_host(d: Double) -> None:
     assert Client(d.wsgi).get(PATH, environ_overrides=environ).status_code == 200
 
 
+@pytest.mark.slow
 def test_pages_of_other_sites_make_no_namespaces(client: FlaskClient) -> None:
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     visit["Sec-Fetch-Dest"] = "document"

@@ -58,6 +58,7 @@ def test_a_double_that_is_over_does_not_listen_again() -> None:
         _ = d.url
 
 
+@pytest.mark.slow
 def test_two_doubles_in_a_process_know_nothing_of_each_other() -> None:
     with double() as one, double() as other:
         one.put_active_users("daily", "2026-05-19", "acme", 3, 5)
@@ -226,6 +227,7 @@ def test_what_cannot_be_used_keeps_it_from_starting(options: Any, message: str) 
     assert str(refused.value).startswith(message)
 
 
+@pytest.mark.slow
 def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYSIS_OF_SOMEBODY_ELSE", "x")
     monkeypatch.setenv("ANALYSIS_TIME_ZONE", "Asia/Tokyo")

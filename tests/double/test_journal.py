@@ -345,6 +345,7 @@ def test_no_body_makes_the_journal_unreadable(client: FlaskClient, body: str) ->
     json.loads(client.get("/__double/requests").data, parse_constant=pytest.fail)
 
 
+@pytest.mark.slow
 def test_what_is_compared_may_be_nested_deeply(client: FlaskClient) -> None:
     raw(client, '{"a":' * 400 + "1" + "}" * 400)
     deep = '{"body":' + '{"a":' * 400 + "2" + "}" * 401

@@ -144,6 +144,7 @@ def test_the_first_and_last_seconds_are_of_the_first_and_last_days(
     assert len(records(exported(database, first=first, last=last), "history")) == count
 
 
+@pytest.mark.slow
 def test_names_and_the_order_of_writes_leave_no_trace(tmp_path: Any) -> None:
     def write(name: str, events: list[Event]) -> bytes:
         database = Database(tmp_path / name)
@@ -167,6 +168,7 @@ def test_names_and_the_order_of_writes_leave_no_trace(tmp_path: Any) -> None:
     assert write("a.db", events) == write("b.db", events[::-1])
 
 
+@pytest.mark.slow
 def test_exports_beside_a_writer_are_of_one_state_each(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_the_operations_stand_at_the_root_too(client: FlaskClient) -> None:
     assert client.post("/ingest/events", json=userinfo()).json == report(accepted=1)
 
 
+@pytest.mark.slow
 def test_calls_at_once_lose_and_double_nothing(app: Flask, client: FlaskClient) -> None:
     def post(thread: int) -> None:
         own = app.test_client()

@@ -36,6 +36,7 @@ def prune_all(database: Database, **since: int) -> int:
     return sum(count for _, count in prune(database, since))
 
 
+@pytest.mark.slow
 def test_an_answer_about_pruned_time_says_so(client: FlaskClient, database: Database) -> None:
     feed(database, *(view("ann", TODAY - day * DAY) for day in range(50)))
     histories, pages = TODAY - 10 * DAY, TODAY - 30 * DAY
@@ -260,6 +261,7 @@ def test_a_server_prunes_at_its_start(tmp_path: Path) -> None:
                         break
 
 
+@pytest.mark.slow
 def test_a_server_prunes_when_a_day_has_begun(
     database: Database, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +290,7 @@ def test_a_backup_is_noted(tmp_path: Path, client: FlaskClient, database: Databa
     assert (action["action"], set(action["details"])) == ("backup", {"bytes"})
 
 
+@pytest.mark.slow
 def test_each_thing_that_was_done_is_listed_without_names_and_measured(
     tmp_path: Path, client: FlaskClient, database: Database
 ) -> None:

@@ -313,6 +313,7 @@ def prune_by_a_wrong_clock(database: Database, clock: SetClock, **days: int) -> 
     clock.timestamp -= YEARS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [0, 3])
 def test_cutoffs_that_a_wrong_clock_left_are_named_and_set_back(
     database: Database, clock: SetClock, days: int

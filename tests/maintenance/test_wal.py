@@ -118,6 +118,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_doctor_and_metrics_tell_of_a_reader_that_holds_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

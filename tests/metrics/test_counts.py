@@ -107,6 +107,7 @@ def test_without_data_there_are_no_rows(client: FlaskClient) -> None:
     assert get(client, "/userinfo/aggregated", **EVER) == {"metrics": []}
 
 
+@pytest.mark.slow
 def test_both_ends_are_included(client: FlaskClient) -> None:
     for day in range(15, 21):
         ingest(client, called(f"2026-05-{day}", "acme"))
@@ -131,6 +132,7 @@ def test_days_ascend(client: FlaskClient) -> None:
     assert list(counts(client, "create_saas_user")) == ascending
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [

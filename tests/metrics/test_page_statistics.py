@@ -265,6 +265,7 @@ def test_a_limit_is_a_number_from_1(client: FlaskClient, limit: str) -> None:
     assert answer.get_json()["message"].startswith("limit: must be ")
 
 
+@pytest.mark.slow
 def test_pages_are_sorted_by_views_then_url(client: FlaskClient) -> None:
     twice = ["/Z", "/b", "/z", "/é", "/ページ", "/\uff9e", "/\U0001f600"]
     for page in reversed(twice):

@@ -93,6 +93,7 @@ def test_each_metric_is_documented(client: FlaskClient) -> None:
     assert told == documented
 
 
+@pytest.mark.slow
 def test_a_label_is_never_what_a_client_wrote(client: FlaskClient) -> None:
     """A client could otherwise make as many series as it likes."""
     for number in range(50):

@@ -83,6 +83,7 @@ def test_each_room_imports_from_rooms_below_it() -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_facts_and_answers_know_nothing_of_flask() -> None:
     wrong = []
     for path in FILES:

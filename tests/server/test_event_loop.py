@@ -142,6 +142,7 @@ def running(**settings: Any) -> Iterator[Service]:
         service.stop()
 
 
+@pytest.mark.slow
 def test_an_answer_larger_than_all_buffers_comes_whole_to_a_client_that_reads_slowly() -> None:
     with running(threads=2) as service, service.connect() as slow, service.connect() as other:
         slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
@@ -162,6 +163,7 @@ def test_a_client_that_leaves_in_the_midst_of_an_answer_leaves_nothing_behind() 
         service.until(lambda: service.connections == 0)
 
 
+@pytest.mark.slow
 def test_pipelined_requests_are_answered_in_order() -> None:
     paths = [f"/{number}" for number in range(200)]
     with running() as service, service.connect() as client:
@@ -300,6 +302,7 @@ def test_a_request_behind_another_of_its_connection_waits_for_no_third() -> None
         assert other.answer() == b"/last"
 
 
+@pytest.mark.slow
 def test_a_stop_closes_what_is_open_and_waits_for_what_is_under_way() -> None:
     with running() as service, ExitStack() as stack:
         idle = [stack.enter_context(service.connect()) for _ in range(100)]

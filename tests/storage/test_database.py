@@ -330,6 +330,7 @@ def test_threads_that_write_at_once_all_succeed(opened: Callable[..., Database])
     assert count(database) == 16
 
 
+@pytest.mark.slow
 def test_ids_of_events_become_digests_and_are_nowhere_in_the_file(
     opened: Callable[..., Database], path: Path
 ) -> None:
@@ -418,6 +419,7 @@ class TestOverHttp:
     def settings(self) -> dict[str, object]:
         return {"busy_seconds": 0}
 
+    @pytest.mark.slow
     def test_a_locked_database_is_a_503_until_it_is_free(
         self, client: FlaskClient, database: Database
     ) -> None:

@@ -242,6 +242,7 @@ def test_only_what_is_made_for_it_migrates(
     assert (version(older), version(copy_before(older, 4))) == (NEWEST, 4)
 
 
+@pytest.mark.slow
 def test_the_application_makes_and_migrates_a_file_for_any_server_and_no_key(older: Path) -> None:
     for path in (older, older.with_name("new.db")):
         with closing(create_app(database=path).extensions["database"]) as database:
@@ -351,6 +352,7 @@ def test_a_file_of_another_owner_is_used_by_the_rights_of_a_group(
         assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: commands of root; needs root")
 def test_a_command_of_root_leaves_the_files_to_the_user_of_the_service() -> None:
     with tempfile.TemporaryDirectory() as name:

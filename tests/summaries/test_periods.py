@@ -544,18 +544,22 @@ class TestWrites:
         assert wrong(database) == []
         return dropped
 
+    @pytest.mark.slow
     def test_an_event_drops_its_day_and_month(self, database: Database) -> None:
         event = visit(self.CHANGED * DAY, "new")
         assert self.dropped(database, lambda: feed(database, event)) == summaries_of(self.CHANGED)
 
+    @pytest.mark.slow
     def test_an_event_of_who_is_known_drops_actions_only(self, database: Database) -> None:
         event = visit(self.CHANGED * DAY, "u0", "t0", 1)
         dropped = self.dropped(database, lambda: feed(database, event))
         assert dropped == {("actions", False, self.CHANGED)}
 
+    @pytest.mark.slow
     def test_an_event_of_today_drops_nothing(self, database: Database) -> None:
         assert self.dropped(database, lambda: feed(database, visit(NOW, "new"))) == set()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "histories", [[], [{"timestamp": (TODAY - 50) * DAY + 9, "referer": ACTION}]]
     )
@@ -570,6 +574,7 @@ class TestWrites:
         )
         assert dropped == {("actions", False, self.CHANGED)}
 
+    @pytest.mark.slow
     def test_a_number_drops_nothing(self, database: Database) -> None:
         dropped = self.dropped(
             database,
@@ -579,6 +584,7 @@ class TestWrites:
         )
         assert dropped == set()
 
+    @pytest.mark.slow
     def test_erasing_drops_where_the_user_was(self, database: Database) -> None:
         days = [day for day in range(TODAY - 60, TODAY) if (TODAY - day) % 4 == 3]
         before = sealed(database)
@@ -588,6 +594,7 @@ class TestWrites:
         assert sealed(database) == before
         assert wrong(database) == []
 
+    @pytest.mark.slow
     def test_pruning_drops_what_is_pruned(self, database: Database) -> None:
         before = sealed(database)
         list(prune(database, {"histories": (TODAY - 30) * DAY}))
@@ -654,6 +661,7 @@ def test_a_write_while_its_day_is_sealed_is_not_lost(
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 def test_a_question_while_others_seal_is_answered_from_the_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -663,6 +671,7 @@ def test_a_question_while_others_seal_is_answered_from_the_rows(
     assert answers == [(ask(database), set())]
 
 
+@pytest.mark.slow
 def test_two_processes_that_seal_at_once_do_no_harm(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -723,6 +732,7 @@ def test_questions_beside_a_writer_miss_nothing_that_was_stored(database: Databa
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 def test_a_copy_that_takes_the_place_of_the_database_has_its_own(
     tmp_path: Path, database: Database
 ) -> None:
@@ -736,6 +746,7 @@ def test_a_copy_that_takes_the_place_of_the_database_has_its_own(
     assert wrong(database) == []
 
 
+@pytest.mark.slow
 def test_a_double_goes_back_to_what_it_was() -> None:
     clock = SettableClock()
     clock.setting = ClockSetting(NOW)
@@ -754,6 +765,7 @@ def test_a_double_goes_back_to_what_it_was() -> None:
             assert wrong(database) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", DAMAGES)
 def test_summaries_that_were_changed_by_hand_change_no_answer(database: Database, sql: str) -> None:
     fill(database, 60)
@@ -816,6 +828,7 @@ class TestCommands:
         assert self.command(database, "summaries", "rebuild").returncode == 0
         assert self.command(database, "check").returncode == 0
 
+    @pytest.mark.slow
     def test_drop_leaves_none_and_rebuild_makes_all(self, database: Database) -> None:
         answer, all_ = ask(database), sealed(database)
         assert all_ == summaries_of(TODAY - 40)

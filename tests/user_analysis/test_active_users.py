@@ -64,6 +64,7 @@ def test_a_put_replaces_the_number(client: FlaskClient) -> None:
     assert rows(client) == [("2026-05-19", "acme", 3, 5)]
 
 
+@pytest.mark.slow
 def test_the_same_put_again_changes_nothing(client: FlaskClient) -> None:
     put_number(client, "2026-05-19", 7)
     put_number(client, "2026-05-19", 7)
@@ -132,6 +133,7 @@ def test_a_call_without_a_tenant_counts_under_the_all_zero_tenant(client: FlaskC
     assert rows(client) == [("2026-05-19", NO_TENANT, 1, 1)]
 
 
+@pytest.mark.slow
 def test_a_call_without_an_environment_has_no_row(client: FlaskClient) -> None:
     ingest(client, call_nowhere("ann", "2026-05-19", tenant_id="acme"))
     assert rows(client) == []
@@ -233,6 +235,7 @@ def test_rows_can_be_restricted_to_a_tenant_and_an_environment(
     assert [row[1:3] for row in rows(client, **query)] == expected
 
 
+@pytest.mark.slow
 def test_an_environment_needs_its_tenant(client: FlaskClient) -> None:
     query = {"type": "daily", "date_from": "2026-05-19", "env_id": 3}
     answer = client.get(BASE + "/active-users", query_string=query)

@@ -217,6 +217,7 @@ def test_a_day_is_as_long_as_its_clocks_say(
     assert client.put(BASE + "/user-behavior-day", json=body).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "referer",
     [
@@ -261,6 +262,7 @@ def test_user_ids_are_compared_exactly(client: FlaskClient) -> None:
     assert histories_of(client, "ann ") == {}
 
 
+@pytest.mark.slow
 def test_unknown_fields_and_parameters_are_ignored(client: FlaskClient) -> None:
     body = body_of("ann", TODAY, [(TODAY, "/")])
     body["histories"][0]["title"] = {"en": "Home"}
@@ -297,6 +299,7 @@ def test_puts_of_one_day_at_once_leave_one_of_their_lists(app: Flask, client: Fl
     assert histories_of(client)[TODAY] in lists
 
 
+@pytest.mark.slow
 def test_puts_of_many_users_at_once_are_all_stored(app: Flask, client: FlaskClient) -> None:
     users = [f"user-{number}" for number in range(40)]
     begin = Barrier(4)

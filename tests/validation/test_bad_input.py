@@ -744,6 +744,7 @@ def test_a_body_that_is_no_whole_gzip_is_refused(guarded: FlaskClient, operation
         refused(answer, "gzip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"max_body": LIMIT}], ids=["limited"])
 @pytest.mark.parametrize("operation", WRITES)
 def test_a_body_over_the_limit_is_refused(client: FlaskClient, operation: str) -> None:

@@ -118,6 +118,7 @@ def test_the_first_and_the_last_date_are_kept(client: FlaskClient) -> None:
         assert [row["date"] for row in told["data"]] == dates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [0, 8192])
 def test_the_shortest_and_the_longest_referer_are_kept(client: FlaskClient, length: int) -> None:
     referer = "x" * length

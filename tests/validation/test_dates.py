@@ -232,6 +232,7 @@ def test_all_is_of_plausible_days_and_tells_of_the_rest(tmp_path: Path) -> None:
         assert client.get(link).text.count("<li><time") == 2
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_database_with_impossible_times_says_what_it_leaves_out(
     tmp_path: Path,
 ) -> None:

@@ -73,6 +73,7 @@ def fed(client: FlaskClient) -> FlaskClient:
     return client
 
 
+@pytest.mark.slow
 def test_active_users_have_the_rows_of_the_json(fed: FlaskClient) -> None:
     put(
         fed,
@@ -94,6 +95,7 @@ def test_active_users_have_the_rows_of_the_json(fed: FlaskClient) -> None:
         assert rows
 
 
+@pytest.mark.slow
 def test_counts_are_a_row_a_day_and_tenant(fed: FlaskClient) -> None:
     by_tenant = [["2026-05-19", name, "1"] for name in sorted(NAMES)]
     header = ["date", "tenant_id", "count"]
@@ -106,6 +108,7 @@ def test_counts_are_a_row_a_day_and_tenant(fed: FlaskClient) -> None:
         assert rows == [["date", "count"], ["2026-05-19", str(count)]]
 
 
+@pytest.mark.slow
 def test_page_statistics_are_the_pages_without_the_totals(fed: FlaskClient) -> None:
     header, *rows = ask(fed, "/metrics/page-statistics", **ASKED["/metrics/page-statistics"])
     assert header == ["page_url", "total_views", "unique_users"]

@@ -166,6 +166,7 @@ def content(body: dict[str, Any]) -> Any:
     return kind(media["application/json"]["schema"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_an_operation_is_described_as_the_contract_says(
     description: dict[str, Any], operation_id: str
@@ -209,6 +210,7 @@ def test_no_other_operation_has_an_official_tag(description: dict[str, Any]) -> 
     assert ours == OPERATIONS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_described_as_the_contract_says(description: dict[str, Any], name: str) -> None:
     schema = description["components"]["schemas"][name]
@@ -228,6 +230,7 @@ def test_ids_are_components_of_their_own(description: dict[str, Any]) -> None:
     assert schemas["Id"]["type"] == "integer"
 
 
+@pytest.mark.slow
 def test_arrays_repeat_their_key(description: dict[str, Any]) -> None:
     for path in ("/metrics/aggregated", "/userinfo/aggregated"):
         parameters = description["paths"][path]["get"]["parameters"]
@@ -235,6 +238,7 @@ def test_arrays_repeat_their_key(description: dict[str, Any]) -> None:
         assert (tenant_ids["style"], tenant_ids["explode"]) == ("form", True)
 
 
+@pytest.mark.slow
 def test_clients_find_the_base_path_and_the_bearer_scheme(description: dict[str, Any]) -> None:
     assert description["openapi"].startswith("3.0.")
     assert description["servers"] == [{"url": "/v1/analysis"}]

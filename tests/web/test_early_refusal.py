@@ -96,6 +96,7 @@ def test_no_view_that_may_read_a_body_runs_before_it_is_there(
             assert answer.status_code in (100, 400, 401, 404, 413, 415), (method, path)
 
 
+@pytest.mark.slow
 def test_no_view_of_a_double_runs_before_the_body_is_there() -> None:
     app = application.make_double(load_settings({}, {}))
     try:
@@ -264,6 +265,7 @@ class TestASignature:
 
 
 class TestNothingIsCountedTwice:
+    @pytest.mark.slow
     @pytest.mark.parametrize("settings", [{"rate_limit": "3/day"}])
     def test_by_the_rate_of_a_key(self, client: FlaskClient) -> None:
         for _ in range(3):

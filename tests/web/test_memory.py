@@ -239,6 +239,7 @@ class TestABudget:
             assert budget.take(budget.limit)
             budget.give_back(budget.limit)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("times", [1, 30_000])
     def test_holds_for_every_operation(self, app: Flask, times: int) -> None:
         client = app.test_client()

@@ -207,6 +207,7 @@ def test_the_paths_that_a_prefix_must_differ_from_are_all_there_are(app: Flask) 
     assert firsts <= set(OUR_PATHS)
 
 
+@pytest.mark.slow
 def test_a_namespace_of_a_double_is_below_the_prefix() -> None:
     double = application.make_double(load_settings({"prefix": PREFIX}, {}))
     client = double.test_client()

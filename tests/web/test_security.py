@@ -21,6 +21,7 @@ from ..support.refusals import HEEDED, READS, WRITES
 BASE = "/v1/analysis"
 
 
+@pytest.mark.slow
 def test_every_answer_has_the_headers_that_browsers_heed(client: FlaskClient) -> None:
     """And none of the API sets a cookie, also for who has one of the dashboard."""
     client.set_cookie(SESSION, "x")
@@ -261,6 +262,7 @@ def test_without_keys_a_request_must_name_this_machine(
         assert client.get(path, headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_key_is_enough_under_any_name_but_metrics_for_this_machine_are_not(
     client: FlaskClient,
 ) -> None:
