@@ -33,6 +33,8 @@ from (
 )
 """
 
+SELECT_LAST_PRUNED = "select max(at) from audit where action = 'prune' and at <= :now"
+
 SELECT_OLDEST_ENTRY = """
 select min(timestamp)
 from behavior
@@ -77,6 +79,14 @@ def newest_day(database: Database) -> int | None:
     return max((day for day in days if day is not None), default=None)
 
 
+def last_pruned_day(database: Database) -> int | None:
+    """Return the day on which something was pruned last; None if nothing ever was."""
+    with database.reading() as connection:
+        now = {"now": database.clock.now()}
+        (at,) = connection.execute(SELECT_LAST_PRUNED, now).fetchone()
+    return None if at is None else database.calendar.day_of(at)
+
+
 def find_late(database: Database, settings: Settings, today: int | None = None) -> dict[str, Late]:
     """Return the data that are older than the settings keep, relative to `today` or the clock."""
     day_of = database.calendar.day_of
@@ -110,12 +120,17 @@ class Days(NamedTuple):
 
 
 class Schedule:
-    """The schedule of a process: how far it prunes automatically while it runs."""
+    """The schedule of a process: how far it prunes automatically while it runs.
+
+    If data were pruned on the day that it believes in when it starts, it deletes nothing before the
+    next one, so that restarts do not add up.
+    """
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database, self._settings = database, settings
         self._began = time.monotonic()
         self._first_day = newest_day(database)
+        self._pruned_on = last_pruned_day(database)
         self._running = 0
         self._ends: dict[str, int] = {}
 
@@ -144,6 +159,9 @@ class Schedule:
             self._running = days.running
             self._ends.clear()
         if days.believed is None:
+            return {}
+        was_pruned = self._pruned_on is not None and self._pruned_on >= days.believed
+        if was_pruned and not days.running:
             return {}
         cutoffs = {}
         for data, late in find_late(self._database, self._settings, days.believed).items():

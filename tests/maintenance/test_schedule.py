@@ -119,6 +119,21 @@ def test_an_event_of_that_moment_lets_a_few_days_go(
     feed(database, view("ann", NOW, id="new"))
 
 
+def test_starting_again_and_again_in_that_moment_lets_no_more_days_go(
+    database: Database, clock: SetClock, uptime: type[Uptime]
+) -> None:
+    fill(database, 90)
+    clock.timestamp += YEARS
+    for _ in range(10):
+        feed(database, {"type": "userinfo", "user_id": "ann", "referer": "/"})
+        prune_once(database, Schedule(database, KEEP))
+    assert rows_of(database) == 10 + 91 - KEEP.prune_days
+    clock.timestamp += DAY
+    feed(database, {"type": "userinfo", "user_id": "ann", "referer": "/"})
+    prune_once(database, Schedule(database, KEEP))
+    assert rows_of(database) == 11 + 91 - 2 * KEEP.prune_days
+
+
 def test_a_database_that_is_older_than_a_new_setting_is_pruned_some_days_a_day(
     database: Database, clock: SetClock, uptime: type[Uptime]
 ) -> None:
