@@ -139,10 +139,8 @@ def _redact(word: re.Match[str]) -> str:
             break
     else:
         return "***"
-    redacted = _decoded_token.sub(r"\1***", decoded)
-    if "shared" in redacted.lower():
-        # A token that does not follow the path can still be recognized by its form.
-        redacted = _secret.sub("***", redacted)
+    # A token that does not follow the path can still be recognized by its form.
+    redacted = _secret.sub("***", _decoded_token.sub(r"\1***", decoded))
     return word[0] if redacted == decoded else _encode(redacted.encode(), "?#")
 
 

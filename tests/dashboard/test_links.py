@@ -619,6 +619,9 @@ class TestTheLog:
             lambda url, _: url.replace("/shared/", "/x/../shared/"),
             lambda url, _: url.replace("/shared/", "\\shared\\"),
             lambda url, _: url.replace("/dashboard/shared/", "/Dashboard/Shared/"),
+            lambda url, _: url.replace("/shared/", "/share/"),
+            lambda _, token: f"/{token}",
+            lambda _, token: f"/dashboard?period={token}&type=daily",
             lambda url, _: f"/dashboard/sign-in?next={url}//pages&lang=ja",
             *(
                 lambda url, _, times=times: f"/dashboard/sign-in?next={encoded(url, times)}"
@@ -699,7 +702,7 @@ class TestTheLog:
         "text",
         [
             "GET /v1/analysis/pages/%E3%81%82%2520%252525/of?a=%22",
-            f"/users/{'0' * 64}/shares",
+            f"/users/{'0' * 63}/shared",
             "100% of /dashboard/pages?period=7d%26",
         ],
     )
