@@ -191,7 +191,7 @@ def seconds_field(**options: Any) -> Integer:
 
 
 class FixedSettings(Field):
-    """The settings that are fixed when a database is made; see `migrations.FIXED`."""
+    """The settings that are fixed when a database is made; see `fixed_settings.FIXED`."""
 
     def __init__(self, **options: Any) -> None:
         switch = Choice(("on", "off"))
