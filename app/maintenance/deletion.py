@@ -10,8 +10,8 @@ from ..storage import audit_log
 from ..storage.cutoffs import read_cutoffs
 from ..storage.database import Database
 from ..storage.dictionary import find_page, find_tenant, find_user
-from .orphans import delete_unused
 from .row_deletion import Selected, Selection, delete_selection
+from .unused_names import delete_unused
 
 UNKNOWN = 0
 """The id of an unknown name; ids of known names begin with 1."""

@@ -14,8 +14,8 @@ from ..days import Calendar
 from ..storage import audit_log
 from ..storage.database import Database
 from ..storage.dictionary import NO_TENANT, find_tenant, find_user
-from .orphans import Names, delete_unused, find_unused, rewrite, select_ids
 from .row_deletion import Selection, delete_selection
+from .unused_names import Names, delete_unused, find_unused, rewrite, select_ids
 
 SELECT_MEMBERS = """
 select user_id from active_user where tenant_id = :tenant

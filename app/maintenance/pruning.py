@@ -16,7 +16,7 @@ from ..storage.database import Database
 from ..storage.event_ids import BEFORE_ALL, delete_some
 from ..summaries.pages.sealing import seal, store_hours
 from ..summaries.spans import HOUR
-from .orphans import delete_unused, find_unused
+from .unused_names import delete_unused, find_unused
 
 KEEP_SINCE = """
 insert into kept (data, since)

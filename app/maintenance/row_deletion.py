@@ -28,7 +28,7 @@ from ..summaries.pages.reading import pruned_summaries
 from ..summaries.pages.sealing import INSERT_SUMMARY
 from ..summaries.pages.summary import Row, encode
 from ..summaries.spans import HOUR, LENGTHS
-from .orphans import Names, select_ids
+from .unused_names import Names, select_ids
 
 # Histories have no index by user, so this seeks once for each block and user.
 DELETE_ENTRIES_OF_USERS = """

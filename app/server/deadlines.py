@@ -24,6 +24,9 @@ SLOW_BYTES = 2**14
 HEAD_SECONDS = 2
 """How long a large head may take while there is no memory for more."""
 
+READ_SECONDS = 2
+"""How long a client may read nothing of a response while there is no memory for more."""
+
 SLOW = "is too slow to send a request"
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..config import Settings
 from .answer import SMALL_BODY
 from .connection import Connection
-from .deadlines import EVICT_SECONDS, LOOK_SECONDS, reason_to_close
+from .deadlines import EVICT_SECONDS, LOOK_SECONDS, READ_SECONDS, reason_to_close
 
 if TYPE_CHECKING:
     from .server import Server
@@ -310,7 +310,9 @@ class EventLoop:
                     logger.info("%s %s; closed", connection.addr[0], reason)
                 self._close(connection)
         if self._is_short:
-            waiting = [one for one in self.connections if one.unsent and now - one.moved > 2]
+            waiting = [
+                one for one in self.connections if one.unsent and now - one.moved > READ_SECONDS
+            ]
             for connection in sorted(waiting, key=lambda one: one.moved):
                 if not self._is_short:
                     break

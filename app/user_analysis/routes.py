@@ -5,7 +5,7 @@ from typing import Any
 from ..analytics import active_user_counts, histories
 from ..web.api import Blueprint
 from ..web.context import current_database
-from . import csv_rows, schemas
+from . import active_users_csv, schemas
 
 blueprint = Blueprint("userAnalysis", __name__, description="User Behavior Analysis")
 
@@ -35,7 +35,7 @@ def get_user_behavior_histories(user_id: str) -> dict[str, Any]:
 
 @blueprint.operation("GET", "/active-users", "GetActiveUsers", scope="read")
 @blueprint.arguments(schemas.GetActiveUsersQuery, location="query")
-@blueprint.response(200, schemas.ActiveUsers, rows=csv_rows.active_users_rows)
+@blueprint.response(200, schemas.ActiveUsers, rows=active_users_csv.active_users_rows)
 def get_active_users(query: dict[str, Any]) -> str:
     """Get daily or monthly active users"""
     return active_user_counts.get_active_users(current_database(), **query)

@@ -1,4 +1,4 @@
-"""The responses of the tag `userAnalysis` as rows of CSV, the names of the columns first."""
+"""The response of `GetActiveUsers` as rows of CSV, the names of the columns first."""
 
 import json
 from collections.abc import Iterator, Sequence
