@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import ROOT, serving
+from .support.examples import examples
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ def test_no_request_made_from_the_description_gets_an_answer_that_is_not_in_it(
             *("--config-file", ROOT / "tests" / "support" / "schemathesis.toml"),
             *("run", f"{server.url}/openapi.json"),
             *("--header", f"Authorization: Bearer {server.token}"),
-            *("--checks", "all", "--max-examples", "50"),
+            *("--checks", "all", "--max-examples", str(examples(50))),
         )
     assert "Tested: 12" in report
     assert "WARNINGS" not in report, report

@@ -215,7 +215,7 @@ def test_each_answer_of_a_sequence_of_calls_is_that_of_the_model(app: Flask) -> 
     # Fewer do not show something of each operation.
     Calls.run(
         settings=settings(
-            max_examples=examples(100, at_work=60), stateful_step_count=15, phases=[Phase.generate]
+            max_examples=examples(100, at_work=40), stateful_step_count=15, phases=[Phase.generate]
         )
     )
     assert {name for name in shown if shown[name]} == {name for name, _ in READS} | WRITES.keys()

@@ -39,7 +39,7 @@ class DeleteParam(Schema):
 
     @validates_schema(skip_on_field_errors=False)
     def order(self, data: dict[str, Any], **_: object) -> None:
-        if data.get("date_from", 0) > data.get("date_to", data.get("date_from", 0)):
+        if "date_from" in data and data["date_from"] > data.get("date_to", data["date_from"]):
             raise ValidationError("must not be after date_to", "date_from")
 
 

@@ -59,6 +59,6 @@ def test_no_answer_of_the_control_api_is_not_in_it(tmp_path: Path) -> None:
             tmp_path,
             *("run", f"{double.ready['control']}/openapi.json"),
             *("--checks", CHECKS, "--phases", "examples,coverage,fuzzing"),
-            *("--max-examples", "30"),
+            *("--max-examples", str(examples(30))),
         )
     assert "Tested: 22" in report

@@ -22,6 +22,7 @@ from app.days import FIRST_DAY, LAST_DAY, MAX_TIMESTAMP, parse_day
 from app.maintenance.deletion import delete
 from app.maintenance.integrity import CHECKS, find_wrong
 from app.maintenance.pruning_schedule import find_held_back
+from app.maintenance.schemas import DeleteParam
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT
 from app.storage.event_ids import digest_of, read_ids
@@ -354,6 +355,7 @@ def test_events_at_the_ends_of_time_go(tmp_path: Path, zone: str) -> None:
         feed(database, *(view("ann", at, f"/{at}", id=str(at)) for at in times))
         assert find_held_back(database, Settings(keep_histories=1)).keys() == {"histories"}
         assert delete(database, date_to=FIRST_DAY).histories == 0
+        assert DeleteParam().load({"date_to": "0001-01-01"})["date_to"] == FIRST_DAY
         assert delete(database, user_id="ann", date_from=LAST_DAY).histories >= 1
         assert delete(database, date_from=NOW // DAY + 30).numbers == 0
         assert delete(database, date_to=300).event_ids == 2
