@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from ..support.examples import examples
 from ..support.refusals import refused
 from ..test_schemathesis import schemathesis
 from .conftest import running
