@@ -5,7 +5,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain, count, groupby
-from operator import itemgetter
 from typing import Any
 
 from ..days import Calendar
@@ -102,8 +101,8 @@ def append_behaviors(
     Entries of one user and second keep their order.
     """
     # SQLite inserts faster in the order of the table.
-    rows = [(at // BLOCK, user, at % BLOCK, referer) for at, user, referer in behaviors]
-    rows.sort(key=itemgetter(0, 1, 2))
+    behaviors.sort(key=lambda entry: (entry[0] // BLOCK, entry[1], entry[0]))
+    rows = ((at // BLOCK, user, at % BLOCK, referer) for at, user, referer in behaviors)
     connection.executemany(APPEND_BEHAVIOR, rows)
     invalidate(connection, calendar, (timestamp for timestamp, _, _ in behaviors))
 
