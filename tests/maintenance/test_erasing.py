@@ -23,6 +23,7 @@ from app.days import FIRST_DAY, LAST_DAY
 from app.maintenance.erasure import erase_tenant, erase_user
 from app.maintenance.integrity import CHECKS, find_wrong
 from app.maintenance.pruning import prune
+from app.maintenance.unused_names import delete_unused, find_unused
 from app.storage.database import Database
 from app.storage.dictionary import NO_TENANT, Dictionary
 from app.summaries.pages import sealing
@@ -134,6 +135,11 @@ def make(folder: str, fed: list[Any], put: list[Any], asked: bool) -> Database:
         update_user_behavior_histories_by_day(
             database, timestamp=at, user_id=user, histories=history
         )
+    # An erasure also deletes the names of entries that were replaced before.
+    with database.reading() as connection:
+        unused = find_unused(connection)
+    with database.erasing() as connection:
+        delete_unused(connection, unused)
     return database
 
 
