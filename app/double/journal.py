@@ -8,6 +8,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from ..web.query_names import list_in
+
 REQUESTS = 1000
 """How many requests are kept."""
 
@@ -18,7 +20,7 @@ VIOLATIONS = 1000
 """How many violations of a request are kept."""
 
 LISTS = {"tenant_ids"}
-"""The query parameters that are lists: repeated, separated by commas, or both (contract A)."""
+"""The query parameters that are lists: repeated, in brackets, or separated by commas."""
 
 IDS = {"user_id": ("user_id",), "tenant_id": ("tenant_id", "tenant_ids")}
 """The names in the parameters and body of a request that each filter searches."""
@@ -160,8 +162,9 @@ def parameters_of(path: Mapping[str, Any], query: Mapping[str, list[str]]) -> di
     """Return the parameters of a request: lists if the contract has lists, otherwise strings."""
     found: dict[str, Any] = dict(path)
     for name, values in query.items():
-        if name in LISTS:
-            found[name] = [part for value in values for part in value.split(",")]
+        if (list_ := list_in(name)) in LISTS:
+            parts = [part for value in values for part in value.split(",")]
+            found[list_] = found.get(list_, []) + parts
         else:
             found[name] = values[0] if len(values) == 1 else values
     return found

@@ -9,6 +9,7 @@ from webargs.flaskparser import FlaskParser
 
 from ..errors import InvalidRequest
 from ..validation.messages import describe_messages, shown
+from .query_names import named
 from .request_body import read_json
 
 
@@ -23,19 +24,25 @@ class Parser(FlaskParser):
     def load_querystring(self, req: Request, schema: ma.Schema) -> Mapping[str, Any]:
         """Return the query parameters that are in the schema.
 
-        A list may be given as repeated parameters, as values separated by commas, or as both; any
-        other parameter must be given once. Raises InvalidRequest.
+        A list may be given as repeated parameters, with or without brackets (see `query_names`), as
+        values separated by commas, or as a mixture; any other parameter must be given once. An
+        optional parameter that is empty counts as not given (contract B.10). Raises InvalidRequest.
         """
+        lists = {name for name, field in schema.fields.items() if isinstance(field, ma.fields.List)}
+        query = dict(req.args.lists())
+        given, wrong = named(query, schema.fields, lists)
         values: dict[str, Any] = {}
-        wrong = []
-        for name, field in schema.fields.items():
-            given = req.args.getlist(name)
-            if isinstance(field, ma.fields.List):
-                if given:
-                    values[name] = [part for value in given for part in value.split(",")]
-            elif given:
-                values[name] = given[0]
-                if len(given) > 1:
+        for name, found in given.items():
+            texts = list(filter(None, found))
+            if schema.fields[name].required or schema.unknown == ma.RAISE:
+                texts = found  # those of our own are strict
+            if not texts:
+                continue
+            if name in lists:
+                values[name] = [part for text in texts for part in text.split(",")]
+            else:
+                values[name] = texts[0]
+                if len(texts) > 1:
                     wrong.append(f"{name}: must be given once")
         if schema.unknown == ma.RAISE:
             wrong += (

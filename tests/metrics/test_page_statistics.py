@@ -257,7 +257,7 @@ def test_a_limit_shows_the_most_viewed_pages_and_totals_cover_all(
     assert (found["total_page_views"], found["total_unique_users"]) == (5, 1)
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5", ""])
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1.5"])
 def test_a_limit_is_a_number_from_1(client: FlaskClient, limit: str) -> None:
     query = {"start_timestamp": 0, "end_timestamp": 1, "limit": limit}
     answer = client.get("/v1/analysis/metrics/page-statistics", query_string=query)

@@ -399,7 +399,7 @@ def test_all_or_nothing_stores_nothing_of_a_list_with_a_bad_record(
     refused(answer, "nothing was stored: record 1: ")
 
 
-@pytest.mark.parametrize("value", ["yes", "", "TRUE", "1"])
+@pytest.mark.parametrize("value", ["yes", "TRUE", "1"])
 @pytest.mark.parametrize("operation", [name for name in WRITES if name.startswith("Ingest")])
 def test_all_or_nothing_is_true_or_false(guarded: FlaskClient, operation: str, value: str) -> None:
     _, path, body = WRITES[operation]
@@ -453,7 +453,7 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
             for value in ("weekly", "", "Daily", "daily,monthly")
         ),
         *(("/active-users", "date_from", *case) for case in [(MISSING, REQUIRED), *NO_DAY]),
-        *(("/active-users", "date_to", *case) for case in NO_DAY),
+        *(("/active-users", "date_to", *case) for case in NO_DAY if case[0]),
         *(
             ("/metrics/aggregated", "metrics_type", value, "must be one of create_tenant, ")
             for value in ("userinfo", "", "create_tenant,create_saas_user")
@@ -469,7 +469,6 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
             (path, "tenant_ids", value, word)
             for path in ("/metrics/aggregated", "/userinfo/aggregated")
             for value, word in [
-                ("", LENGTH),
                 ("a,,b", LENGTH),
                 ("a,", LENGTH),
                 ("x" * 129, LENGTH),
@@ -480,7 +479,6 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
         *(
             ("/active-users", "tenant_id", *case)
             for case in [
-                ("", LENGTH),
                 ("x" * 129, LENGTH),
                 ("a\nb", PRINTABLE),
                 ("\x85", PRINTABLE),
@@ -494,7 +492,7 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
                 ("/metrics/page-statistics", "end_timestamp"),
             ]
             for value, word in [
-                *((value, NUMBER) for value in ("", "x", "1.5", "5.0", "1e3", "0x10", "true")),
+                *((value, NUMBER) for value in ("x", "1.5", "5.0", "1e3", "0x10", "true")),
                 *(
                     (value, NUMBER)
                     for value in (" 5", "+5", "5\n", "1_000", "\uff15", "null", "--1")
@@ -510,6 +508,7 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
             for name in ("start_timestamp", "end_timestamp")
             for case in [
                 (MISSING, REQUIRED),
+                ("", NUMBER),
                 (str(LAST_SECOND + 1), RANGE),
                 ("1779157378000", SECONDS),
             ]
@@ -520,12 +519,19 @@ def test_every_bad_field_is_named_and_a_long_list_of_them_is_cut(guarded: FlaskC
 def test_a_bad_query_parameter_is_named(
     guarded: FlaskClient, path: str, name: str, value: Any, word: str
 ) -> None:
-    query = changed(READS[path] | {name: ""}, name, value)
+    query = changed(READS[path] | {name: "x"}, name, value)
     assert refused(guarded.get(BASE + path, query_string=query), word).startswith(name)
 
 
-@pytest.mark.parametrize("name", ["date_from", "date_to"])
-@pytest.mark.parametrize(("month", "word"), NO_MONTH)
+@pytest.mark.parametrize(
+    ("name", "month", "word"),
+    [
+        (name, *case)
+        for name in ("date_from", "date_to")
+        for case in NO_MONTH
+        if case[0] or name == "date_from"
+    ],
+)
 def test_a_bad_month_in_a_query_is_named(
     guarded: FlaskClient, name: str, month: str, word: str
 ) -> None:
