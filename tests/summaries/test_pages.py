@@ -31,7 +31,7 @@ from app.summaries.spans import LENGTHS
 
 from ..conftest import NOW, ROOT, SetClock, run, serving
 from ..storage.test_database import locked_by_another_process
-from ..support.examples import examples
+from ..support.examples import cases, examples
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -448,7 +448,7 @@ class TestCommands:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spans", [1, 500, 1000])
+@pytest.mark.parametrize("spans", cases([1, 500, 1000], [500]))
 def test_a_process_that_is_killed_while_it_seals_changes_no_answer(
     database: Database, spans: int
 ) -> None:

@@ -5,8 +5,12 @@ test that fails does so again.
 """
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
+
+Case = TypeVar("Case")
 
 PROFILE = os.environ.get("TESTS_PROFILE", "work")
 SHARE = 5
@@ -25,3 +29,8 @@ def examples(most: int, at_work: int | None = None) -> int:
     if PROFILE == "ci":
         return most
     return -(-most // SHARE) if at_work is None else at_work
+
+
+def cases(every: Sequence[Case], at_work: Sequence[Case]) -> Sequence[Case]:
+    """Return the cases of a slow test: every one in CI; by default those that differ most."""
+    return every if PROFILE == "ci" else at_work
