@@ -70,3 +70,10 @@ def before_call(context: HookContext, case: "Case[Any]", kwargs: dict[str, Any])
     if operation_id in FITS and case.meta and case.meta.generation.mode == GenerationMode.POSITIVE:
         place, fit = FITS[operation_id]
         fit(getattr(case, place))
+
+
+@schemathesis.hook
+def filter_query(context: HookContext, query: Any) -> bool:
+    """Leave out empty values: the description does not know that they count as not given."""
+    values = query.values() if isinstance(query, dict) else ()
+    return not any(value in ("", [""], []) for value in values)
