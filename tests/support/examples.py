@@ -24,11 +24,9 @@ settings.register_profile("work", DRAWN, max_examples=100 // SHARE)
 settings.load_profile(PROFILE)
 
 
-def examples(most: int, at_work: int | None = None) -> int:
+def examples(most: int) -> int:
     """Return how many examples a test tries that tries `most` in CI; by default a share of them."""
-    if PROFILE == "ci":
-        return most
-    return -(-most // SHARE) if at_work is None else at_work
+    return most if PROFILE == "ci" else -(-most // SHARE)
 
 
 def cases(every: Sequence[Case], at_work: Sequence[Case]) -> Sequence[Case]:
