@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_ident
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -127,7 +127,8 @@ class Service:
         listeners = listen("127.0.0.1", 0)
         settings = load_settings({}, {})
         self._server = Server(self._answer, listeners, settings, self._group_commit)
-        self._is_in_group = False
+        self._grouping: int | None = None
+        """The thread whose writes are in a group now: others answer beside it."""
         self._held = Event()
 
     @contextmanager
@@ -145,9 +146,9 @@ class Service:
     @contextmanager
     def _group_commit(self) -> Iterator[None]:
         self.groups.append([])
-        self._is_in_group = True
+        self._grouping = get_ident()
         yield
-        self._is_in_group = False
+        self._grouping = None
         assert self.gate.wait(20)
         if self.fails:
             raise ServiceUnavailable(f"{FAILED}; nothing was stored")
@@ -156,7 +157,7 @@ class Service:
         body = environ["wsgi.input"].read()
         if body == b"first":
             assert self._held.wait(20)
-        elif self._is_in_group:
+        elif self._grouping == get_ident():
             self.groups[-1].append(body.decode())
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
