@@ -33,9 +33,9 @@ class Parser(FlaskParser):
         given, wrong = named(query, schema.fields, lists)
         values: dict[str, Any] = {}
         for name, found in given.items():
-            texts = list(filter(None, found))
-            if schema.fields[name].required or schema.unknown == ma.RAISE:
-                texts = found  # those of our own are strict
+            # The schemas that raise for unknown names are our own, and strict.
+            is_strict = schema.fields[name].required or schema.unknown == ma.RAISE
+            texts = found if is_strict else [text for text in found if text]
             if not texts:
                 continue
             if name in lists:

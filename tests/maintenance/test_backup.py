@@ -106,6 +106,14 @@ def post(server: RunningServer, *events: dict[str, Any]) -> None:
         assert json.load(answer)["accepted"] == len(events)
 
 
+def leave_wal(path: Path) -> None:
+    """Store a tenant with a server that is killed, so that it is in the -wal alone."""
+    with serving("--database", path) as server:
+        post(server, {"type": "create_tenant", "tenant_id": "in-the-wal"})
+        server.process.kill()
+        server.process.wait()
+
+
 class Writer(threading.Thread):
     """Writes tenants NAME-0, NAME-1, … until it is stopped or its server ends."""
 
@@ -485,10 +493,7 @@ class TestRestore:
         self, copy: Path, tmp_path: Path
     ) -> None:
         path = tmp_path / "served.db"
-        with serving("--database", path) as server:
-            post(server, {"type": "create_tenant", "tenant_id": "in-the-wal"})
-            server.process.kill()
-            server.process.wait()
+        leave_wal(path)
         assert (tmp_path / "served.db-wal").stat().st_size
         assert run("restore", copy, "--force", "--database", path).returncode == 0
         assert not {"served.db-wal", "served.db-shm", "served.db-journal"} & names(tmp_path)
@@ -517,10 +522,7 @@ class TestRestore:
         self, copy: Path, tmp_path: Path
     ) -> None:
         path = tmp_path / "served.db"
-        with serving("--database", path) as server:
-            post(server, {"type": "create_tenant", "tenant_id": "in-the-wal"})
-            server.process.kill()
-            server.process.wait()
+        leave_wal(path)
         with path.open("r+b") as file:
             header = file.read(100)
             file.seek(0)

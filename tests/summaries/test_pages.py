@@ -59,14 +59,6 @@ def _seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "PAYS", 1)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(
-        Database(tmp_path / "a.db", clock=SetClock(), synchronous="off", busy_seconds=0)
-    ) as opened:
-        yield opened
-
-
 def view(database: Database, at: int, user: str = "ann", page: str = "/home") -> None:
     record_events(database, [Event("userinfo", at, user, referer=page)], Report())
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from io import BytesIO
@@ -56,14 +56,6 @@ Answer = dict[int, tuple[set[str], set[tuple[str, str]]]]
 @pytest.fixture(autouse=True)
 def _seal_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(period_sealing, "PAYS", 1)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with closing(
-        Database(tmp_path / "a.db", clock=SetClock(), synchronous="off", busy_seconds=0)
-    ) as opened:
-        yield opened
 
 
 def visit(
