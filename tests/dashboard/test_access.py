@@ -369,6 +369,23 @@ class TestForms:
             assert "this server" in message(answer) or "the cookie" in message(answer)
         return answer.status_code
 
+    def test_a_token_is_compared_in_constant_time_however_much_of_it_is_right(
+        self, insider: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token = field(insider.get(LINKS), "csrf_token")
+        compared = []
+
+        def compare(one: bytes, other: bytes) -> bool:
+            compared.append(other.decode())
+            return compare_digest(one, other)
+
+        compare_digest = hmac.compare_digest
+        monkeypatch.setattr(hmac, "compare_digest", compare)
+        wrong = ["x", "x" * len(token), token[:1], token[:-1], f"{token[:-1]}x", f"{token}x"]
+        for given in wrong:
+            assert insider.post(LINKS, data={"csrf_token": given}).status_code == 403
+        assert compared == wrong
+
     @pytest.mark.slow
     def test_it_needs_the_token_of_its_session(
         self, app: Flask, insider: FlaskClient, token: str, key: str, database: Database
